@@ -1,0 +1,1 @@
+"""Reference samplers, one folder a backend, mirrored file by file."""

@@ -1,0 +1,300 @@
+"""Maximal couplings of N(m_p, sigma^2 I) (target) and N(m_q, sigma^2 I) (draft), as pure functions of their noise.
+
+Everything that speculation decides lives on one line: e, the unit vector from the target's mean to the draft's.
+With delta = |m_q - m_p| / sigma and s the coordinate of a point along e, in units of sigma and counted from m_p,
+
+    target: s ~ N(0, 1)      draft: s ~ N(delta, 1)      log p/q = delta^2/2 - delta s.
+
+A draft that fails at weight w (w = 1 token by token, w = P_tau inside a block) is replaced by a draw of the residual,
+of density proportional to (w phi(s) - phi(s - delta))_+. It lives below ``edge = delta/2 + log(w)/delta``. Measured from
+the edge downwards, r = edge - s, it is
+
+    f(r) = phi(r + beta) expm1(delta r),   r > 0,   beta = delta - edge = delta/2 - log(w)/delta,
+
+a log-concave density in which no two large numbers are subtracted: every formula below is written in (r, beta, delta).
+
+These scalars are one per chain and step, so they are computed in double precision whatever the dtype of the states, and
+returned in the dtype they came in. The weight always enters as its logarithm: products of many ratios underflow.
+
+Source of the two classical branches: De Bortoli, Galashov, Gretton, Doucet, "Accelerated Diffusion Models via
+Speculative Sampling", 2025 (reflection); Soen, Husain, De Bortoli, Doucet, 2026, arXiv 2606.13426 (independent residual).
+That the two parts of the draft may be kept or redrawn independently of each other is shown in :func:`emit_rejected`.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Along = Literal["independent", "quantile"]
+Across = Literal["fresh", "kept"]
+
+# Past this, beta stands for "no mass left": its square is finite and phi(beta) is zero.
+_FAR = 1e100
+# Below this displacement the residual's mass is a difference of nearly equal numbers, and is integrated instead.
+_CLOSE = 0.25
+_NEWTON_STEPS = 5
+_POLISHING_STEPS = 2
+
+
+def acceptance(delta: Tensor) -> Tensor:
+    """P(X = Y) of a maximal coupling, 1 - TV = 2 Phi(-delta/2). ``delta``: any shape, >= 0, in units of sigma."""
+    return torch.special.erfc(delta.double() / math.sqrt(8.0)).to(delta.dtype)
+
+
+def log_ratio(delta: Tensor, along: Tensor) -> Tensor:
+    """log p(Y)/q(Y) of a draft Y = m_q + sigma z, where ``along`` = <e, z>. Shapes broadcast.
+
+    Written in z, not in s = delta + <e, z>: the sampler drew z, and nothing cancels.
+    """
+    return -delta * (0.5 * delta + along)
+
+
+def residual_mass(log_weight: Tensor, delta: Tensor) -> Tensor:
+    """Z(w, delta), the integral of (w phi(s) - phi(s - delta))_+, in [0, w]. ``log_weight`` <= 0, ``delta`` >= 0."""
+    dtype, (log_weight, delta) = delta.dtype, _double(log_weight, delta)
+    beta = _beta(log_weight, delta)
+    near = _phi(beta) * _mills_drop(beta - delta, torch.clamp(delta, max=_CLOSE))
+    edge = delta - beta
+    log_p = log_weight + torch.special.log_ndtr(edge)
+    far = torch.exp(log_p) * -torch.expm1(torch.clamp(torch.special.log_ndtr(-beta) - log_p, max=0.0))
+    return torch.where(delta < _CLOSE, near, far).to(dtype)
+
+
+def residual_quantile(u: Tensor, log_weight: Tensor, delta: Tensor, *, upper: bool = False) -> Tensor:
+    """The residual's quantile: the s below which it has probability ``u`` (above which, if ``upper``).
+
+    Monotone in ``u``, never above the edge, a fixed number of Newton steps inside a bracket: no loop depends on the data.
+    ``upper=True`` is for probabilities so close to one that their complement is what is known.
+    """
+    dtype, (u, log_weight, delta) = delta.dtype, _double(u, log_weight, delta)
+    u = torch.clamp(u, 1e-300, 1.0 - 2.0**-53)
+    log_u, log_rest = torch.log(u), torch.log1p(-u)
+    # r = edge - s: what lies above r lies below s.
+    log_above, log_below = (log_rest, log_u) if upper else (log_u, log_rest)
+    beta = _beta(log_weight, delta)
+    return (delta - beta - _solve(log_above, log_below, log_weight, beta, delta)).to(dtype)
+
+
+def rejected_survival(s: Tensor, log_weight: Tensor, delta: Tensor) -> Tensor:
+    """P(a rejected draft lies above ``s``), its density being proportional to (phi(s - delta) - w phi(s))_+."""
+    dtype, (s, log_weight, delta) = delta.dtype, _double(s, log_weight, delta)
+    beta = _beta(log_weight, delta)
+    rho = torch.clamp(s - (delta - beta), min=0.0)
+    far = torch.special.ndtr(beta - rho) - torch.exp(log_weight) * torch.special.ndtr(beta - delta - rho)
+    x = torch.clamp(rho - beta, min=-5.0)
+    near = _phi(x) * (-torch.expm1(-delta * rho) * _mills(x + delta) + _mills_drop(x, torch.clamp(delta, max=_CLOSE)))
+    mass = residual_mass(log_weight, delta) - torch.expm1(log_weight)
+    share = torch.where((delta < _CLOSE) & (beta - rho < 5.0), near, far) / mass
+    # mass 0: the draft cannot be rejected, so any answer will do that is a probability.
+    return torch.clamp(torch.nan_to_num(share, nan=0.5), 0.0, 1.0).to(dtype)
+
+
+def emit_rejected(
+    mean: Tensor,
+    sigma: Tensor,
+    axis: Tensor,
+    delta: Tensor,
+    log_weight: Tensor,
+    draft_noise: Tensor,
+    fresh_noise: Tensor,
+    u: Tensor,
+    along: Along = "independent",
+    across: Across = "fresh",
+) -> Tensor:
+    """The state that replaces a rejected draft, exactly distributed as the residual at its weight.
+
+    Given the past and the rejection, the draft's part orthogonal to ``axis`` is still standard normal, and its coordinate
+    along it has the density of :func:`rejected_survival`. Hence two choices, each exact with the other:
+
+    * ``along``: ``independent`` draws s afresh from ``u``; ``quantile`` maps the rejected coordinate monotonically
+      (decreasing) onto the residual. At w = 1 that map is the reflection s -> delta - s.
+    * ``across``: ``fresh`` takes the orthogonal part of ``fresh_noise``; ``kept`` keeps that of the draft.
+
+    ``independent`` and ``fresh`` is the Gamma-maximal coupling, ``quantile`` and ``kept`` the (weighted) reflection.
+
+    Args:
+        mean: target means m_p, shape (n, d).
+        sigma: step's standard deviation, shape (n,).
+        axis: unit vectors e, shape (n, d).
+        delta, log_weight, u: shape (n,); ``u`` uniform on [0, 1).
+        draft_noise: z of the rejected draft m_q + sigma z, shape (n, d).
+        fresh_noise: standard normals not used elsewhere, shape (n, d).
+
+    Returns:
+        states, shape (n, d).
+    """
+    if along == "independent":
+        s = residual_quantile(u, log_weight, delta)
+    else:
+        drafted = delta + _dot(axis, draft_noise)
+        mapped = residual_quantile(rejected_survival(drafted, log_weight, delta), log_weight, delta)
+        s = torch.where(log_weight == 0.0, delta - drafted, mapped)
+    noise = fresh_noise if across == "fresh" else draft_noise
+    orthogonal = noise - _dot(axis, noise)[:, None] * axis
+    return mean + sigma[:, None] * (s.to(mean.dtype)[:, None] * axis + orthogonal)
+
+
+def displacement(mean_p: Tensor, mean_q: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """``(delta, e)`` of two means, shapes (..., d) and sigma (...): delta = |m_q - m_p|/sigma and the unit vector e.
+
+    Where the means agree, e is the first coordinate's axis: any unit vector serves, since nothing is rejected there.
+    """
+    difference = mean_q - mean_p
+    length = torch.linalg.vector_norm(difference, dim=-1)
+    first = torch.zeros_like(difference)
+    first[..., 0] = 1.0
+    axis = torch.where((length > 0)[..., None], difference / torch.clamp(length, min=_tiny(length))[..., None], first)
+    return (length / sigma).double(), axis
+
+
+def _beta(log_weight: Tensor, delta: Tensor) -> Tensor:
+    safe = torch.clamp(delta, min=1e-150)
+    # delta = 0 and w = 1: the edge is anywhere; beta = 0 keeps every formula finite (the mass is 0 all the same).
+    ratio = torch.where(log_weight < 0.0, -log_weight / safe, torch.zeros_like(safe))
+    return torch.clamp(0.5 * delta + ratio, max=_FAR)
+
+
+def _solve(log_above: Tensor, log_below: Tensor, log_weight: Tensor, beta: Tensor, delta: Tensor) -> Tensor:
+    """The r that has these logs of probability above and below it."""
+    log_mass = _log_mass(log_weight, beta, delta)
+    r, high = _start(log_above, log_below, log_mass, log_weight, beta, delta)
+    lower = torch.zeros_like(r)
+    # The log of the tail above r is concave, so Newton's method converges from anywhere; the bracket guards rounding.
+    for _ in range(_NEWTON_STEPS):
+        log_tail = _log_above(r, log_weight, beta, delta) - log_mass
+        gap = log_tail - log_above
+        high, lower = torch.where(gap < 0.0, r, high), torch.where(gap < 0.0, lower, r)
+        slope = torch.clamp(log_tail + log_mass - _log_density(r, beta, delta), max=600.0)
+        newton = r + gap * torch.exp(slope)
+        r = torch.where((newton >= lower) & (newton <= high), newton, 0.5 * (lower + high))
+    # Close to the edge the tail above is 1 to rounding, and the tail below says where r is.
+    for _ in range(_POLISHING_STEPS):
+        log_tail = _log_below(r, log_weight, beta, delta) - log_mass
+        slope = torch.clamp(log_tail + log_mass - _log_density(r, beta, delta), max=600.0)
+        in_log_r = (log_below - log_tail) * torch.exp(slope) / torch.clamp(r, min=1e-300)
+        polished = r * torch.exp(torch.clamp(in_log_r, -2.0, 2.0))
+        r = torch.where((log_above < log_below) | ~torch.isfinite(polished), r, polished)
+    return r
+
+
+def _start(
+    log_above: Tensor, log_below: Tensor, log_mass: Tensor, log_weight: Tensor, beta: Tensor, delta: Tensor
+) -> tuple[Tensor, Tensor]:
+    """A first guess of r, and a bound that the root cannot pass."""
+    edge, kappa = delta - beta, beta - 0.5 * delta
+    reach = -log_above
+    # r is stochastically below both a Gamma(2, -edge) and a shifted Rayleigh variable.
+    high = torch.clamp(edge, min=0.0) + torch.sqrt(2.0 * reach) + 4.0
+    high = torch.where(edge < 0.0, torch.minimum(high, (2.0 * reach + 4.0) / torch.clamp(-edge, min=1e-300)), high)
+    # Small delta: f is close to r exp(-r^2/2 - kappa r). Large delta: to a cut normal. At the edge: to a straight line.
+    gaussian = 2.0 * reach / (kappa + torch.sqrt(kappa * kappa + 2.0 * reach))
+    log_phi = -0.5 * beta * beta - 0.5 * math.log(2.0 * math.pi)
+    share = torch.exp(log_above + log_mass + log_phi - log_weight)
+    cut = edge - torch.special.ndtri(torch.clamp(share, 1e-300, 1.0 - 1e-16))
+    line = torch.exp(0.5 * (math.log(2.0) + log_below + log_mass - torch.log(torch.clamp(delta, min=1e-150))))
+    r = torch.where(delta < 2.0, gaussian, cut)
+    r = torch.where((log_below <= log_above) & (line * torch.clamp(delta, min=1.0) < 0.5), line, r)
+    return torch.where((r > 0.0) & (r < high), r, 0.5 * high), high
+
+
+# The four logarithms below are all relative to phi(beta): where the mass underflows, its shape is still there.
+
+
+def _log_density(r: Tensor, beta: Tensor, delta: Tensor) -> Tensor:
+    return _decay(r, beta) + delta * r + _log1m(-delta * r)
+
+
+def _log_mass(log_weight: Tensor, beta: Tensor, delta: Tensor) -> Tensor:
+    return _log_above(torch.zeros_like(beta), log_weight, beta, delta)
+
+
+def _log_above(r: Tensor, log_weight: Tensor, beta: Tensor, delta: Tensor) -> Tensor:
+    x = r + beta - delta
+    width = torch.clamp(delta, max=_CLOSE)
+    bracket = torch.expm1(width * torch.clamp(r, max=100.0)) * _mills(x) + _mills_drop(x, width)
+    near = _decay(r, beta) + _log(bracket)
+    log_p = log_weight + torch.special.log_ndtr(-x)
+    log_phi = -0.5 * beta * beta - 0.5 * math.log(2.0 * math.pi)
+    far = log_p + _log1m(torch.special.log_ndtr(-x - delta) - log_p) - log_phi
+    return torch.where(delta < _CLOSE, near, far)
+
+
+def _log_below(r: Tensor, log_weight: Tensor, beta: Tensor, delta: Tensor) -> Tensor:
+    nodes, weights = _legendre(12, r)
+    x = r[..., None] * nodes
+    terms = torch.exp(_decay(x, beta[..., None])) * torch.expm1(torch.clamp(delta[..., None] * x, max=100.0))
+    near = _log(r * (weights * terms).sum(-1))
+    edge = delta - beta
+    log_phi = -0.5 * beta * beta - 0.5 * math.log(2.0 * math.pi)
+    far = _log(torch.exp(log_weight) * _between(edge - r, edge) - _between(-beta - r, -beta)) - log_phi
+    return torch.where(delta * r < 2.0, near, far)
+
+
+def _decay(r: Tensor, beta: Tensor) -> Tensor:
+    """log phi(r + beta)/phi(beta)."""
+    return -0.5 * r * (r + 2.0 * beta)
+
+
+def _log(x: Tensor) -> Tensor:
+    return torch.log(torch.clamp(x, min=1e-300))
+
+
+def _between(a: Tensor, b: Tensor) -> Tensor:
+    """Phi(b) - Phi(a) for a <= b, taken in the tail where it is small."""
+    flip = a + b > 0.0
+    low, high = torch.where(flip, -b, a), torch.where(flip, -a, b)
+    return torch.special.ndtr(high) - torch.special.ndtr(low)
+
+
+def _log1m(log_x: Tensor) -> Tensor:
+    """log(1 - exp(log_x)), clamped at the smallest double."""
+    return _log(-torch.expm1(torch.clamp(log_x, max=0.0)))
+
+
+def _mills(x: Tensor) -> Tensor:
+    """Mills' ratio Phi(-x)/phi(x)."""
+    return math.sqrt(math.pi / 2.0) * torch.special.erfcx(torch.clamp(x, min=-36.0) / math.sqrt(2.0))
+
+
+def _mills_drop(x: Tensor, delta: Tensor) -> Tensor:
+    """Mills(x) - Mills(x + delta) for 0 <= delta <= 1/4, as the integral of 1 - y Mills(y) > 0: nothing cancels."""
+    nodes, weights = _legendre(4, x)
+    y = x[..., None] + delta[..., None] * nodes
+    far = torch.clamp(y, min=60.0) ** -2
+    series = far * (1.0 - far * (3.0 - far * (15.0 - far * (105.0 - far * 945.0))))
+    slope = torch.where(y < 60.0, 1.0 - torch.clamp(y, max=60.0) * _mills(torch.clamp(y, max=60.0)), series)
+    return delta * (weights * slope).sum(-1)
+
+
+def _phi(x: Tensor) -> Tensor:
+    return torch.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(-1)
+
+
+def _double(*tensors: Tensor) -> list[Tensor]:
+    return list(torch.broadcast_tensors(*(t.double() for t in tensors)))
+
+
+def _tiny(like: Tensor) -> float:
+    return torch.finfo(like.dtype).tiny
+
+
+@lru_cache(maxsize=8)
+def _legendre_on(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    put = lambda a: torch.as_tensor(a, dtype=torch.float64, device=device)  # noqa: E731
+    return put((nodes + 1.0) / 2.0), put(weights / 2.0)
+
+
+def _legendre(count: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Gauss-Legendre nodes and weights on [0, 1]."""
+    return _legendre_on(count, like.device)

@@ -1,0 +1,54 @@
+"""What a run cost, chain by chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Trace:
+    """All tensors are integers on the run's device.
+
+    ``rounds`` (n,): sequential calls of the target, a batched verification counting as one; ``evaluations`` (n,): states at
+    which the target was evaluated; ``draft_evaluations`` (n,): the same of an independent drafter; ``windows`` (n,);
+    ``residual_draws`` (n,): draws spent on rejected steps; ``drafted`` and ``accepted`` (n, most windows): steps drafted and kept in
+    each window, -1 where the chain had finished.
+    """
+
+    rounds: Tensor
+    evaluations: Tensor
+    draft_evaluations: Tensor
+    windows: Tensor
+    residual_draws: Tensor
+    drafted: Tensor
+    accepted: Tensor
+
+    @classmethod
+    def empty(cls, n: int, most_windows: int, device: torch.device) -> Trace:
+        counts = [torch.zeros(n, dtype=torch.int64, device=device) for _ in range(5)]
+        tables = [torch.full((n, most_windows), -1, dtype=torch.int16, device=device) for _ in range(2)]
+        return cls(*counts, *tables)
+
+    def totals(self) -> dict[str, float]:
+        """Sums over the chains, under the names that a certificate's cost uses."""
+        kept, drafted = self.accepted.clamp(min=0), self.drafted.clamp(min=0)
+        return {
+            "rounds": float(self.rounds.sum()),
+            "evaluations": float(self.evaluations.sum()),
+            "draft_evaluations": float(self.draft_evaluations.sum()),
+            "windows": float(self.windows.sum()),
+            "drafted_steps": float(drafted.sum()),
+            "accepted_steps": float(kept.sum()),
+            "residual_draws": float(self.residual_draws.sum()),
+        }
+
+
+@dataclass(frozen=True)
+class Run:
+    """``paths`` (n, K + 1, d) in running order, x_K first, or (n, d) if only the last states were asked for."""
+
+    paths: Tensor
+    trace: Trace
