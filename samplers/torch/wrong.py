@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from .drafters import Free, Independent
 from .noise import Noise, RoundNoise
+from .processes import Predict, Process
 from .rejections import Rejected, Rejection, gamma, reflection
 from .speculative import Speculative
-from .verification import block
+from .verification import block, token_wise
 
 
 @dataclass(frozen=True)
@@ -53,37 +55,49 @@ def always(log_ratios: Tensor, deltas: Tensor, uniforms: Tensor, lengths: Tensor
 
 @dataclass(frozen=True)
 class Control:
-    """``spoil`` turns a right sampler into the wrong one."""
+    """``build(process, coarse)`` is the wrong sampler, in a configuration where its error shows: long windows with many
+    rejections late in them for the block controls, a poor independent draft (``coarse``) where each rejection counts.
+    """
 
     name: str
     wrong: str
-    spoil: Callable[[Speculative], Speculative]
+    build: Callable[[Process, Predict], Speculative]
+
+
+def _stale(process: Process) -> Speculative:
+    """A right sampler whose drafts go stale: the noise prediction reused over windows as long as the chain."""
+    return Speculative(process, max(1, min(process.steps - 1, 20)), Free("noise"), block, gamma)
+
+
+def _poor(process: Process, coarse: Predict) -> Speculative:
+    """A right sampler whose drafts come from a poor model."""
+    return Speculative(process, 8, Independent(coarse), token_wise, gamma)
 
 
 CONTROLS: tuple[Control, ...] = (
     Control(
         "block-with-reflection",
         "Block verification replaces a rejected draft by its reflection, which is the coupling of weight 1.",
-        lambda right: replace(right, verifier=block, rejection=Unweighted(reflection)),
+        lambda process, coarse: replace(_stale(process), rejection=Unweighted(reflection)),
     ),
     Control(
         "block-with-unweighted-residual",
         "Block verification draws the residual at weight 1 instead of P_tau.",
-        lambda right: replace(right, verifier=block, rejection=Unweighted(gamma)),
+        lambda process, coarse: replace(_stale(process), rejection=Unweighted(gamma)),
     ),
     Control(
         "rejected-from-target",
         "A rejected step is redrawn from the target instead of from the residual.",
-        lambda right: replace(right, rejection=from_target),
+        lambda process, coarse: replace(_stale(process), rejection=from_target),
     ),
     Control(
         "accept-always",
         "Every drafted step is accepted.",
-        lambda right: replace(right, verifier=always),
+        lambda process, coarse: replace(_poor(process, coarse), verifier=always),
     ),
     Control(
         "orthogonal-stretched",
         "The residual's part orthogonal to the mean difference is scaled by 1.05.",
-        lambda right: replace(right, rejection=Stretched(right.rejection)),
+        lambda process, coarse: replace(_poor(process, coarse), rejection=Stretched(gamma)),
     ),
 )

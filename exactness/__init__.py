@@ -1,0 +1,33 @@
+"""exactness: certify that a fast sampler is lossless.
+
+    law + sampler -> paths -> batteries -> findings -> verdict -> certificate -> report
+
+In reading order: say what is true (a law), claim that a sampler follows it, plan error rates and budget, certify, read.
+"""
+
+from .batteries import Battery, Innovations, ProjectedKS
+from .certificate import Certificate, Finding, Verdict
+from .certify import certify
+from .claim import Claim
+from .errors import BadInput, ExactnessError
+from .laws import GaussianChain, GaussianMixture, GridLaw, ProductLaw, chain_marginals
+from .plan import Plan
+
+__all__ = [
+    "GaussianMixture",
+    "GaussianChain",
+    "GridLaw",
+    "ProductLaw",
+    "chain_marginals",
+    "Claim",
+    "Plan",
+    "certify",
+    "Verdict",
+    "Finding",
+    "Certificate",
+    "Battery",
+    "Innovations",
+    "ProjectedKS",
+    "ExactnessError",
+    "BadInput",
+]

@@ -1,0 +1,87 @@
+"""Arrays of numpy, torch and JAX, judged where they live: the few functions that the array standard lacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat as compat
+import numpy as np
+from scipy import special
+
+Array = Any
+"""A numpy array, torch tensor or JAX array."""
+
+
+def is_array(x: object) -> bool:
+    return compat.is_array_api_obj(x)
+
+
+def namespace(x: Array) -> Any:
+    """The array namespace of x, with the standard's names."""
+    return compat.array_namespace(x)
+
+
+def device_of(x: Array) -> str:
+    return str(compat.device(x))
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    if compat.is_torch_array(x):
+        return x.detach().cpu().numpy()
+    return np.asarray(x)
+
+
+def double(x: Array) -> Array:
+    """x in double precision; JAX without x64 keeps single."""
+    xp = namespace(x)
+    if compat.is_jax_array(x):
+        import jax
+
+        return x.astype(jax.dtypes.canonicalize_dtype(np.float64))
+    return xp.astype(x, xp.float64, copy=False)
+
+
+def like(values: np.ndarray, x: Array) -> Array:
+    """A numpy array put beside x: same namespace, dtype and device."""
+    xp = namespace(x)
+    return xp.asarray(values, dtype=x.dtype, device=compat.device(x))
+
+
+def ndtr(x: Array) -> Array:
+    """The standard normal distribution function."""
+    if compat.is_torch_array(x):
+        import torch
+
+        return torch.special.ndtr(x)
+    if compat.is_jax_array(x):
+        from jax.scipy.special import ndtr as jax_ndtr
+
+        return jax_ndtr(x)
+    return special.ndtr(x)
+
+
+def chi2_cdf(x: Array, freedom: int) -> Array:
+    """The distribution function of chi-square."""
+    half = like(np.full(1, 0.5 * freedom), x)
+    if compat.is_torch_array(x):
+        import torch
+
+        return torch.special.gammainc(half.expand(x.shape), 0.5 * x)
+    if compat.is_jax_array(x):
+        from jax.scipy.special import gammainc
+
+        return gammainc(half, 0.5 * x)
+    return special.gammainc(half, 0.5 * x)
+
+
+def histogram(u: Array, bins: int) -> np.ndarray:
+    """Counts of values in [0, 1] over ``bins`` equal cells, on the host: shape (bins,)."""
+    xp = namespace(u)
+    cell = xp.astype(xp.clip(xp.floor(xp.reshape(u, (-1,)) * bins), 0, bins - 1), xp.int32)
+    if compat.is_torch_array(cell):
+        return to_numpy(cell.bincount(minlength=bins))
+    if compat.is_jax_array(cell):
+        import jax.numpy as jnp
+
+        return np.asarray(jnp.bincount(cell, length=bins))
+    return np.bincount(cell, minlength=bins)

@@ -1,0 +1,98 @@
+"""What a battery is. Its author writes which functions of the output to look at; labelling, merging and testing are done here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..arrays import Array
+from ..laws.base import Law
+from .nulls import Equality, Null
+from .tally import Tally
+
+
+@dataclass(frozen=True)
+class Result:
+    """One test. ``rows`` > 1: the most extreme of so many rows, and the p-value is that of the row times their number."""
+
+    battery: str
+    name: str
+    distribution: str
+    null: Null
+    where: str
+    statistic: float
+    n: int
+    paths: int
+    rows: int
+
+    @property
+    def p_value(self) -> float:
+        return min(1.0, self.rows * self.null.p_value(self.statistic, self.n))
+
+
+class Evidence:
+    """Everything a battery keeps of the samples it has seen: constant memory, and it adds up."""
+
+    def __init__(self, battery: str, tallies: dict[str, Tally], update: Callable[[Evidence, Array], None]) -> None:
+        self.battery, self.tallies, self.paths = battery, tallies, 0
+        self.mismatch, self.deterministic, self.rounding = 0.0, 0, 0.0
+        self._update = update
+
+    def update(self, sample: Array) -> None:
+        """Take in more draws; ``sample`` has been accepted by the law."""
+        self._update(self, sample)
+        self.paths += int(sample.shape[0])
+
+    def merge(self, other: Evidence) -> None:
+        """Take in another evidence of the same battery, law and seed. Associative and commutative."""
+        for name, tally in self.tallies.items():
+            tally.merge(other.tallies[name])
+        self.paths += other.paths
+        self.mismatch = max(self.mismatch, other.mismatch)
+        self.deterministic += other.deterministic
+        self.rounding = max(self.rounding, other.rounding)
+
+    def results(self) -> list[Result]:
+        found = []
+        for name, tally in self.tallies.items():
+            for null, where, statistic, n, rows in tally.tests():
+                found.append(Result(self.battery, name, tally.distribution, null, where, statistic, n, self.paths, rows))
+        if self.deterministic:
+            null = Equality(self.rounding)
+            found.append(
+                Result(self.battery, "deterministic steps", "a point", null, "worst", self.mismatch, self.deterministic, self.paths, 1)
+            )
+        return found
+
+    def histograms(self, bins: int = 32) -> list[tuple[str, str, np.ndarray]]:
+        """``(name, where, counts)`` of probability integral transforms, flat if the law is right."""
+        return [(name, *tally.histogram(bins)) for name, tally in self.tallies.items() if tally.counts.any()]
+
+
+class Battery(ABC):
+    """One way of looking at samples.
+
+    To add one: say which laws it ``applies`` to, and make an :class:`Evidence` whose tallies are fed by ``update(evidence,
+    sample)`` with values whose null distribution is known. Tests, multiplicity, bounds and labels follow from the tallies.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def applies(self, law: Law) -> bool: ...
+
+    @abstractmethod
+    def start(self, law: Law, generator: np.random.Generator) -> Evidence:
+        """Empty evidence. ``generator`` is the judge's own: the same root seed gives the same directions."""
+
+
+def standard() -> tuple[Battery, ...]:
+    """The batteries that ``certify`` runs, each where it applies."""
+    from .innovations import Innovations
+    from .projected_ks import ProjectedKS
+
+    return (Innovations(), ProjectedKS())

@@ -1,0 +1,40 @@
+"""Final samples along one-dimensional functions whose distribution the law knows: coordinates and fixed random directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..arrays import Array
+from ..laws.base import Law, Projected
+from .base import Battery, Evidence
+from .tally import Tally
+
+
+@dataclass(frozen=True)
+class ProjectedKS(Battery):
+    """Kolmogorov tests of the last states. The directions are seen by the same draws, so each is a test of its own.
+
+    Final samples are where speculation hides its errors best: this battery refutes gross ones and bounds the rest.
+    """
+
+    directions: int = 8
+    name: ClassVar[str] = "projected KS"
+
+    def applies(self, law: Law) -> bool:
+        return isinstance(law.output_law, Projected)
+
+    def start(self, law: Law, generator: np.random.Generator) -> Evidence:
+        output = law.output_law
+        assert isinstance(output, Projected)
+        projections = output.projections(self.directions, generator)
+        tally = Tally([p.name for p in projections], "uniform", pooled=False)
+
+        def update(evidence: Evidence, sample: Array) -> None:
+            last = law.output(sample)
+            for row, projection in enumerate(projections):
+                evidence.tallies["final states"].add(row, projection.transform(last))
+
+        return Evidence(self.name, {"final states": tally}, update)

@@ -1,0 +1,159 @@
+"""The catalogue's members by name. Names are known without torch; building one imports it."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..claim import Claim
+from ..errors import BadInput
+
+if TYPE_CHECKING:
+    from samplers.torch.speculative import Speculative
+
+    from .problems import Problem
+
+PROBLEM_NAMES = ("two-modes", "ring", "grid", "product", "digits", "labelled")
+VERIFIERS = ("token", "block")
+DRAFTERS = ("independent", *(f"{base}-{kind}" for base in ("frozen", "free") for kind in ("noise", "sample", "velocity")))
+REJECTIONS = ("independent-fresh", "independent-kept", "quantile-fresh", "quantile-kept", "until-accepted")
+CONTROLS = (
+    "block-with-reflection",
+    "block-with-unweighted-residual",
+    "rejected-from-target",
+    "accept-always",
+    "orthogonal-stretched",
+)
+# Why a control is missing somewhere: it would not be wrong, or the law cannot know.
+NOT_A_CONTROL = {
+    ("two-modes", "orthogonal-stretched"): "in one dimension nothing is orthogonal to the mean difference",
+    ("digits", "block-with-unweighted-residual"): "takes more than the budget of this law: about 5,000 paths",
+    ("labelled", "block-with-reflection"): "last states do not show it, see notebook 01",
+    ("labelled", "block-with-unweighted-residual"): "last states do not show it, see notebook 01",
+    ("labelled", "rejected-from-target"): "last states do not show it within the budget",
+    ("labelled", "orthogonal-stretched"): "last states do not show it within the budget",
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how the catalogue's samplers run. ``dtype`` None: each law's own (float32 for the digits, float64 elsewhere)."""
+
+    device: str = "cpu"
+    dtype: Literal["float64", "float32"] | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """``kind``: a sampler that must be certified (``exact``, or the plain ``sequential``) or refuted (``control``)."""
+
+    name: str
+    problem: str
+    kind: Literal["sequential", "exact", "control"]
+
+    def build(self, setting: Setting) -> Claim:
+        """The claim. Raises ``BadInput`` if torch or scikit-learn is missing, or the device is."""
+        try:
+            import torch
+
+            from .problems import PROBLEMS
+
+            problem = PROBLEMS[self.problem]()
+        except ModuleNotFoundError as error:
+            raise BadInput(f"the catalogue needs {error.name}: pip install 'exactness[catalogue]'") from None
+        if setting.device.startswith("cuda") and not torch.cuda.is_available():
+            raise BadInput(f"device {setting.device} was asked for, and torch sees no CUDA device here")
+        return _claim(self, problem, setting)
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """All of them, law by law: the plain sampler, the exact combinations, the controls."""
+    found = []
+    for problem in PROBLEM_NAMES:
+        found.append(Entry(f"{problem}/sequential", problem, "sequential"))
+        found += [
+            Entry(f"{problem}/{verifier}/{drafter}/{rejection}", problem, "exact")
+            for verifier in VERIFIERS
+            for drafter in DRAFTERS
+            for rejection in REJECTIONS
+        ]
+        found += [Entry(f"{problem}/control/{c}", problem, "control") for c in CONTROLS if (problem, c) not in NOT_A_CONTROL]
+    return tuple(found)
+
+
+def find(patterns: Sequence[str]) -> list[Entry]:
+    """Entries by name or shell pattern, in the catalogue's order; all of them if none is given. Raises ``BadInput``."""
+    if not patterns:
+        return list(entries())
+    chosen = set()
+    for pattern in patterns:
+        hits = [e.name for e in entries() if fnmatch.fnmatchcase(e.name, pattern)]
+        if not hits:
+            near = difflib.get_close_matches(pattern, [e.name for e in entries()], n=3, cutoff=0.4)
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            raise BadInput(f"no claim of the catalogue is called {pattern!r}{hint} (`exactness list` shows them all)")
+        chosen.update(hits)
+    return [e for e in entries() if e.name in chosen]
+
+
+def _claim(entry: Entry, problem: Problem, setting: Setting) -> Claim:
+    import torch
+
+    from samplers.torch.sequential import Sequential
+    from samplers.torch.wrong import CONTROLS as WRONG
+
+    wrong = None
+    about: dict[str, object] = {"process": problem.process.schedule.name, "law": problem.about}
+    runner: Any
+    if entry.kind == "sequential":
+        runner = Sequential(problem.process)
+    elif entry.kind == "control":
+        control = next(c for c in WRONG if c.name == entry.name.rsplit("/", 1)[1])
+        runner, wrong = control.build(problem.process, problem.coarse), control.wrong
+    else:
+        runner = _right(entry.name, problem)
+    if entry.kind != "sequential":
+        about |= {"window": runner.window, "drafter": runner.drafter.name, "verifier": _name(runner.verifier), "rejection": _name(runner.rejection)}
+
+    def sample(n: int, seed: int) -> tuple[Any, dict[str, float]]:
+        generator = torch.Generator(device=setting.device).manual_seed(seed)
+        condition = None
+        if problem.labels is not None:
+            condition = torch.as_tensor(problem.labels(n, seed), device=setting.device)
+        run = runner.run(
+            n, generator, condition=condition, dtype=getattr(torch, setting.dtype or problem.dtype), keep_paths=not problem.output_only
+        )
+        return run.paths, run.trace.totals()
+
+    return Claim(entry.name, sample, problem.law, problem.plan, wrong=wrong, about=about)
+
+
+def _right(name: str, problem: Problem) -> Speculative:
+    from samplers.torch.drafters import Drafter, Free, Frozen, Independent
+    from samplers.torch.rejections import Maximal, Rejection, UntilAccepted
+    from samplers.torch.speculative import Speculative
+    from samplers.torch.verification import block, token_wise
+
+    _, verifier, drafter_name, rejection_name = name.split("/")
+    drafter: Drafter
+    if drafter_name == "independent":
+        drafter = Independent(problem.coarse)
+    else:
+        base, kind = drafter_name.split("-")
+        drafter = (Frozen if base == "frozen" else Free)(kind)  # type: ignore[arg-type]
+    rejection: Rejection
+    if rejection_name == "until-accepted":
+        rejection = UntilAccepted()
+    else:
+        rejection = Maximal(*rejection_name.split("-"))  # type: ignore[arg-type]
+    return Speculative(problem.process, problem.window, drafter, block if verifier == "block" else token_wise, rejection)
+
+
+def _name(part: Callable[..., Any]) -> str:
+    """What a verifier or rejection rule calls itself: functions by their name, rules by their class."""
+    return getattr(part, "name", None) or getattr(part, "__name__", None) or type(part).__name__

@@ -1,0 +1,46 @@
+"""What is claimed: this sampler follows this law."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .batteries.base import Battery
+from .errors import BadInput
+from .laws.base import Law
+from .plan import Plan
+
+Sample = Callable[[int, int], Any]
+"""``sample(n, seed)`` -> array, or ``(array, costs)`` with costs a dict of totals over the n draws ("rounds", ...)."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What ``exactness certify file.py:claim`` takes.
+
+    Args:
+        sample: ``sample(n, seed)``; (n, d) for a mixture, (n, K + 1, d) in running order for a chain.
+        law: what it is claimed to follow.
+        plan, batteries: instead of the default ones.
+        controls: samplers that are known to be wrong; the same batteries must refute them at the same budget.
+        wrong: for a control, one sentence on what is wrong with it. Such a claim holds if it is refuted.
+        about: what else a reader should know of the sampler (JSON types).
+    """
+
+    name: str
+    sample: Sample
+    law: Law
+    plan: Plan | None = None
+    batteries: Sequence[Battery] | None = None
+    controls: Sequence[Claim] = ()
+    wrong: str | None = None
+    about: dict[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not callable(self.sample):
+            raise BadInput(f"the sampler of {self.name!r} must be a function sample(n, seed); got {type(self.sample).__name__}")
+        if not isinstance(self.law, Law):
+            raise BadInput(f"the law of {self.name!r} must be one of exactness.laws; got {type(self.law).__name__}")
+        if self.plan is not None and not isinstance(self.plan, Plan):
+            raise BadInput(f"the plan of {self.name!r} must be an exactness.Plan; got {type(self.plan).__name__}")

@@ -1,0 +1,204 @@
+"""The command line: ``exactness list | certify | report | recheck``. Only this module exits.
+
+Exit codes: 0 everything as claimed, 1 something refuted (or a control not refuted), 2 usage or bad input, 3 inconclusive,
+4 invalid.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from .catalogue import Setting, entries, find
+from .certificate import Certificate, Verdict
+from .certify import certify as judge
+from .claim import Claim
+from .console import findings_table, law_table, print_certificate, summary_table
+from .errors import BadInput
+from .load import is_file_claim, load_claims
+from .plan import Plan
+from .runner import Overrides, certificate_path, count_with_controls, exit_code, run_catalogue
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Certify that a fast sampler is lossless.", rich_markup_mode=None)
+# Longer runs are summed up law by law; the page lists everything.
+_LISTED = 40
+console = Console()
+errors = Console(stderr=True)
+
+
+def main() -> None:
+    """The entry point: bad input becomes a sentence and exit code 2, never a traceback."""
+    try:
+        app()
+    except BadInput as error:
+        errors.print(f"exactness: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        raise SystemExit(2) from None
+
+
+@app.command("list")
+def list_claims(
+    patterns: Annotated[list[str] | None, typer.Argument(help="Names or shell patterns, as 'ring/*'; all if left out.")] = None,
+) -> None:
+    """The built-in claims: what each is, and whether it must be certified or refuted."""
+    for entry in find(patterns or []):
+        must = "refuted" if entry.kind == "control" else "certified"
+        console.print(f"{entry.name:<58} must be {must}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def certify(
+    claims: Annotated[list[str] | None, typer.Argument(help="Catalogue names, patterns, or file.py:claim; all of the catalogue if left out.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the certificates.")] = Path("certificates"),
+    report: Annotated[Path | None, typer.Option(help="Also write the HTML page here.")] = None,
+    seed: Annotated[int, typer.Option(help="Root seed of everything random.", min=0)] = 0,
+    alpha: Annotated[float | None, typer.Option(help="Error probability of refuting an exact sampler.")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="Largest Kolmogorov distance to live with.")] = None,
+    max_paths: Annotated[int | None, typer.Option(help="Most draws.")] = None,
+    device: Annotated[str, typer.Option(help="Where the catalogue's samplers run: cpu, cuda, cuda:1.")] = "cpu",
+    dtype: Annotated[str | None, typer.Option(help="float32 or float64; each law's own if left out.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Worker processes; the number of cores if left out, 1 on a GPU.", min=1)] = None,
+    resume: Annotated[bool, typer.Option(help="Keep certificates of the folder that were made by this version, seed and plan.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict line.")] = False,
+) -> None:
+    """Judge claims, write a certificate each, say how it went."""
+    overrides = Overrides(alpha, tolerance, max_paths)
+    overrides.apply(Plan())
+    if dtype not in (None, "float32", "float64"):
+        raise BadInput(f"--dtype must be float32 or float64, not {dtype!r}")
+    names = claims or []
+    files = [name for name in names if is_file_claim(name)]
+    own = [(target, claim) for target in files for claim in load_claims(target)]
+    chosen = find([name for name in names if not is_file_claim(name)]) if len(files) < len(names) or not names else []
+    console.print(f"seed {seed}, certificates in {out}", highlight=False)
+    done: list[Certificate] = []
+    total = count_with_controls(chosen) + len(own)
+    workers = jobs or (1 if device.startswith("cuda") else min(os.cpu_count() or 1, max(1, len(chosen))))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=quiet, transient=True) as progress:
+        bar = progress.add_task("judging", total=total)
+
+        def note(certificate: Certificate) -> None:
+            done.append(certificate)
+            progress.update(bar, advance=1, description=certificate.name)
+            if not certificate.as_claimed:
+                print_certificate(progress.console, certificate)
+
+        try:
+            for target, claim in own:
+                note(_judge_own(target, claim, out, seed, overrides, progress))
+            if chosen:
+                run_catalogue(
+                    chosen, folder=out, setting=Setting(device, dtype), seed=seed, overrides=overrides,  # type: ignore[arg-type]
+                    jobs=workers, resume=resume, done=note,
+                )  # fmt: skip
+        except KeyboardInterrupt:
+            progress.stop()
+            errors.print(f"stopped after {len(done)} of {total}; they are in {out}: go on with --resume", highlight=False)
+            raise SystemExit(130) from None
+    order = {entry.name: i for i, entry in enumerate(entries())}
+    done.sort(key=lambda c: order.get(c.name, -1))
+    _say(done, quiet)
+    if report is not None:
+        from .report import write_report
+
+        write_report(done, report)
+        console.print(f"report: {report}", highlight=False)
+    raise SystemExit(exit_code(done))
+
+
+@app.command("report")
+def make_report(
+    sources: Annotated[list[Path], typer.Argument(help="Certificates, or folders of them.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("report.html"),
+) -> None:
+    """One self-contained HTML page from certificates."""
+    from .report import write_report
+
+    found = [Certificate.load(path) for path in _files(sources)]
+    write_report(found, output)
+    console.print(f"report on {len(found)} certificates: {output}", highlight=False)
+
+
+@app.command()
+def recheck(
+    files: Annotated[list[Path], typer.Argument(help="Certificates, or folders of them.")],
+    run: Annotated[bool, typer.Option(help="Also run the claim again, where its source is recorded.")] = True,
+) -> None:
+    """Does the verdict follow from the findings, and does the claim repeat? Exit code 1 if not."""
+    from .recheck import check_arithmetic, repeat
+
+    wrong = 0
+    for path in _files(files):
+        certificate = Certificate.load(path)
+        faults, how = check_arithmetic(certificate), "its verdict follows from its findings"
+        if run and certificate.source is not None:
+            claims = _claims_of(certificate)
+            again = repeat(certificate, claims)
+            faults, how = faults + again.faults, how + ", and it repeats"
+        wrong += bool(faults)
+        console.print(f"{path}: {'; '.join(faults) if faults else how}", style="red" if faults else None, highlight=False, markup=False, soft_wrap=True)
+    raise SystemExit(1 if wrong else 0)
+
+
+def _judge_own(target: str, claim: Claim, out: Path, seed: int, overrides: Overrides, progress: Progress) -> Certificate:
+    """A user's claim, here in this process, with a bar of its own."""
+    bar = progress.add_task(claim.name, total=None)
+
+    def step(name: str, paths: int, most: int) -> None:
+        progress.update(bar, description=f"  {name}", completed=paths, total=most)
+
+    file, _, attribute = target.partition(":")
+    certificate = judge(
+        claim.sample, claim.law, plan=overrides.apply(claim.plan or Plan()), seed=seed, name=claim.name, batteries=claim.batteries,
+        controls=claim.controls, wrong=claim.wrong, about=claim.about, source=f"{file}:{attribute or 'claim'}", progress=step,
+    )  # fmt: skip
+    progress.remove_task(bar)
+    certificate.save(certificate_path(out, claim.name))
+    return certificate
+
+
+def _claims_of(certificate: Certificate) -> list[Claim]:
+    assert certificate.source is not None
+    if is_file_claim(certificate.source):
+        return load_claims(certificate.source)
+    dtype = certificate.environment.dtype
+    device = certificate.environment.device.split()[0]
+    return [entry.build(Setting(device, dtype)) for entry in find([certificate.source])]  # type: ignore[arg-type]
+
+
+def _files(sources: list[Path]) -> list[Path]:
+    found = []
+    for source in sources:
+        if source.is_dir():
+            inside = sorted(source.glob("*.json"))
+            if not inside:
+                raise BadInput(f"there is no certificate in {source}")
+            found += inside
+        else:
+            found.append(source)
+    return found
+
+
+def _say(done: list[Certificate], quiet: bool) -> None:
+    if not quiet:
+        console.print(summary_table(done) if len(done) <= _LISTED else law_table(done))
+        if len(done) > _LISTED:
+            console.print(summary_table([c for c in done if c.expected == "wrong"]))
+        if len(done) == 1:
+            console.print(findings_table(done[0]))
+            print_certificate(console, done[0])
+    exact = [c for c in done if c.expected == "exact"]
+    controls = [c for c in done if c.expected == "wrong"]
+    counts = {v: sum(c.verdict is v for c in exact) for v in Verdict}
+    said = ", ".join(f"{n} {v.value}" for v, n in counts.items() if n) or "none"
+    refuted = sum(c.verdict is Verdict.REFUTED for c in controls)
+    console.print(f"{len(exact)} samplers: {said}. {len(controls)} controls: {refuted} refuted.", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

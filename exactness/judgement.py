@@ -1,0 +1,101 @@
+"""From evidence to findings and a decision. Pure: nothing is sampled here, so a certificate can be checked again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .batteries.base import Evidence, Result
+from .certificate import Finding, Histogram, Verdict
+from .plan import Plan
+
+
+def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
+    """All tests of all batteries, Holm-adjusted together, loudest first."""
+    results = [result for one in evidence for result in one.results()]
+    adjusted = adjust([r.p_value for r in results], plan)
+    tests = sum(r.rows for r in results)
+    discrepancies = sum(r.rows for r in results if _bounded(r))
+    found = []
+    for result, p in zip(results, adjusted, strict=True):
+        null = result.null
+        error = plan.bound_error(discrepancies) if discrepancies else 1.0
+        found.append(
+            Finding(
+                name=f"{result.battery}: {result.name}, {null.name}" + ("" if result.rows == 1 else ", worst row"),
+                battery=result.battery,
+                test=null.name,
+                null=result.distribution,
+                validity=null.validity,
+                where=result.where,
+                rows=result.rows,
+                n=result.n,
+                paths=result.paths,
+                statistic=result.statistic,
+                p_value=result.p_value,
+                adjusted_p=p,
+                effect=null.effect(result.statistic),
+                unit=null.unit,
+                bound=null.bound(result.statistic, result.paths, error),
+                detectable=null.detectable(result.n, plan.level(tests), 1.0 - plan.power),
+                tolerance=getattr(null, "tolerance", None),
+            )
+        )
+    return sorted(found, key=lambda f: (f.adjusted_p, f.p_value, f.name))
+
+
+def adjust(p_values: Sequence[float], plan: Plan) -> list[float]:
+    """Holm over the tests, times the number of stages: the family-wise p-value of each test."""
+    from statsmodels.stats.multitest import multipletests  # slow to import
+
+    if not len(p_values):
+        return []
+    holm = multipletests(np.asarray(p_values, dtype=np.float64), method="holm")[1]
+    return [float(p) for p in np.minimum(1.0, holm * len(plan.stages))]
+
+
+def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool = True) -> tuple[Verdict | None, str]:
+    """The verdict, or None to go on, and a sentence that says why. ``may_pass``: a stage before the last may certify."""
+    # An empty set of checks must never pass: nothing was looked at.
+    if not findings:
+        return Verdict.INVALID, "no test had any data: an empty battery certifies nothing"
+    leading = min(findings, key=lambda f: (f.adjusted_p, f.p_value))
+    if leading.adjusted_p <= plan.alpha:
+        return Verdict.REFUTED, (
+            f"{leading.name} ({leading.where}): effect {leading.effect:+.3g} {leading.unit}, "
+            f"adjusted p-value {leading.adjusted_p:.2g} <= alpha {plan.alpha:g}"
+        )
+    bounds = [f for f in findings if f.bound is not None]
+    loosest = max(bounds, key=lambda f: f.bound or 0.0, default=None)
+    if loosest is None or loosest.bound is None:
+        return (Verdict.INCONCLUSIVE, "no monitored discrepancy has an upper bound, so no tolerance can be promised") if last else (None, "go on")
+    suspicious = leading.adjusted_p < plan.suspicion
+    if loosest.bound <= plan.tolerance and not suspicious and (last or may_pass):
+        return Verdict.CERTIFIED, (
+            f"not refuted, and all {len(bounds)} bounds are within the tolerance {plan.tolerance:g} "
+            f"(largest {loosest.bound:.3g}: {loosest.name}, {loosest.where})"
+        )
+    if not last:
+        return None, "go on"
+    if suspicious:
+        return Verdict.INCONCLUSIVE, (
+            f"not refuted at alpha {plan.alpha:g}, but {leading.name} ({leading.where}) has adjusted p-value {leading.adjusted_p:.2g} "
+            f"after {leading.paths} draws, which an exact sampler reaches at most once in {1 / plan.suspicion:.0f} certificates: raise max_paths"
+        )
+    return Verdict.INCONCLUSIVE, (
+        f"not refuted, but the bound {loosest.bound:.3g} of {loosest.name} ({loosest.where}) exceeds the tolerance "
+        f"{plan.tolerance:g} after {loosest.paths} draws: raise max_paths or the tolerance"
+    )
+
+
+def histograms_of(evidence: Sequence[Evidence]) -> list[Histogram]:
+    return [
+        Histogram(name=name, battery=one.battery, where=where, counts=[int(c) for c in counts])
+        for one in evidence
+        for name, where, counts in one.histograms()
+    ]
+
+
+def _bounded(result: Result) -> bool:
+    return result.null.bound(result.statistic, max(result.paths, 1), 0.5) is not None

@@ -1,0 +1,170 @@
+"""Gaussian chains: x_{k-1} | x_k ~ N(m_k(x_k), sigma_k^2 I), k = K..1, judged by their innovations.
+
+If a path is a draw of the chain, eps_k = (x_{k-1} - m_k(x_k)) / sigma_k are independent N(0, I) (Rosenblatt 1952). Nothing
+else about the target is needed, so this law serves networks in any dimension.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arrays import Array, double, is_array, namespace, to_numpy
+from ..errors import BadInput
+from .base import Law
+
+Predict = Callable[[int, Array], Array]
+
+
+@dataclass(frozen=True)
+class Innovation:
+    """One step of a batch of paths. ``step`` k = K..1; K + 1 stands for the start x_K itself.
+
+    ``noise`` (n, d) is eps_k, or None at a deterministic step, where ``mismatch`` (n,) is the distance to the point that the
+    step must give, relative to its size. ``state`` (n, d) is x_k and ``drift`` (n, d) the displacement m_k(x_k) - x_k; at the
+    start both are None.
+    """
+
+    step: int
+    noise: Array | None
+    mismatch: Array | None = None
+    state: Array | None = None
+    drift: Array | None = None
+
+
+class GaussianChain(Law):
+    """A chain with means m_k(x) = a_k x + b_k predict(k, x).
+
+    Args:
+        predict: ``predict(k, x)`` with k an int in K..1 and x (n, d), returning (n, d). It is called with the kind of array
+            that the sampler returned; ``arrays="numpy"`` turns those into numpy first.
+        a, b, sigma: (K,); entry k - 1 belongs to step k. sigma >= 0, and 0 means a deterministic step.
+        dim: d.
+        start: mean and standard deviation of x_K, which is then tested as well; None if the start is not part of the claim.
+        final: the law of x_0 where it is known (see :func:`exactness.laws.chain_marginals`), so that final samples are judged too.
+        name: what a certificate calls the chain.
+    """
+
+    def __init__(
+        self,
+        predict: Predict,
+        *,
+        a: object,
+        b: object,
+        sigma: object,
+        dim: int,
+        start: tuple[float, float] | None = (0.0, 1.0),
+        final: Law | None = None,
+        arrays: str = "as given",
+        name: str = "chain",
+    ) -> None:
+        self.predict = predict
+        self.a, self.b, self.sigma = (_vector(v, label) for v, label in ((a, "a"), (b, "b"), (sigma, "sigma")))
+        if not len(self.a) == len(self.b) == len(self.sigma):
+            raise BadInput(f"a, b and sigma must have one entry a step; got {len(self.a)}, {len(self.b)} and {len(self.sigma)}")
+        if np.any(self.sigma < 0):
+            raise BadInput(f"sigma must not be negative (step {int(np.argmin(self.sigma)) + 1} has {self.sigma.min():g}); 0 means a deterministic step")
+        if not np.any(self.sigma > 0):
+            raise BadInput("every sigma is 0: the chain is deterministic (an ODE), and there is no randomness to certify")
+        if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
+            raise BadInput(f"dim must be a positive integer, not {dim!r}")
+        if not callable(predict):
+            raise BadInput("predict must be a function predict(k, x) -> (n, d)")
+        if start is not None and not (start[1] > 0 and np.all(np.isfinite(start))):
+            raise BadInput(f"start must be (mean, standard deviation) with a positive standard deviation, or None; got {start}")
+        if final is not None and final.event_shape != (dim,):
+            raise BadInput(f"the final law is of dimension {final.event_shape}, the chain of {dim}")
+        if arrays not in ("as given", "numpy"):
+            raise BadInput(f"arrays must be 'as given' or 'numpy', not {arrays!r}")
+        self.dim, self.start, self.final, self.arrays, self.name = dim, start, final, arrays, name
+
+    @classmethod
+    def from_mean(
+        cls,
+        mean: Predict,
+        *,
+        sigma: object,
+        dim: int,
+        start: tuple[float, float] | None = (0.0, 1.0),
+        final: Law | None = None,
+        arrays: str = "as given",
+        name: str = "chain",
+    ) -> GaussianChain:
+        """A chain given by its means: ``mean(k, x)``, (n, d) -> (n, d)."""
+        ones = np.ones_like(_vector(sigma, "sigma"))
+        return cls(mean, a=0.0 * ones, b=ones, sigma=sigma, dim=dim, start=start, final=final, arrays=arrays, name=name)
+
+    @property
+    def steps(self) -> int:
+        return len(self.sigma)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return (self.steps + 1, self.dim)
+
+    @property
+    def output_law(self) -> Law | None:
+        return self.final
+
+    def output(self, sample: Array) -> Array:
+        return sample[:, -1]
+
+    def place(self, index: tuple[int, ...]) -> str:
+        return f"path {index[0]}, state x_{self.steps - index[1]} (entry {index[1]} of the path)"
+
+    def describe(self) -> dict[str, object]:
+        digest = hashlib.sha256()
+        for part in (self.a, self.b, self.sigma):
+            digest.update(part.tobytes())
+        return {
+            "kind": "GaussianChain",
+            "name": self.name,
+            "dim": self.dim,
+            "steps": self.steps,
+            "deterministic_steps": [int(k) + 1 for k in np.flatnonzero(self.sigma == 0)],
+            "start": None if self.start is None else list(self.start),
+            "schedule_sha256": digest.hexdigest(),
+            "final": None if self.final is None else self.final.describe(),
+        }
+
+    def mean(self, k: int, x: Array) -> tuple[Array, Array]:
+        """m_k(x) and the prediction it is made of, D_k(x), in double precision, (n, d) each."""
+        prediction = self.predict(k, x)
+        if not is_array(prediction) or tuple(prediction.shape) != tuple(x.shape):
+            shape = tuple(prediction.shape) if is_array(prediction) else type(prediction).__name__
+            raise BadInput(f"predict(k={k}, x) must return an array of the shape of x, {tuple(x.shape)}; it returned {shape}")
+        prediction = double(prediction)
+        if not bool(namespace(prediction).all(namespace(prediction).isfinite(prediction))):
+            raise BadInput(f"predict(k={k}, x) returned NaN or infinity at finite states; the law itself is broken there")
+        return self.a[k - 1] * double(x) + self.b[k - 1] * prediction, prediction
+
+    def innovations(self, paths: Array) -> Iterator[Innovation]:
+        """The steps of (n, K + 1, d) paths in running order; the target is evaluated once a step, on n states."""
+        if self.arrays == "numpy":
+            paths = to_numpy(paths)
+        if self.start is not None:
+            yield Innovation(self.steps + 1, (double(paths[:, 0]) - self.start[0]) / self.start[1])
+        for i, k in enumerate(range(self.steps, 0, -1)):
+            state, following = paths[:, i], double(paths[:, i + 1])
+            mean, prediction = self.mean(k, state)
+            drift = mean - double(state)
+            if self.sigma[k - 1] > 0:
+                yield Innovation(k, (following - mean) / float(self.sigma[k - 1]), None, double(state), drift)
+                continue
+            xp = namespace(following)
+            # The size that rounding is relative to: of the terms that were added, not of their sum, which may cancel.
+            size = xp.abs(self.a[k - 1] * double(state)) + xp.abs(self.b[k - 1] * prediction)
+            gap = xp.max(xp.abs(following - mean), axis=1) / (xp.max(size, axis=1) + 1e-300)
+            yield Innovation(k, None, gap, double(state), drift)
+
+
+def _vector(values: object, label: str) -> np.ndarray:
+    v = np.array(values, dtype=np.float64)
+    if v.ndim != 1 or len(v) == 0:
+        raise BadInput(f"{label} must be a vector with one entry a step; got shape {v.shape}")
+    if not np.all(np.isfinite(v)):
+        raise BadInput(f"{label} must be finite (step {int(np.flatnonzero(~np.isfinite(v))[0]) + 1} is not)")
+    return v

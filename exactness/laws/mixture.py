@@ -1,0 +1,150 @@
+"""Gaussian mixtures in any dimension: density, score, exact draws, projections, characteristic function."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from scipy.special import logsumexp
+
+from ..arrays import Array, double, like, namespace, ndtr
+from ..errors import BadInput
+from .base import Law, Projected, Projection, checked_weights, unit_directions
+
+
+class GaussianMixture(Law, Projected):
+    """sum_c weights_c N(means_c, covariances_c).
+
+    Args:
+        weights: (C,), not negative, summing to one.
+        means: (C, d).
+        covariances: (C,) isotropic variances, (C, d) diagonals, or (C, d, d) matrices; positive definite.
+
+    Methods take numpy arrays (n, d) and cost O(n C d), with full covariances O(n C d^2).
+
+    >>> mixture = GaussianMixture([0.3, 0.7], [[2.0], [-1.0]], [0.1, 0.2])
+    >>> mixture.sample(3, seed=0).shape
+    (3, 1)
+    """
+
+    def __init__(self, weights: object, means: object, covariances: object) -> None:
+        self.weights = checked_weights(weights)
+        self.means = np.asarray(means, dtype=np.float64)
+        self.covariances = np.asarray(covariances, dtype=np.float64)
+        count = len(self.weights)
+        if self.means.ndim != 2 or len(self.means) != count or self.means.shape[1] == 0:
+            raise BadInput(f"means must have shape (C, d) with C = {count} like the weights; got {self.means.shape}")
+        self.dim = self.means.shape[1]
+        allowed = [(count,), (count, self.dim), (count, self.dim, self.dim)]
+        if self.covariances.shape not in allowed:
+            raise BadInput(f"covariances must have one of the shapes {allowed}; got {self.covariances.shape}")
+        if not (np.all(np.isfinite(self.means)) and np.all(np.isfinite(self.covariances))):
+            raise BadInput("means and covariances must be finite")
+        if self.covariances.ndim < 3:
+            if np.any(self.covariances <= 0):
+                raise BadInput("variances must be positive; a component without spread has no density")
+            self._root = np.sqrt(self.covariances)
+        else:
+            if not np.allclose(self.covariances, np.swapaxes(self.covariances, 1, 2), rtol=1e-10, atol=1e-12):
+                raise BadInput("covariance matrices must be symmetric")
+            try:
+                self._root = np.linalg.cholesky(self.covariances)
+            except np.linalg.LinAlgError:
+                raise BadInput("covariance matrices must be positive definite") from None
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return (self.dim,)
+
+    def describe(self) -> dict[str, object]:
+        digest = hashlib.sha256()
+        for part in (self.weights, self.means, self.covariances):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return {
+            "kind": "GaussianMixture",
+            "dim": self.dim,
+            "components": len(self.weights),
+            "covariances": ["isotropic", "diagonal", "full"][self.covariances.ndim - 1],
+            "sha256": digest.hexdigest(),
+        }
+
+    def log_density(self, x: np.ndarray) -> np.ndarray:
+        """(n, d) -> (n,)."""
+        return logsumexp(self._log_joint(x), axis=1)
+
+    def density(self, x: np.ndarray) -> np.ndarray:
+        """(n, d) -> (n,)."""
+        return np.exp(self.log_density(x))
+
+    def responsibilities(self, x: np.ndarray) -> np.ndarray:
+        """P(component | x): (n, d) -> (n, C)."""
+        joint = self._log_joint(x)
+        return np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+
+    def score(self, x: np.ndarray) -> np.ndarray:
+        """Gradient of the log-density: (n, d) -> (n, d)."""
+        white = self._whiten(x)
+        if self.covariances.ndim == 3:
+            pull = np.linalg.solve(np.swapaxes(self._root, 1, 2), white.transpose(1, 2, 0)).transpose(2, 0, 1)
+        else:
+            pull = white / self._spread()
+        return -(self.responsibilities(x)[..., None] * pull).sum(1)
+
+    def sample(self, n: int, seed: int) -> np.ndarray:
+        """Exact draws, (n, d)."""
+        generator = np.random.default_rng(seed)
+        label = generator.choice(len(self.weights), size=n, p=self.weights)
+        z = generator.standard_normal((n, self.dim))
+        if self.covariances.ndim == 3:
+            return self.means[label] + np.einsum("nij,nj->ni", self._root[label], z)
+        return self.means[label] + self._spread()[0, label] * z
+
+    def projected_cdf(self, direction: object, t: Array) -> Array:
+        """P(<direction, X> <= t) for any vector (d,) and points t (n,), in the namespace of t. O(n C)."""
+        v = np.asarray(direction, dtype=np.float64)
+        if v.shape != (self.dim,) or not np.any(v) or not np.all(np.isfinite(v)):
+            raise BadInput(f"direction must be a vector of {self.dim} finite numbers, not all zero; got shape {v.shape}")
+        spread = np.sqrt(self._variance_along(v))
+        z = (t[:, None] - like(self.means @ v, t)) / like(spread, t)
+        return namespace(t).sum(ndtr(z) * like(self.weights, t), axis=1)
+
+    def characteristic_function(self, frequencies: np.ndarray) -> np.ndarray:
+        """E exp(i <omega, X>) at each row: (m, d) -> (m,) complex."""
+        omega = np.asarray(frequencies, dtype=np.float64)
+        variance = np.stack([self._variance_along(v) for v in omega])
+        return (self.weights * np.exp(1j * omega @ self.means.T - 0.5 * variance)).sum(1)
+
+    def projections(self, random: int, generator: np.random.Generator) -> list[Projection]:
+        directions = {f"coordinate {i}": v for i, v in enumerate(np.eye(self.dim))}
+        if self.dim > 1:
+            directions |= {f"direction {i}": v for i, v in enumerate(unit_directions(random, self.dim, generator))}
+
+        def along(v: np.ndarray) -> Projection:
+            return Projection("", lambda x: self.projected_cdf(v, double(x) @ like(v, double(x))))
+
+        return [Projection(name, along(v).transform) for name, v in directions.items()]
+
+    def _spread(self) -> np.ndarray:
+        """Standard deviations, broadcastable to (n, C, d)."""
+        return self._root[None, :, None] if self.covariances.ndim == 1 else self._root[None]
+
+    def _variance_along(self, v: np.ndarray) -> np.ndarray:
+        if self.covariances.ndim == 3:
+            return np.einsum("i,cij,j->c", v, self.covariances, v)
+        return self.covariances * (v @ v) if self.covariances.ndim == 1 else self.covariances @ v**2
+
+    def _whiten(self, x: np.ndarray) -> np.ndarray:
+        offset = np.asarray(x, dtype=np.float64)[:, None, :] - self.means
+        if self.covariances.ndim == 3:
+            return np.linalg.solve(self._root, offset.transpose(1, 2, 0)).transpose(2, 0, 1)
+        return offset / self._spread()
+
+    def _log_joint(self, x: np.ndarray) -> np.ndarray:
+        white = self._whiten(x)
+        if self.covariances.ndim == 3:
+            log_det = np.log(np.diagonal(self._root, axis1=1, axis2=2)).sum(1)
+        else:
+            log_det = np.log(np.broadcast_to(self._spread()[0], self.means.shape)).sum(1)
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(self.weights)
+        return log_weights - 0.5 * (white**2).sum(-1) - log_det - 0.5 * self.dim * np.log(2 * np.pi)

@@ -1,0 +1,88 @@
+"""A certificate read with suspicion: does its verdict follow from its findings, and does its claim repeat?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from .batteries.nulls import Equality, Kolmogorov, NormalMean, NormalVariance, Null
+from .certificate import Certificate, Finding, Verdict
+from .certify import certify
+from .judgement import adjust, decide
+
+_CLOSE = 1e-9
+
+
+class Recheck(msgspec.Struct, frozen=True):
+    """``faults``: sentences; empty if everything holds. ``repeated``: the new certificate, if the claim was run again."""
+
+    faults: list[str]
+    repeated: Certificate | None = None
+
+
+def check_arithmetic(certificate: Certificate) -> list[str]:
+    """Recompute p-values, adjustment, bounds, detectable effects and the verdict from the recorded statistics."""
+    faults: list[str] = []
+    plan, findings = certificate.plan, certificate.findings
+    if certificate.verdict is Verdict.INVALID:
+        return faults
+    if not certificate.stages:
+        return ["there is a verdict but no stage: nothing was looked at"]
+    tests = sum(f.rows for f in findings)
+    discrepancies = sum(f.rows for f in findings if f.bound is not None)
+    adjusted = adjust([f.p_value for f in findings], plan)
+    for finding, p in zip(findings, adjusted, strict=True):
+        null = _null(finding)
+        expected = {
+            "p_value": min(1.0, finding.rows * null.p_value(finding.statistic, finding.n)),
+            "adjusted_p": p,
+            "effect": null.effect(finding.statistic),
+            "detectable": null.detectable(finding.n, plan.level(tests), 1.0 - plan.power),
+        }
+        if finding.bound is not None:
+            expected["bound"] = null.bound(finding.statistic, finding.paths, plan.bound_error(discrepancies)) or 0.0
+        for name, value in expected.items():
+            written = getattr(finding, name)
+            if abs(written - value) > _CLOSE * max(abs(value), 1e-300) and abs(written - value) > 1e-300:
+                faults.append(f"{finding.name} ({finding.where}): {name} is written as {written:.6g}, its statistic gives {value:.6g}")
+    last = certificate.stages[-1].paths >= plan.max_paths
+    least = max((c.paths for c in certificate.controls if c.verdict is Verdict.REFUTED), default=0)
+    verdict, _ = decide(findings, plan, last, certificate.paths >= least)
+    if verdict is Verdict.CERTIFIED and not certificate.controls_hold:
+        verdict = Verdict.INCONCLUSIVE
+    if verdict is not certificate.verdict:
+        given = "no verdict yet" if verdict is None else verdict.value
+        faults.append(f"the verdict is written as {certificate.verdict.value}; the findings and controls give {given}")
+    return faults
+
+
+def repeat(certificate: Certificate, claims: Sequence) -> Recheck:
+    """Run the claim again, at the recorded plan and seed, and compare."""
+    claim = next((c for c in claims if c.name == certificate.name), None)
+    if claim is None:
+        return Recheck([f"its source {certificate.source} no longer has a claim called {certificate.name!r}"])
+    new = certify(
+        claim.sample, claim.law, plan=certificate.plan, seed=certificate.seed, name=claim.name, batteries=claim.batteries,
+        controls=certificate.controls, wrong=claim.wrong, about=claim.about, source=certificate.source,
+    )  # fmt: skip
+    faults = []
+    if new.verdict is not certificate.verdict:
+        faults.append(f"run again, the verdict is {new.verdict.value}; it was {certificate.verdict.value}")
+    if new.law != certificate.law:
+        faults.append("the law is not the one that was judged: its description has changed")
+    same_place = new.environment == certificate.environment
+    if same_place and new.probe != certificate.probe:
+        faults.append("same versions and device, but the first draws differ: the sampler has changed")
+    if same_place and new.probe == certificate.probe:
+        old = {f.name: f.statistic for f in certificate.findings}
+        moved = [f.name for f in new.findings if abs(f.statistic - old.get(f.name, float("inf"))) > 1e-6 * (1 + abs(f.statistic))]
+        if moved:
+            faults.append(f"same first draws, but other statistics: {', '.join(moved[:3])}")
+    return Recheck(faults, new)
+
+
+def _null(finding: Finding) -> Null:
+    if finding.test == "equality":
+        return Equality(finding.tolerance or 0.0)
+    return {"Kolmogorov": Kolmogorov(), "mean": NormalMean(), "variance": NormalVariance()}[finding.test]

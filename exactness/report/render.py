@@ -1,0 +1,50 @@
+"""From view to HTML."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..certificate import Certificate
+from ..errors import BadInput
+from .view import Bars, page_of
+
+
+def render_report(certificates: Sequence[Certificate]) -> str:
+    """One page, no file beside it, nothing fetched. Raises ``BadInput`` for no certificates, or without the report extra."""
+    if not certificates:
+        raise BadInput("there is no certificate to report on")
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        from .figures import speed_figure
+    except ModuleNotFoundError as error:
+        raise BadInput(f"reports need {error.name}: pip install 'exactness[report]'") from None
+    environment = Environment(
+        loader=PackageLoader("exactness.report", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    page = page_of(certificates)
+    try:
+        figures = {section.name: speed_figure(section) for section in page.sections}
+    except ModuleNotFoundError as error:
+        raise BadInput(f"reports need {error.name}: pip install 'exactness[report]'") from None
+    return environment.get_template("report.html.j2").render(page=page, figures=figures, outline=outline)
+
+
+def write_report(certificates: Sequence[Certificate], path: str | os.PathLike[str]) -> Path:
+    target = Path(path)
+    text = render_report(certificates)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+    return target
+
+
+def outline(bars: Bars, width: float = 120.0, height: float = 36.0) -> str:
+    """The histogram's outline as the ``d`` of an SVG path, flat at half the height."""
+    step = width / len(bars.heights)
+    parts = []
+    for i, value in enumerate(bars.heights):
+        y = height / 2 * (1.0 - (value - 1.0) / bars.reach)
+        parts.append(f"{'M' if i == 0 else 'V'}{f'0 {y:.1f}' if i == 0 else f'{y:.1f}'}H{(i + 1) * step:.1f}")
+    return "".join(parts)

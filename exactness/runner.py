@@ -1,0 +1,183 @@
+"""Many claims in one run: in parallel, saved as they finish, resumable, controls before the claims that carry them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from importlib import metadata
+from multiprocessing import get_context
+from pathlib import Path
+
+import msgspec
+
+from .catalogue import Entry, Setting
+from .certificate import Certificate, ControlOutcome, Verdict
+from .certify import certify, outcome_of
+from .errors import BadInput
+from .plan import Plan
+
+Done = Callable[[Certificate], None]
+
+
+class Overrides(msgspec.Struct, frozen=True):
+    """What the command line changes in a claim's own plan; None keeps it."""
+
+    alpha: float | None = None
+    tolerance: float | None = None
+    max_paths: int | None = None
+
+    def apply(self, plan: Plan) -> Plan:
+        changes = {k: v for k, v in msgspec.structs.asdict(self).items() if v is not None}
+        return Plan(**(msgspec.structs.asdict(plan) | changes))
+
+
+class Order(msgspec.Struct, frozen=True):
+    """Everything a worker needs to judge one entry."""
+
+    name: str
+    seed: int
+    overrides: Overrides
+    device: str
+    dtype: str | None
+    outcomes: tuple[ControlOutcome, ...]
+    target: str
+
+
+def certificate_path(folder: Path, name: str) -> Path:
+    return folder / (name.replace("/", "--") + ".json")
+
+
+def run_catalogue(
+    chosen: Sequence[Entry], *, folder: Path, setting: Setting, seed: int, overrides: Overrides, jobs: int, resume: bool, done: Done
+) -> list[Certificate]:
+    """Judge the chosen entries, and before them the controls of their laws; write each certificate as it is finished.
+
+    With ``resume``, certificates already in ``folder`` are taken as they are if they were made with the same seed, plan, device
+    setting and version, and anything else is judged again.
+    """
+    known = {entry.name: entry for entry in chosen}
+    needed = [e for e in _controls_of({entry.problem for entry in chosen}) if e.name not in known]
+    certificates: dict[str, Certificate] = {}
+    outcomes: dict[str, list[ControlOutcome]] = {}
+    controls = [e for e in [*chosen, *needed] if e.kind == "control"]
+    with _pool(jobs) as submit:
+        for wave in (controls, [e for e in chosen if e.kind != "control"]):
+            orders = {}
+            for entry in wave:
+                target = certificate_path(folder, entry.name)
+                of_law = tuple(sorted(outcomes.get(entry.problem, []), key=lambda c: c.name))
+                order = Order(entry.name, seed, overrides, setting.device, setting.dtype, of_law, str(target))
+                found = _resumed(order) if resume else None
+                if found is None:
+                    orders[entry] = order
+                else:
+                    certificates[entry.name] = found
+                    done(found)
+            for order, certificate in submit(orders.values()):
+                certificates[order.name] = certificate
+                done(certificate)
+            for entry in wave:
+                if entry.kind == "control":
+                    judged = certificates[entry.name]
+                    outcomes.setdefault(entry.problem, []).append(outcome_of(judged, str(judged.sampler["wrong"])))
+    return [certificates[e.name] for e in [*chosen, *needed]]
+
+
+def count_with_controls(chosen: Sequence[Entry]) -> int:
+    names = {e.name for e in chosen}
+    return len(names | {e.name for e in _controls_of({e.problem for e in chosen})})
+
+
+def exit_code(certificates: Iterable[Certificate]) -> int:
+    """0 all as claimed, 1 something refuted or a control not refuted, 3 inconclusive, 4 invalid; the gravest counts."""
+    found = list(certificates)
+    if any(c.verdict is Verdict.INVALID for c in found):
+        return 4
+    for c in found:
+        if not c.controls_hold or (c.expected == "wrong") != (c.verdict is Verdict.REFUTED):
+            return 1
+    return 3 if any(c.verdict is Verdict.INCONCLUSIVE for c in found if c.expected == "exact") else 0
+
+
+def judge_entry(order: Order) -> Certificate:
+    """One entry of the catalogue, judged and saved. Runs in a worker process."""
+    from .catalogue import find
+
+    (entry,) = find([order.name])
+    claim = entry.build(Setting(order.device, order.dtype))  # type: ignore[arg-type]
+    certificate = certify(
+        claim.sample, claim.law, plan=order.overrides.apply(claim.plan or Plan()), seed=order.seed, name=claim.name,
+        controls=order.outcomes, wrong=claim.wrong, about=claim.about, source=claim.name,
+    )  # fmt: skip
+    certificate.save(order.target)
+    return certificate
+
+
+def _controls_of(problems: set[str]) -> list[Entry]:
+    from .catalogue import entries
+
+    return [e for e in entries() if e.kind == "control" and e.problem in problems]
+
+
+def _resumed(order: Order) -> Certificate | None:
+    from .catalogue import find
+
+    if not Path(order.target).exists():
+        return None
+    try:
+        found = Certificate.load(order.target)
+    except BadInput:
+        return None
+    (entry,) = find([order.name])
+    plan = entry.build(Setting(order.device, order.dtype)).plan or Plan()  # type: ignore[arg-type]
+    same = (
+        found.seed == order.seed
+        and found.plan == order.overrides.apply(plan)
+        and found.environment.exactness == metadata.version("exactness")
+        and found.environment.device.split()[0].split(":")[0] == order.device.split(":")[0]
+        and (order.dtype is None or found.environment.dtype == order.dtype)
+        and sorted(found.controls, key=lambda c: c.name) == list(order.outcomes)
+    )
+    return found if same else None
+
+
+class _pool:
+    """``submit(orders)`` yields (order, certificate) as they finish; one job runs here, more run in worker processes."""
+
+    def __init__(self, jobs: int) -> None:
+        self._jobs = jobs
+        self._executor: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Callable[[Iterable[Order]], Iterator[tuple[Order, Certificate]]]:
+        if self._jobs > 1:
+            self._executor = ProcessPoolExecutor(
+                self._jobs, mp_context=get_context("spawn"), initializer=_quiet_worker, initargs=(self._jobs,)
+            )
+        return self._submit
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._executor is not None:
+            # After an interruption the finished certificates are on disk; what had not begun is dropped.
+            self._executor.shutdown(wait=kind is None, cancel_futures=True)
+
+    def _submit(self, orders: Iterable[Order]) -> Iterator[tuple[Order, Certificate]]:
+        if self._executor is None:
+            for order in orders:
+                yield order, judge_entry(order)
+            return
+        waiting: dict[Future[Certificate], Order] = {self._executor.submit(judge_entry, order): order for order in orders}
+        for future in as_completed(waiting):
+            yield waiting[future], future.result()
+
+
+def _quiet_worker(jobs: int) -> None:
+    """Workers share the cores: two that each use all of them are many times slower than two that use half."""
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(threads)
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return
+    torch.set_num_threads(threads)
