@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import metadata
 
 import numpy as np
@@ -118,9 +119,7 @@ class _Run:
             return Verdict.INVALID, str(error)
         raise AssertionError("the last stage always decides")
 
-    def certificate(
-        self, verdict: Verdict, reasons: list[str], controls: list[ControlOutcome], source: str | None
-    ) -> Certificate:
+    def certificate(self, verdict: Verdict, reasons: list[str], controls: list[ControlOutcome], source: str | None) -> Certificate:
         claim = self.claim
         return Certificate(
             name=claim.name,
@@ -250,13 +249,18 @@ def _qualified_name(function: object) -> str:
     return f"{module}.{getattr(function, '__qualname__', type(function).__qualname__)}"
 
 
+@cache
+def _version(package: str) -> str:
+    return metadata.version(package)
+
+
 def _environment(array: str, dtype: str, device: str) -> Environment:
-    names = ("numpy", "scipy", "statsmodels", "msgspec", "array_api_compat", "torch", "jax", "jaxlib")
-    packages = {name: metadata.version(name) for name in names if name in sys.modules}
+    names = ("numpy", "scipy", "msgspec", "array_api_compat", "torch", "jax", "jaxlib")
+    packages = {name: _version(name) for name in names if name in sys.modules}
     if device.startswith("cuda") and "torch" in sys.modules:
         device = f"{device} ({sys.modules['torch'].cuda.get_device_name(device)})"
     return Environment(
-        exactness=metadata.version("exactness"),
+        exactness=_version("exactness"),
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         packages=packages,

@@ -24,7 +24,9 @@ from .load import is_file_claim, load_claims
 from .plan import Plan
 from .runner import Overrides, certificate_path, count_with_controls, exit_code, run_catalogue
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Certify that a fast sampler is lossless.", rich_markup_mode=None)
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Certify that a fast sampler is lossless.", rich_markup_mode=None
+)
 # Longer runs are summed up law by law; the page lists everything.
 _LISTED = 40
 console = Console()
@@ -52,7 +54,9 @@ def list_claims(
 
 @app.command()
 def certify(
-    claims: Annotated[list[str] | None, typer.Argument(help="Catalogue names, patterns, or file.py:claim; all of the catalogue if left out.")] = None,
+    claims: Annotated[
+        list[str] | None, typer.Argument(help="Catalogue names, patterns, or file.py:claim; all of the catalogue if left out.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the certificates.")] = Path("certificates"),
     report: Annotated[Path | None, typer.Option(help="Also write the HTML page here.")] = None,
     seed: Annotated[int, typer.Option(help="Root seed of everything random.", min=0)] = 0,
@@ -62,7 +66,9 @@ def certify(
     device: Annotated[str, typer.Option(help="Where the catalogue's samplers run: cpu, cuda, cuda:1.")] = "cpu",
     dtype: Annotated[str | None, typer.Option(help="float32 or float64; each law's own if left out.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Worker processes; the number of cores if left out, 1 on a GPU.", min=1)] = None,
-    resume: Annotated[bool, typer.Option(help="Keep certificates of the folder that were made by this version, seed and plan.")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Keep certificates of the folder that were made by this version, seed and plan.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict line.")] = False,
 ) -> None:
     """Judge claims, write a certificate each, say how it went."""
@@ -141,7 +147,13 @@ def recheck(
             again = repeat(certificate, claims)
             faults, how = faults + again.faults, how + ", and it repeats"
         wrong += bool(faults)
-        console.print(f"{path}: {'; '.join(faults) if faults else how}", style="red" if faults else None, highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            f"{path}: {'; '.join(faults) if faults else how}",
+            style="red" if faults else None,
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     raise SystemExit(1 if wrong else 0)
 
 

@@ -78,7 +78,9 @@ def findings_table(certificate: Certificate, most: int = 12) -> Table:
     total = len(certificate.findings)
     table = Table(title=f"the {min(most, total)} loudest of {total} findings", title_justify="left", box=SIMPLE)
     for column in ("finding", "where", "effect", "unit", "adjusted p", "bound", "detectable", "null"):
-        table.add_column(column, overflow="fold", justify="right" if column in ("effect", "adjusted p", "bound", "detectable") else "left")
+        table.add_column(
+            column, overflow="fold", justify="right" if column in ("effect", "adjusted p", "bound", "detectable") else "left"
+        )
     for f in certificate.findings[:most]:
         table.add_row(
             f.name, f.where, f"{f.effect:+.3g}", f.unit, f"{f.adjusted_p:.2g}",

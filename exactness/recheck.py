@@ -45,7 +45,9 @@ def check_arithmetic(certificate: Certificate) -> list[str]:
         for name, value in expected.items():
             written = getattr(finding, name)
             if abs(written - value) > _CLOSE * max(abs(value), 1e-300) and abs(written - value) > 1e-300:
-                faults.append(f"{finding.name} ({finding.where}): {name} is written as {written:.6g}, its statistic gives {value:.6g}")
+                faults.append(
+                    f"{finding.name} ({finding.where}): {name} is written as {written:.6g}, its statistic gives {value:.6g}"
+                )
     last = certificate.stages[-1].paths >= plan.max_paths
     least = max((c.paths for c in certificate.controls if c.verdict is Verdict.REFUTED), default=0)
     verdict, _ = decide(findings, plan, last, certificate.paths >= least)

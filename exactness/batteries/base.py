@@ -64,7 +64,9 @@ class Evidence:
         if self.deterministic:
             null = Equality(self.rounding)
             found.append(
-                Result(self.battery, "deterministic steps", "a point", null, "worst", self.mismatch, self.deterministic, self.paths, 1)
+                Result(
+                    self.battery, "deterministic steps", "a point", null, "worst", self.mismatch, self.deterministic, self.paths, 1
+                )
             )
         return found
 

@@ -30,11 +30,10 @@ class ProjectedKS(Battery):
         output = law.output_law
         assert isinstance(output, Projected)
         projections = output.projections(self.directions, generator)
-        tally = Tally([p.name for p in projections], "uniform", pooled=False)
+        tally = Tally(projections.names, "uniform", pooled=False)
 
         def update(evidence: Evidence, sample: Array) -> None:
-            last = law.output(sample)
-            for row, projection in enumerate(projections):
-                evidence.tallies["final states"].add(row, projection.transform(last))
+            for row, values in enumerate(projections.transform(law.output(sample))):
+                tally.add(row, values)
 
         return Evidence(self.name, {"final states": tally}, update)

@@ -55,7 +55,7 @@ class Tally:
         seen = np.flatnonzero(self.counts.sum(1))
         if len(seen) == 0:
             return []
-        found = []
+        found: list[tuple[Null, str, float, int, int]] = []
         if self.pooled:
             total = self.counts[seen].sum(0)
             n = int(total.sum())

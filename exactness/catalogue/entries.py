@@ -118,7 +118,12 @@ def _claim(entry: Entry, problem: Problem, setting: Setting) -> Claim:
     else:
         runner = _right(entry.name, problem)
     if entry.kind != "sequential":
-        about |= {"window": runner.window, "drafter": runner.drafter.name, "verifier": _name(runner.verifier), "rejection": _name(runner.rejection)}
+        about |= {
+            "window": runner.window,
+            "drafter": runner.drafter.name,
+            "verifier": _name(runner.verifier),
+            "rejection": _name(runner.rejection),
+        }
 
     def sample(n: int, seed: int) -> tuple[Any, dict[str, float]]:
         generator = torch.Generator(device=setting.device).manual_seed(seed)
@@ -126,7 +131,11 @@ def _claim(entry: Entry, problem: Problem, setting: Setting) -> Claim:
         if problem.labels is not None:
             condition = torch.as_tensor(problem.labels(n, seed), device=setting.device)
         run = runner.run(
-            n, generator, condition=condition, dtype=getattr(torch, setting.dtype or problem.dtype), keep_paths=not problem.output_only
+            n,
+            generator,
+            condition=condition,
+            dtype=getattr(torch, setting.dtype or problem.dtype),
+            keep_paths=not problem.output_only,
         )
         return run.paths, run.trace.totals()
 

@@ -27,7 +27,8 @@ Labels = Callable[[int, int], np.ndarray]
 class Problem:
     """``law`` of what ``process`` samples; ``coarse`` is a cheaper prediction of the same kind; ``window`` is the usual one.
 
-    ``dtype`` is that of the samplers' states. ``labels(n, seed)``, if any, gives each chain its condition. ``output_only``: the law speaks of last states, not of paths.
+    ``labels(n, seed)``, if any, gives each chain its condition. ``output_only``: the law speaks of last states, not of
+    paths. ``dtype`` is that of the samplers' states.
     """
 
     name: str
@@ -121,8 +122,8 @@ def digits() -> Problem:
     count = len(pictures)
     return _mixture_problem(
         "digits", "1,797 handwritten digits in 64 dimensions, DDPM with small variance, 50 steps",
-        ddpm(cosine_betas(50), "small"), np.full(count, 1 / count), pictures, np.full(count, 0.05), window=8,
-        plan=Plan(alpha=1e-6, tolerance=0.14, first_paths=800, max_paths=3_200), dtype="float32",
+        ddpm(cosine_betas(50), "small"), np.full(count, 1 / count), pictures, np.full(count, 0.05), window=6,
+        plan=Plan(alpha=1e-6, tolerance=0.16, first_paths=600, max_paths=2_400), dtype="float32",
     )  # fmt: skip
 
 

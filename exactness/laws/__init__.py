@@ -1,9 +1,9 @@
 """What is true: laws that turn the output of an exact sampler into noise whose distribution is known."""
 
-from .base import Law, Projected, Projection
+from .base import Law, Projected, Projections
 from .chain import GaussianChain
 from .grid import GridLaw, chain_marginals
 from .mixture import GaussianMixture
 from .product import ProductLaw
 
-__all__ = ["GaussianChain", "GaussianMixture", "GridLaw", "Law", "ProductLaw", "Projected", "Projection", "chain_marginals"]
+__all__ = ["GaussianChain", "GaussianMixture", "GridLaw", "Law", "ProductLaw", "Projected", "Projections", "chain_marginals"]

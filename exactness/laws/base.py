@@ -45,7 +45,8 @@ class Law(ABC):
         """The sample, if it can be judged: right type, shape, dtype and finite. Raises ``InvalidSample`` with the remedy."""
         if not is_array(sample):
             raise InvalidSample(
-                f"sample(n, seed) returned {type(sample).__name__}; return a numpy, torch or JAX array (or such an array and a dict of costs)"
+                f"sample(n, seed) returned {type(sample).__name__}; return a numpy, torch or JAX array "
+                "(or such an array and a dict of costs)"
             )
         wanted = (n, *self.event_shape)
         if tuple(sample.shape) != wanted:  # type: ignore[attr-defined]
@@ -59,24 +60,25 @@ class Law(ABC):
             first = tuple(int(i) for i in bad[0])
             rows = len(np.unique(bad[:, 0]))
             raise InvalidSample(
-                f"{rows} of {n} draws hold NaN or infinity, the first at {self.place(first)}; look for a division by zero or an overflow there"
+                f"{rows} of {n} draws hold NaN or infinity, the first at {self.place(first)}; "
+                "look for a division by zero or an overflow there"
             )
         return sample
 
 
 @dataclass(frozen=True)
-class Projection:
-    """A function of the output that is uniform on [0, 1] if the law is right: (n, d) -> (n,)."""
+class Projections:
+    """Functions of the output, each uniform on [0, 1] if the law is right: ``transform`` is (n, d) -> one (n,) a name."""
 
-    name: str
-    transform: Callable[[Array], Array]
+    names: list[str]
+    transform: Callable[[Array], list[Array]]
 
 
 class Projected(ABC):
     """Mixin of laws that know the distribution of some one-dimensional functions of their output."""
 
     @abstractmethod
-    def projections(self, random: int, generator: np.random.Generator) -> list[Projection]:
+    def projections(self, random: int, generator: np.random.Generator) -> Projections:
         """The coordinates (or axes) and ``random`` directions drawn from ``generator``."""
 
 

@@ -66,7 +66,10 @@ class GaussianChain(Law):
         if not len(self.a) == len(self.b) == len(self.sigma):
             raise BadInput(f"a, b and sigma must have one entry a step; got {len(self.a)}, {len(self.b)} and {len(self.sigma)}")
         if np.any(self.sigma < 0):
-            raise BadInput(f"sigma must not be negative (step {int(np.argmin(self.sigma)) + 1} has {self.sigma.min():g}); 0 means a deterministic step")
+            raise BadInput(
+                f"sigma must not be negative (step {int(np.argmin(self.sigma)) + 1} has {self.sigma.min():g}); "
+                "0 means a deterministic step"
+            )
         if not np.any(self.sigma > 0):
             raise BadInput("every sigma is 0: the chain is deterministic (an ODE), and there is no randomness to certify")
         if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:

@@ -12,9 +12,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import ndtr
 
-from ..arrays import Array, is_array, like, namespace, to_numpy
+from ..arrays import Array, is_array, like, to_numpy
 from ..errors import BadInput
-from .base import Law, Projected, Projection
+from .base import Law, Projected, Projections
 
 # The propagation converges spectrally, the cubic interpolant with the fourth power of the spacing: when two grids agree to
 # this, the finer one is right to about a sixteenth of it.
@@ -51,8 +51,8 @@ class GridLaw(Law, Projected):
         values = np.clip(self._spline(inside), 0.0, 1.0)
         return like(values, t) if is_array(t) else values
 
-    def projections(self, random: int, generator: np.random.Generator) -> list[Projection]:
-        return [Projection("coordinate 0", lambda x: self.cdf(x[:, 0]))]
+    def projections(self, random: int, generator: np.random.Generator) -> Projections:
+        return Projections(["coordinate 0"], lambda x: [self.cdf(x[:, 0])])
 
 
 def chain_marginals(
@@ -99,9 +99,7 @@ def _support(mean: Callable, sigma: np.ndarray, start: tuple[float, float]) -> t
     return widest[0] - 4.0 * sigma.max(), widest[1] + 4.0 * sigma.max()
 
 
-def _propagate(
-    mean: Callable, sigma: np.ndarray, start: tuple[float, float], low: float, high: float, count: int
-) -> list[GridLaw]:
+def _propagate(mean: Callable, sigma: np.ndarray, start: tuple[float, float], low: float, high: float, count: int) -> list[GridLaw]:
     x = np.linspace(low, high, count)
     h = x[1] - x[0]
     z = (x - start[0]) / start[1]

@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 
 from ..arrays import Array, double, like, namespace, ndtr
 from ..errors import BadInput
-from .base import Law, Projected, Projection, checked_weights, unit_directions
+from .base import Law, Projected, Projections, checked_weights, unit_directions
 
 
 class GaussianMixture(Law, Projected):
@@ -114,15 +114,16 @@ class GaussianMixture(Law, Projected):
         variance = np.stack([self._variance_along(v) for v in omega])
         return (self.weights * np.exp(1j * omega @ self.means.T - 0.5 * variance)).sum(1)
 
-    def projections(self, random: int, generator: np.random.Generator) -> list[Projection]:
+    def projections(self, random: int, generator: np.random.Generator) -> Projections:
         directions = {f"coordinate {i}": v for i, v in enumerate(np.eye(self.dim))}
         if self.dim > 1:
             directions |= {f"direction {i}": v for i, v in enumerate(unit_directions(random, self.dim, generator))}
 
-        def along(v: np.ndarray) -> Projection:
-            return Projection("", lambda x: self.projected_cdf(v, double(x) @ like(v, double(x))))
+        def transform(x: Array) -> list[Array]:
+            x = double(x)
+            return [self.projected_cdf(v, x @ like(v, x)) for v in directions.values()]
 
-        return [Projection(name, along(v).transform) for name, v in directions.items()]
+        return Projections(list(directions), transform)
 
     def _spread(self) -> np.ndarray:
         """Standard deviations, broadcastable to (n, C, d)."""

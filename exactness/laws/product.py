@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
-from ..arrays import Array, double, like, namespace, ndtr, to_numpy
+from ..arrays import Array, double, to_numpy
 from ..errors import BadInput
-from .base import Law, Projected, Projection, unit_directions
+from .base import Law, Projected, Projections, unit_directions
 from .grid import GridLaw
 
 
@@ -47,17 +47,14 @@ class ProductLaw(Law, Projected):
         y = to_numpy(double(x)) @ self.rotation
         return np.stack([f.cdf(y[:, i]) for i, f in enumerate(self.factors)], axis=1)
 
-    def projections(self, random: int, generator: np.random.Generator) -> list[Projection]:
-        def axis(i: int) -> Projection:
-            return Projection(f"axis {i}", lambda x: self.factors[i].cdf(double(x) @ like(self.rotation[:, i], double(x))))
+    def projections(self, random: int, generator: np.random.Generator) -> Projections:
+        directions = unit_directions(random if self.dim > 1 else 0, self.dim, generator)
+        names = [f"axis {i}" for i in range(self.dim)] + [f"joint direction {i}" for i in range(len(directions))]
 
-        def joint(i: int, v: np.ndarray) -> Projection:
-            def along(x: Array) -> Array:
-                # The ends are cut where the grids are: 1e-12 of mass, far below anything a histogram of 256 cells sees.
-                z = ndtri(np.clip(self.transform(x), 1e-12, 1.0 - 1e-12))
-                return ndtr(namespace(x).asarray(z @ v, device=getattr(x, "device", None)))
+        def transform(x: Array) -> list[Array]:
+            u = self.transform(x)
+            # The ends are cut where the grids are: 1e-12 of mass, far below anything a histogram of 256 cells sees.
+            joint = ndtr(ndtri(np.clip(u, 1e-12, 1.0 - 1e-12)) @ directions.T)
+            return [*u.T, *joint.T]
 
-            return Projection(f"joint direction {i}", along)
-
-        directions = unit_directions(random, self.dim, generator) if self.dim > 1 else []
-        return [axis(i) for i in range(self.dim)] + [joint(i, v) for i, v in enumerate(directions)]
+        return Projections(names, transform)

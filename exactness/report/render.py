@@ -22,7 +22,11 @@ def render_report(certificates: Sequence[Certificate]) -> str:
     except ModuleNotFoundError as error:
         raise BadInput(f"reports need {error.name}: pip install 'exactness[report]'") from None
     environment = Environment(
-        loader=PackageLoader("exactness.report", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("exactness.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     page = page_of(certificates)
     try:

@@ -70,7 +70,9 @@ class MixtureDenoiser:
             square = (x * x).sum(1, keepdim=True) - 2.0 * signal * (x @ c["means"].T) + signal**2 * c["squares"]
             logits = c["log_weights"] - 0.5 * (square / variance + self.dim * torch.log(variance))
             weights = torch.softmax(logits, dim=1)
-            return (weights * (noise2 / variance)) @ c["means"] + (weights * (signal * c["variances"] / variance)).sum(1, keepdim=True) * x
+            return (weights * (noise2 / variance)) @ c["means"] + (weights * (signal * c["variances"] / variance)).sum(
+                1, keepdim=True
+            ) * x
         seen = torch.einsum("cij,ni->ncj", c["rotation"], x) if self.shape == "full" else x[:, None, :]
         signal, noise2 = signal[..., None], noise2[..., None]
         variance = signal**2 * c["variances"] + noise2

@@ -180,6 +180,4 @@ class Tables:
 
     def convert(self, way: str, kind: Kind, steps: Tensor, x: Tensor, prediction: Tensor) -> Tensor:
         """The network's prediction turned ``to`` another kind, or another kind turned back (``from``)."""
-        return (
-            self.at(f"{way}_{kind}_x", steps)[:, None] * x + self.at(f"{way}_{kind}_d", steps)[:, None] * prediction
-        )
+        return self.at(f"{way}_{kind}_x", steps)[:, None] * x + self.at(f"{way}_{kind}_d", steps)[:, None] * prediction

@@ -29,7 +29,7 @@ class Speculative:
 
     process: Process
     window: int = 8
-    drafter: Drafter = Free("sample")
+    drafter: Drafter = Free()
     verifier: Verifier = block
     rejection: Rejection = gamma
 
@@ -162,9 +162,7 @@ def _draft_and_verify(
     rejected = tau < lengths
     at = torch.clamp(tau, max=width - 1)
     mean_here, sigma_here = _pick(mean_p, tau), _pick(sigma, tau)
-    step = Rejected(
-        mean_here, sigma_here, _pick(axis, at), _pick(delta, at), log_weight, _pick(noise.drafts, at), rejected
-    )
+    step = Rejected(mean_here, sigma_here, _pick(axis, at), _pick(delta, at), log_weight, _pick(noise.drafts, at), rejected)
     emitted, draws = config.rejection(step, noise, source)
     extra = mean_here + sigma_here[:, None] * noise.fresh
     x_next = torch.where(rejected[:, None], emitted, extra)

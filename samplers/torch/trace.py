@@ -14,8 +14,8 @@ class Trace:
 
     ``rounds`` (n,): sequential calls of the target, a batched verification counting as one; ``evaluations`` (n,): states at
     which the target was evaluated; ``draft_evaluations`` (n,): the same of an independent drafter; ``windows`` (n,);
-    ``residual_draws`` (n,): draws spent on rejected steps; ``drafted`` and ``accepted`` (n, most windows): steps drafted and kept in
-    each window, -1 where the chain had finished.
+    ``residual_draws`` (n,): draws spent on rejected steps; ``drafted`` and ``accepted`` (n, most windows): steps drafted and
+    kept in each window, -1 where the chain had finished.
     """
 
     rounds: Tensor

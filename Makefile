@@ -1,0 +1,32 @@
+# make certify: the main job. make test: everything that must hold. Both make the environment first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT := certificates
+
+.PHONY: certify test lint study clean install
+
+certify: install
+	$(BIN)/exactness certify --out $(OUT) --report $(OUT)/report.html
+
+test: install lint
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The slow statistical studies: error rates measured over many certificates.
+study: install
+	$(BIN)/python -m pytest -n 2 -m slow
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(OUT) build dist .mypy_cache .pytest_cache .ruff_cache

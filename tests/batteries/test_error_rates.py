@@ -1,0 +1,55 @@
+"""False alarms, measured: whole certificates of exact samplers, at a level at which alarms can be counted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import exactness as ex
+from tests.registry import plain_chain
+
+CHAIN, SAMPLE = plain_chain(dim=2, steps=3)
+MIXTURE = ex.GaussianMixture([0.4, 0.6], [[1.0, 0.0], [-1.0, 0.5]], [0.3, 0.2])
+
+
+def alarms(sample, law, certificates, seed, alpha):
+    plan = ex.Plan(alpha=alpha, tolerance=1e-3, first_paths=50, max_paths=200, suspicion=1e-9)
+    return sum(ex.certify(sample, law, plan=plan, seed=1_000 * seed + i).verdict is ex.Verdict.REFUTED for i in range(certificates))
+
+
+@pytest.mark.parametrize(("sample", "law"), [(SAMPLE, CHAIN), (MIXTURE.sample, MIXTURE)], ids=["chain", "mixture"])
+def test_family_wise_false_alarms_stay_below_alpha(sample, law, seed):
+    """At alpha = 0.05, over all tests and all three looks: 150 certificates, refused at a binomial p-value of 1e-4."""
+    count = alarms(sample, law, 150, seed, 0.05)
+    assert stats.binomtest(count, 150, 0.05, alternative="greater").pvalue > 1e-4, count
+
+
+def test_the_measurement_would_notice_a_judge_that_does_not_adjust(seed, monkeypatch):
+    """Without Holm and the stages' factor, the same 150 certificates raise more alarms than 0.05 allows."""
+    monkeypatch.setattr("exactness.judgement.adjust", lambda p, plan: list(p))
+    count = alarms(SAMPLE, CHAIN, 150, seed, 0.05)
+    assert stats.binomtest(count, 150, 0.05, alternative="greater").pvalue < 1e-4, count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+@pytest.mark.parametrize(("sample", "law"), [(SAMPLE, CHAIN), (MIXTURE.sample, MIXTURE)], ids=["chain", "mixture"])
+def test_family_wise_false_alarms_over_two_thousand_certificates(sample, law, alpha, seed):
+    """The same with 2,000 certificates: refused at 1e-4."""
+    count = alarms(sample, law, 2_000, seed + 1, alpha)
+    assert stats.binomtest(count, 2_000, alpha, alternative="greater").pvalue > 1e-4, count
+
+
+def test_a_looser_level_refutes_no_less(seed):
+    """The same evidence at ten levels: refuted at one means refuted at every higher one."""
+
+    def shifted(n, s):
+        return SAMPLE(n, s) + np.array([0.02, 0.0])
+
+    verdicts = [
+        ex.certify(shifted, CHAIN, plan=ex.Plan(alpha=10.0**-k, first_paths=3_000, max_paths=3_000), seed=seed).verdict
+        for k in range(1, 11)
+    ]
+    refuted = [v is ex.Verdict.REFUTED for v in verdicts]
+    assert refuted == sorted(refuted, reverse=True)

@@ -1,0 +1,181 @@
+"""Evidence adds up in any order, on any kind of array, and sees what it should."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import exactness as ex
+from exactness.judgement import adjust, findings_of
+from tests.conftest import missing
+from tests.registry import plain_chain
+
+CHAIN, SAMPLE = plain_chain()
+PATHS = SAMPLE(240, 0)
+MIXTURE = ex.GaussianMixture([0.4, 0.6], [[1.0, 0.0], [-1.0, 0.5]], [0.3, 0.2])
+DRAWS = MIXTURE.sample(240, 0)
+CASES = [(ex.Innovations(), CHAIN, PATHS), (ex.ProjectedKS(), MIXTURE, DRAWS)]
+ids = ["innovations", "projected-ks"]
+
+
+def collect(battery, law, parts):
+    whole = None
+    for part in parts:
+        evidence = battery.start(law, np.random.default_rng(7))
+        evidence.update(part)
+        if whole is None:
+            whole = evidence
+        else:
+            whole.merge(evidence)
+    return whole
+
+
+def key(evidence):
+    return {
+        (r.name, r.null.name, r.where): (r.n, r.paths, round(r.statistic, 10), round(r.p_value, 10)) for r in evidence.results()
+    }
+
+
+@pytest.mark.parametrize(("battery", "law", "data"), CASES, ids=ids)
+@given(cuts=st.lists(st.integers(1, 239), max_size=4, unique=True), order=st.randoms(use_true_random=False))
+@settings(max_examples=20)
+def test_shards_in_any_order_give_one_and_the_same_evidence(battery, law, data, cuts, order):
+    parts = np.split(data, sorted(cuts))
+    order.shuffle(parts)
+    assert key(collect(battery, law, parts)) == key(collect(battery, law, [data]))
+
+
+@pytest.mark.parametrize(("battery", "law", "data"), CASES, ids=ids)
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_other_arrays_give_the_same_evidence(battery, law, data, backend):
+    """Judged where they live: torch in double to 1e-10; JAX in single here, whose cells may differ by a few counts."""
+    if backend == "torch":
+        torch = pytest.importorskip("torch")
+        other = torch.as_tensor(data)
+    else:
+        try:
+            import jax.numpy as jnp
+        except ModuleNotFoundError:
+            missing("jax")
+        other = jnp.asarray(data)
+    if isinstance(law, ex.GaussianChain):
+        namespace = np if backend == "jax" else other.__class__
+        law = ex.GaussianChain.from_mean(lambda k, x: 0.7 * x + 0.2 * _sin(k * x), sigma=law.sigma, dim=2)
+        assert namespace is not None
+    expected, got = collect(battery, law, [data]), collect(battery, law, [other])
+    if backend == "torch":
+        assert key(got) == key(expected)
+    for a, b in zip(expected.results(), got.results(), strict=True):
+        assert (a.name, a.null.name, a.n) == (b.name, b.null.name, b.n)
+        assert abs(a.statistic - b.statistic) < 0.02
+
+
+def _sin(x):
+    from exactness.arrays import namespace
+
+    return namespace(x).sin(x)
+
+
+def test_paths_may_be_turned_into_numpy_for_a_numpy_prediction():
+    torch = pytest.importorskip("torch")
+    law = ex.GaussianChain.from_mean(lambda k, x: 0.7 * x + 0.2 * np.sin(k * x), sigma=CHAIN.sigma, dim=2, arrays="numpy")
+    assert key(collect(ex.Innovations(), law, [torch.as_tensor(PATHS)])) == key(collect(ex.Innovations(), CHAIN, [PATHS]))
+
+
+def spoil_mean(paths, chain, size):
+    paths = paths.copy()
+    paths[:, -1] += size * chain.sigma[0]
+    return paths
+
+
+def spoil_scale(paths, chain, size):
+    paths = paths.copy()
+    mean = 0.7 * paths[:, -2] + 0.2 * np.sin(paths[:, -2])
+    paths[:, -1] = mean + (1 + size) * (paths[:, -1] - mean)
+    return paths
+
+
+def spoil_lag(paths, chain, size):
+    """Adds a multiple of the previous innovation to the last, and keeps its variance: only dependence is wrong."""
+    paths = paths.copy()
+    steps = list(chain.innovations(paths))
+    last = (size * steps[-2].noise + steps[-1].noise) / np.sqrt(1 + size**2)
+    paths[:, -1] = 0.7 * paths[:, -2] + 0.2 * np.sin(paths[:, -2]) + chain.sigma[0] * last
+    return paths
+
+
+@pytest.mark.parametrize("size", [-0.15, 0.15], ids=["down", "up"])
+@pytest.mark.parametrize("spoil", [spoil_mean, spoil_scale, spoil_lag])
+def test_innovations_refute_one_wrong_step_from_both_sides(spoil, size, seed):
+    """At alpha 1e-6: 20,000 paths wrong in one step of four are refuted, exact ones are not."""
+    plan = ex.Plan(alpha=1e-6, first_paths=20_000, max_paths=20_000)
+    wrong = ex.certify(lambda n, s: spoil(SAMPLE(n, s), CHAIN, size), CHAIN, plan=plan, seed=seed, name=spoil.__name__)
+    assert wrong.verdict is ex.Verdict.REFUTED, wrong.reasons
+    assert "step 1" in {f.where for f in wrong.findings if f.adjusted_p <= plan.alpha}
+
+
+@pytest.mark.parametrize("size", [-0.05, 0.05], ids=["down", "up"])
+def test_projected_ks_refutes_a_shift_from_both_sides(size, seed):
+    plan = ex.Plan(alpha=1e-6, tolerance=0.05, first_paths=50_000, max_paths=50_000)
+    right = ex.certify(MIXTURE.sample, MIXTURE, plan=plan, seed=seed)
+    wrong = ex.certify(lambda n, s: MIXTURE.sample(n, s) + size, MIXTURE, plan=plan, seed=seed)
+    assert right.verdict is ex.Verdict.CERTIFIED, right.reasons
+    assert wrong.verdict is ex.Verdict.REFUTED, wrong.reasons
+
+
+def test_the_start_is_part_of_the_claim_unless_it_is_left_out(seed):
+    def shifted(n, s):
+        paths = SAMPLE(n, s)
+        noise = np.stack([e.noise for e in CHAIN.innovations(paths)], axis=1)
+        states = [paths[:, 0] + 0.2]
+        for i, k in enumerate(range(4, 0, -1)):
+            states.append(0.7 * states[-1] + 0.2 * np.sin(k * states[-1]) + CHAIN.sigma[k - 1] * noise[:, i + 1])
+        return np.stack(states, axis=1)
+
+    plan = ex.Plan(tolerance=0.1, first_paths=10_000, max_paths=10_000)
+    wrong = ex.certify(shifted, CHAIN, plan=plan, seed=seed)
+    assert wrong.verdict is ex.Verdict.REFUTED
+    assert wrong.leading.where in ("start", "pooled")
+    mean = lambda k, x: 0.7 * x + 0.2 * np.sin(k * x)  # noqa: E731
+    free = ex.GaussianChain.from_mean(mean, sigma=CHAIN.sigma, dim=2, start=None)
+    assert ex.certify(shifted, free, plan=plan, seed=seed).verdict is ex.Verdict.CERTIFIED
+
+
+def test_a_deterministic_step_that_does_not_hold_refutes():
+    chain = ex.GaussianChain.from_mean(lambda k, x: 0.5 * x, sigma=[0.0, 1.0], dim=1)
+
+    def sample(n, seed, error=0.0):
+        z = np.random.default_rng(seed).standard_normal((n, 2, 1))
+        middle = 0.5 * z[:, 0] + z[:, 1]
+        return np.stack([z[:, 0], middle, 0.5 * middle + error], axis=1)
+
+    plan = ex.Plan(tolerance=0.2, first_paths=2_000, max_paths=2_000)
+    assert ex.certify(sample, chain, plan=plan).verdict is ex.Verdict.CERTIFIED
+    wrong = ex.certify(lambda n, s: sample(n, s, 1e-6), chain, plan=plan)
+    assert wrong.verdict is ex.Verdict.REFUTED
+    assert "equality" in wrong.reasons[0]
+
+
+def test_findings_count_every_row_that_was_looked_at():
+    evidence = collect(ex.Innovations(), CHAIN, [PATHS])
+    plan = ex.Plan()
+    findings = findings_of([evidence], plan)
+    worst = [f for f in findings if f.rows > 1]
+    assert {f.rows for f in worst} == {3, 4, 5}, "3 two steps after the start, 4 one step after, 5 with it"
+    for f in findings:
+        assert f.adjusted_p >= f.p_value
+        assert f.bound is None or f.bound >= f.effect
+        assert f.detectable > 0
+
+
+@settings(max_examples=25)
+@given(p=st.lists(st.floats(0.0, 1.0), min_size=1, max_size=40))
+def test_holm_is_that_of_statsmodels(p):
+    from statsmodels.stats.multitest import multipletests
+
+    plan = ex.Plan(first_paths=100, max_paths=100)
+    np.testing.assert_allclose(adjust(p, plan), multipletests(p, method="holm")[1], rtol=1e-12, atol=1e-300)
+    staged = ex.Plan(first_paths=100, max_paths=400)
+    np.testing.assert_allclose(adjust(p, staged), np.minimum(1.0, 3 * multipletests(p, method="holm")[1]), rtol=1e-12, atol=1e-300)

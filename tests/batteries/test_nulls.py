@@ -1,0 +1,107 @@
+"""Every test's faces agree with each other, and its p-values with simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from exactness.batteries.nulls import Equality, Kolmogorov, NormalMean, NormalVariance
+from exactness.batteries.tally import Tally
+
+NULLS = [Kolmogorov(), NormalMean(), NormalVariance()]
+named = pytest.mark.parametrize("null", NULLS, ids=lambda n: n.name)
+
+
+@named
+@given(log_n=st.floats(3.0, 20.0), log_alpha=st.floats(-30.0, -1.0), miss=st.floats(1e-4, 0.5))
+def test_detectable_and_needed_invert_each_other(null, log_n, log_alpha, miss):
+    n, alpha = math.exp(log_n), math.exp(log_alpha)
+    assert null.needed(null.detectable(n, alpha, miss), alpha, miss) == pytest.approx(n, rel=1e-6)
+
+
+@named
+def test_more_draws_see_smaller_effects(null):
+    effects = [null.detectable(n, 1e-6, 0.01) for n in (100, 1_000, 10_000)]
+    assert effects == sorted(effects, reverse=True)
+
+
+def draws(effect_of, null, n, generator):
+    """(accepted truth, refuted falsehoods) is judged on statistics of n normals."""
+    z = effect_of(generator.standard_normal(n))
+    if isinstance(null, Kolmogorov):
+        tally = Tally(["all"], "normal", pooled=True)
+        tally.add(0, z)
+        return next(t[2] for t in tally.tests() if t[0].name == "Kolmogorov")
+    return z.mean() if isinstance(null, NormalMean) else (z * z).mean()
+
+
+@named
+def test_accepts_the_truth_and_refutes_both_sides_at_the_detectable_effect(null, seed):
+    """At alpha 1e-3 and power 0.99: of 200 true samples at most 5 refuted (P 4e-7), of 200 wrong ones at least 188 (P 3e-6)."""
+    n, alpha, miss = 4_000, 1e-3, 0.01
+    generator = np.random.default_rng(seed)
+    effect = null.detectable(n, alpha, miss)
+    # A shift of m moves the distribution function by at most 2 Phi(m/2) - 1 at the middle.
+    shift = effect if isinstance(null, NormalMean) else 2 * stats.norm.ppf((1 + effect) / 2)
+    if isinstance(null, NormalVariance):
+        down = 1.0 / (1.0 + effect)  # as far down as up, on the scale on which chi-square is a scale family
+        wrong = [lambda z: z * math.sqrt(1 + effect), lambda z: z * math.sqrt(down)]
+    else:
+        wrong = [lambda z: z + shift, lambda z: z - shift]
+    refuted = sum(null.p_value(draws(lambda z: z, null, n, generator), n) <= alpha for _ in range(200))
+    assert refuted <= 5
+    for spoil in wrong:
+        caught = sum(null.p_value(draws(spoil, null, n, generator), n) <= alpha for _ in range(200))
+        assert caught >= 188
+
+
+@pytest.mark.parametrize("null", [NormalMean(), NormalVariance()], ids=lambda n: n.name)
+def test_exact_p_values_are_uniform(null, seed):
+    """KS against uniform over 4,000 null statistics, at 1e-6."""
+    z = np.random.default_rng(seed).standard_normal((4_000, 50))
+    statistic = z.mean(1) if isinstance(null, NormalMean) else (z * z).mean(1)
+    p = [null.p_value(s, 50) for s in statistic]
+    assert stats.kstest(p, "uniform").pvalue > 1e-6
+
+
+def test_kolmogorov_p_values_are_a_bound():
+    """Never below the exact distribution's, at any n and level."""
+    for n in (5, 40, 1_000):
+        for d in (0.05, 0.1, 0.3, 0.6):
+            assert Kolmogorov().p_value(d, n) >= min(1.0, stats.kstwo.sf(d, n)) * (1 - 1e-9)
+
+
+def test_the_bound_covers_dependent_values_of_a_path(seed):
+    """Each path gives 20 equal values: the bound at 95% on the distance from the law covers in at least 95% of 400 trials.
+
+    The bound is conservative, so at least 380 of 400 is far from a close call; the radius for n values instead of n paths
+    must fail to cover, which shows that the test can fail.
+    """
+    generator, null = np.random.default_rng(seed), Kolmogorov()
+    paths, per_path, covered, covered_if_independent = 200, 20, 0, 0
+    grid = np.arange(1, 256) / 256
+    for _ in range(400):
+        u = np.repeat(generator.random(paths), per_path)
+        miss = np.abs(np.searchsorted(np.sort(u), grid) / u.size - grid).max()
+        # The truth here is the law itself: its distance is 0, and what the observed one exceeds is the radius' job.
+        covered += miss <= null.bound(0.0, paths, 0.05)
+        covered_if_independent += miss <= null.bound(0.0, paths * per_path, 0.05)
+    assert covered >= 380
+    assert covered_if_independent < 200
+
+
+def test_equality_is_all_or_nothing():
+    null = Equality(1e-9)
+    assert null.p_value(1e-10, 1) == 1.0
+    assert null.p_value(1e-8, 1) == 0.0
+
+
+def test_variance_far_out_is_not_lost():
+    assert NormalVariance().p_value(1.5, 10_000) < 1e-100
+    assert NormalVariance().p_value(0.6, 10_000) < 1e-100
+    assert NormalMean().p_value(0.5, 10_000) < 1e-300 or NormalMean().p_value(0.5, 10_000) == 0.0

@@ -1,0 +1,168 @@
+"""The loop: shapes, dtypes, bookkeeping, reproducibility, and that chains of a batch do not touch each other."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from samplers.torch.drafters import Free, Frozen, Independent
+from samplers.torch.noise import InjectedNoise
+from samplers.torch.processes import Process, cosine_betas, ddpm
+from samplers.torch.rejections import Maximal
+from samplers.torch.sequential import Sequential
+from samplers.torch.speculative import Speculative
+from tests.registry import REJECTIONS, SCHEDULES, VERIFIERS, chain, drafters, process, speculative
+
+DRAFTERS = tuple(drafters(SCHEDULES["ddpm-large"]()))
+COMBINATIONS = list(itertools.product(DRAFTERS, VERIFIERS, REJECTIONS))
+
+
+def seeded(value: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(value)
+
+
+def injected(n: int, steps: int, window: int, dim: int) -> InjectedNoise:
+    g = seeded(5)
+    return InjectedNoise(
+        torch.randn(n, dim, generator=g).double(),
+        torch.randn(steps, n, window, dim, generator=g).double(),
+        torch.rand(steps, n, window, generator=g).double(),
+        torch.rand(steps, n, generator=g).double(),
+        torch.randn(steps, n, dim, generator=g).double(),
+    )
+
+
+@pytest.mark.parametrize(("drafter", "verifier", "rejection"), COMBINATIONS)
+def test_every_combination_runs_whole_paths_and_accounts_for_every_step(drafter, verifier, rejection):
+    config = speculative("ddpm-small", drafter, verifier, rejection)
+    for dtype in (torch.float32, torch.float64):
+        run = config.run(40, seeded(), dtype=dtype)
+        assert run.paths.shape == (40, 13, 2)
+        assert run.paths.dtype == dtype
+        assert torch.isfinite(run.paths).all()
+        kept = run.trace.accepted.clamp(min=0).sum(1)
+        # Each window keeps tau drafted steps and emits one more: together they are all K steps.
+        assert (kept + run.trace.windows == 12).all()
+        assert (run.trace.accepted <= run.trace.drafted).all()
+        assert (run.trace.rounds <= 12 + run.trace.windows).all()
+    again = config.run(40, seeded(), dtype=torch.float64)
+    assert torch.equal(again.paths, config.run(40, seeded(), dtype=torch.float64).paths)
+
+
+@pytest.mark.parametrize("verifier", VERIFIERS)
+@pytest.mark.parametrize("drafter", DRAFTERS)
+def test_chains_of_a_batch_do_not_touch_each_other(drafter, verifier):
+    """With the same injected noise, each chain run alone gives the path that it has in the batch: no cross-talk."""
+    config = replace(speculative("ddpm-large", drafter, verifier, "quantile-kept"), window=4)
+    noise = injected(9, 12, 4, 2)
+    together = config.run(9, noise=noise).paths
+    for i in (0, 4, 8):
+        alone = InjectedNoise(
+            noise.x_start[i : i + 1], *(getattr(noise, k)[:, i : i + 1] for k in ("drafts", "accept", "residual", "fresh"))
+        )
+        torch.testing.assert_close(config.run(1, noise=alone).paths[0], together[i], rtol=1e-10, atol=1e-10)
+
+
+def test_last_states_alone_are_the_ends_of_the_paths():
+    config = speculative("rectified-flow", "free-sample", "block", "independent-fresh")
+    assert torch.equal(config.run(30, seeded()).paths[:, -1], config.run(30, seeded(), keep_paths=False).paths)
+    plain = Sequential(process())
+    assert torch.equal(plain.run(30, seeded()).paths[:, -1], plain.run(30, seeded(), keep_paths=False).paths)
+
+
+def test_a_perfect_drafter_is_never_rejected():
+    p = process()
+    run = Speculative(p, 4, Independent(p.predict)).run(50, seeded())
+    assert torch.equal(run.trace.accepted, run.trace.drafted)
+    # 12 steps by windows of 4 and one more step each: 5 + 5 + 2.
+    assert (run.trace.rounds == 3).all()
+
+
+def test_a_frozen_drafter_is_right_at_its_first_step_and_pays_a_round_a_window():
+    run = Speculative(process(), 4, Frozen("noise")).run(200, seeded())
+    drafted = run.trace.drafted > 0
+    assert (run.trace.accepted[drafted] >= 1).all()
+    # Windows without a drafted step need no verification: the frozen evaluation is their only round.
+    verified = (run.trace.drafted > 0).sum(1)
+    assert torch.equal(run.trace.rounds, run.trace.windows + verified)
+
+
+def test_a_free_drafter_pays_one_extra_round_in_all():
+    run = Speculative(process(), 4, Free("sample")).run(200, seeded())
+    assert torch.equal(run.trace.rounds, run.trace.windows + 1)
+
+
+def test_evaluations_are_counted_as_the_target_sees_them():
+    p = process()
+    seen = []
+
+    def counting(steps, x, condition):
+        seen.append(len(x))
+        return p.predict(steps, x, condition)
+
+    for drafter in (Free("sample"), Frozen("velocity"), Independent(p.predict)):
+        seen.clear()
+        run = Speculative(replace(p, predict=counting), 3, drafter).run(60, seeded())
+        assert sum(seen) == int(run.trace.evaluations.sum())
+
+
+def test_deterministic_steps_are_points_and_are_never_drafted():
+    """sigma = 0 in the middle and at the end: windows stop before, and the equality holds to rounding."""
+    schedule = ddpm(cosine_betas(12), "small")
+    sigma = schedule.sigma.copy()
+    sigma[5] = 0.0
+    p = process(replace(schedule, sigma=sigma))
+    law = chain(p)
+    for drafter in (Free("noise"), Frozen("sample"), Independent(p.predict)):
+        paths = Speculative(p, 5, drafter).run(50, seeded()).paths
+        points = [step for step in law.innovations(paths) if step.noise is None]
+        assert [step.step for step in points] == [6, 1]
+        assert all(float(step.mismatch.max()) < 1e-12 for step in points)
+
+
+@pytest.mark.parametrize("window", [0, -3, 2.5, True, "4"])
+def test_windows_below_one_are_refused(window):
+    with pytest.raises(ValueError, match="window must be an integer of at least 1"):
+        Speculative(process(), window)
+
+
+def test_other_bad_input_says_what_to_do():
+    p = process()
+    with pytest.raises(ValueError, match="never touch the global generator"):
+        Speculative(p).run(3)
+    with pytest.raises(ValueError, match="noise, sample, velocity"):
+        Free("drift")
+    with pytest.raises(ValueError, match="along must be"):
+        Maximal("reflection")
+    with pytest.raises(ValueError, match="across must be"):
+        Maximal("quantile", "old")
+    with pytest.raises(ValueError, match="nothing to speculate on"):
+        Speculative(Process(replace(p.schedule, sigma=np.zeros(12)), p.predict, "sample", 2))
+    with pytest.raises(ValueError, match="needs a generator"):
+        speculative("ddpm-large", "independent", "token", "until-accepted").run(20, noise=injected(20, 12, 4, 2))
+    with pytest.raises(ValueError, match="lasts for 1 rounds"):
+        Speculative(p, 2, Free("noise")).run(9, noise=injected(9, 1, 2, 2))
+
+
+def test_block_keeps_at_least_as_many_steps_as_token_wise(seed):
+    """E[tau] of a block is never less; over 4,000 first windows it is more by 5 standard errors here."""
+    kept = {}
+    for name in VERIFIERS:
+        run = speculative("ddpm-large", "independent", name, "independent-fresh").run(4_000, seeded(seed))
+        kept[name] = run.trace.accepted[:, 0].double()
+    gap = kept["block"].mean() - kept["token"].mean()
+    error = float((kept["block"].var() / 4_000 + kept["token"].var() / 4_000) ** 0.5)
+    assert float(gap) > 5 * error
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize(("drafter", "verifier", "rejection"), COMBINATIONS[::7])
+def test_combinations_run_on_cuda(drafter, verifier, rejection):
+    config = speculative("ddpm-small", drafter, verifier, rejection)
+    paths = config.run(40, torch.Generator("cuda").manual_seed(0), dtype=torch.float32).paths
+    assert paths.device.type == "cuda"
+    assert torch.isfinite(paths).all()

@@ -1,0 +1,40 @@
+"""One seed for everything random in the tests; it is printed, and `--seed` repeats a run with another."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+GOLDEN = Path(__file__).parent / "golden"
+
+settings.register_profile("exactness", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("exactness")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=0, help="root seed of the statistical tests")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"exactness root seed: {config.getoption('--seed')} (repeat with --seed)"
+
+
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--seed"))
+
+
+@pytest.fixture(scope="session")
+def golden():
+    return lambda name: json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+def missing(what: str) -> None:
+    """A backend that is not here: a visible skip on a machine of one's own, a failure in CI."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} must be there in CI")
+    pytest.skip(f"{what} is not here")

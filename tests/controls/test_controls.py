@@ -1,0 +1,93 @@
+"""Would it notice? Each wrong sampler on the ring is refuted by name at alpha 1e-6, and the right ones are not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import exactness as ex
+from exactness.catalogue import Setting, entries, find
+from exactness.catalogue.entries import CONTROLS, NOT_A_CONTROL, PROBLEM_NAMES
+from samplers.torch import wrong
+from samplers.torch.rejections import Maximal, reflection
+from samplers.torch.verification import token_wise
+from tests.registry import chain, process, sampler, speculative
+
+SETTING = Setting()
+
+
+def judge(name: str, seed: int, **changes) -> ex.Certificate:
+    (entry,) = find([name])
+    claim = entry.build(SETTING)
+    plan = ex.Plan(**({"alpha": 1e-6, "tolerance": 0.08, "first_paths": 1_250, "max_paths": 10_000} | changes))
+    return ex.certify(claim.sample, claim.law, plan=plan, seed=seed, name=name, wrong=claim.wrong)
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_each_control_is_refuted_on_the_ring(control, seed):
+    judged = judge(f"ring/control/{control}", seed)
+    assert judged.verdict is ex.Verdict.REFUTED, judged.reasons
+    assert judged.as_claimed
+
+
+@pytest.mark.parametrize("name", ["ring/sequential", "ring/token/free-noise/quantile-kept", "ring/block/free-sample/quantile-kept"])
+def test_right_samplers_are_certified_on_the_ring(name, seed):
+    judged = judge(name, seed)
+    assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
+
+
+@pytest.mark.parametrize("law", ["two-modes", "product"])
+def test_a_biased_chain_fails_on_its_last_states_as_well(law, seed):
+    """Where the law of x_0 is known, last states alone refute a sampler that accepts always."""
+    (entry,) = find([f"{law}/control/accept-always"])
+    claim = entry.build(SETTING)
+    plan = ex.Plan(first_paths=10_000, max_paths=10_000)
+    judged = ex.certify(claim.sample, claim.law, plan=plan, seed=seed, batteries=[ex.ProjectedKS()])
+    assert judged.verdict is ex.Verdict.REFUTED, judged.reasons
+
+
+def test_names_of_the_catalogue_are_those_of_the_samplers():
+    assert tuple(c.name for c in wrong.CONTROLS) == CONTROLS
+    assert all(c.wrong.endswith(".") for c in wrong.CONTROLS)
+    assert {problem for problem, _ in NOT_A_CONTROL} <= set(PROBLEM_NAMES)
+    names = [e.name for e in entries()]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("problem", PROBLEM_NAMES)
+def test_every_law_of_the_catalogue_builds_and_samples(problem):
+    for entry in entries():
+        if entry.problem == problem and (entry.kind != "exact" or entry.name.endswith("block/free-sample/quantile-kept")):
+            claim = entry.build(SETTING)
+            output, costs = claim.sample(3, 1)
+            assert claim.law.accept(output, 3) is output
+            assert costs["rounds"] > 0
+
+
+def test_a_control_that_is_missed_is_said_and_spoils_the_pass(seed):
+    """A right sampler called a control: the claim beside it must not be certified, and says which control was missed."""
+    right = speculative("ddpm-large", "free-sample", "block", "quantile-kept")
+    law = chain(process())
+    plan = ex.Plan(tolerance=0.2, first_paths=2_000, max_paths=2_000)
+    blunt = ex.Claim("not wrong at all", sampler(right), law, wrong="Nothing.")
+    judged = ex.certify(sampler(right), law, plan=plan, seed=seed, controls=[blunt])
+    assert judged.verdict is ex.Verdict.INCONCLUSIVE
+    assert "not wrong at all" in judged.reasons[-1]
+    sharp = ex.Claim("accepts always", sampler(replace(right, verifier=wrong.always)), law, wrong="Accepts every draft.")
+    judged = ex.certify(sampler(right), law, plan=plan, seed=seed, controls=[sharp])
+    assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
+    assert [c.verdict for c in judged.controls] == [ex.Verdict.REFUTED]
+
+
+def test_reflection_is_right_token_by_token_and_wrong_only_unweighted_in_a_block():
+    """The control differs from the right sampler in the weight alone: with the same noise, weight 1 gives the same path."""
+    generator = lambda: torch.Generator().manual_seed(1)  # noqa: E731
+    right = speculative("ddpm-large", "free-noise", "token", "quantile-kept")
+    same = replace(right, rejection=wrong.Unweighted(reflection))
+    assert torch.equal(right.run(50, generator()).paths, same.run(50, generator()).paths)
+    assert right.verifier is token_wise
+    block = speculative("ddpm-large", "free-noise", "block", "quantile-kept")
+    spoiled = replace(block, rejection=wrong.Unweighted(Maximal("quantile", "kept")))
+    assert not torch.equal(block.run(50, generator()).paths, spoiled.run(50, generator()).paths)

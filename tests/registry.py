@@ -1,0 +1,90 @@
+"""Laws and samplers that the tests are crossed with: a new member is tested by being listed here."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+
+import exactness as ex
+from samplers.torch.denoisers import MixtureDenoiser
+from samplers.torch.drafters import Free, Frozen, Independent
+from samplers.torch.processes import KINDS, Process, Schedule, cosine_betas, ddpm, rectified_flow
+from samplers.torch.rejections import Maximal, UntilAccepted
+from samplers.torch.speculative import Speculative
+from samplers.torch.verification import block, token_wise
+
+MEANS = np.array([[1.5, 0.0], [-1.0, 1.0], [0.0, -1.5]])
+WEIGHTS = np.array([0.5, 0.3, 0.2])
+VARIANCES = np.array([0.1, 0.2, 0.15])
+
+
+def process(schedule: Schedule | None = None) -> Process:
+    schedule = schedule or ddpm(cosine_betas(12))
+    return Process(schedule, MixtureDenoiser(schedule, WEIGHTS, MEANS, VARIANCES), "sample", 2)
+
+
+def coarse(schedule: Schedule) -> MixtureDenoiser:
+    return MixtureDenoiser(schedule, np.ones(1), MEANS[:1], VARIANCES[:1])
+
+
+def chain(of: Process) -> ex.GaussianChain:
+    a, b = of.schedule.coefficients(of.kind)
+
+    def predict(k, x):
+        x = torch.as_tensor(x)
+        return of.predict(torch.full((len(x),), k), x, None)
+
+    return ex.GaussianChain(predict, a=a, b=b, sigma=of.schedule.sigma, dim=of.dim)
+
+
+SCHEDULES = {
+    "ddpm-large": lambda: ddpm(cosine_betas(12)),
+    "ddpm-small": lambda: ddpm(cosine_betas(12), "small"),
+    "rectified-flow": lambda: rectified_flow(12, 1.0),
+}
+
+
+def drafters(schedule: Schedule) -> dict:
+    reuse = {f"{base.__name__.lower()}-{kind}": base(kind) for base in (Frozen, Free) for kind in KINDS}
+    return {"independent": Independent(coarse(schedule)), **reuse}
+
+
+VERIFIERS = {"token": token_wise, "block": block}
+REJECTIONS = {
+    "until-accepted": UntilAccepted(),
+    **{f"{a}-{b}": Maximal(a, b) for a, b in itertools.product(("independent", "quantile"), ("fresh", "kept"))},
+}
+
+
+def speculative(schedule: str, drafter: str, verifier: str, rejection: str, window: int = 4) -> Speculative:
+    p = process(SCHEDULES[schedule]())
+    return Speculative(p, window, drafters(p.schedule)[drafter], VERIFIERS[verifier], REJECTIONS[rejection])
+
+
+def sampler(config, dtype=torch.float64):
+    """A runner of samplers.torch as the door of `certify` takes it."""
+
+    def sample(n, seed):
+        return config.run(n, torch.Generator().manual_seed(seed), dtype=dtype).paths
+
+    return sample
+
+
+def plain_chain(dim: int = 2, steps: int = 4) -> tuple[ex.GaussianChain, object]:
+    """A chain and its exact sampler in numpy alone: m_k(x) = 0.7 x + 0.2 sin(k x)."""
+
+    def mean(k, x):
+        return 0.7 * x + 0.2 * np.sin(k * x)
+
+    sigma = 0.3 + 0.1 * np.arange(1, steps + 1)
+
+    def sample(n, seed):
+        generator = np.random.default_rng(seed)
+        path = [generator.standard_normal((n, dim))]
+        for k in range(steps, 0, -1):
+            path.append(mean(k, path[-1]) + sigma[k - 1] * generator.standard_normal((n, dim)))
+        return np.stack(path, axis=1)
+
+    return ex.GaussianChain.from_mean(mean, sigma=sigma, dim=dim), sample
