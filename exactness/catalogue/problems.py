@@ -108,7 +108,7 @@ def product() -> Problem:
     final = ProductLaw([laws[k] for k in kind], rotation)
     coarse = MixtureDenoiser(schedule, np.ones(1), centre[None], np.array([spread]))
     about = "rotated product of 32 one-dimensional mixtures, DDPM, 40 steps"
-    return Problem("product", about, _chain(process, "product", final), process, coarse, 6, _BUDGET)
+    return Problem("product", about, _chain(process, "product", final), process, coarse, 5, _BUDGET, dtype="float32")
 
 
 @cache
@@ -123,7 +123,7 @@ def digits() -> Problem:
     return _mixture_problem(
         "digits", "1,797 handwritten digits in 64 dimensions, DDPM with small variance, 50 steps",
         ddpm(cosine_betas(50), "small"), np.full(count, 1 / count), pictures, np.full(count, 0.05), window=6,
-        plan=Plan(alpha=1e-6, tolerance=0.16, first_paths=600, max_paths=2_400), dtype="float32",
+        plan=Plan(alpha=1e-6, tolerance=0.18, first_paths=500, max_paths=2_000), dtype="float32",
     )  # fmt: skip
 
 

@@ -101,11 +101,14 @@ class ProductDenoiser:
 
     def __call__(self, steps: Tensor, x: Tensor, condition: Tensor | None = None) -> Tensor:
         c = self._at.beside(x)
-        signal, noise2 = c["signal"][steps][:, None, None], (c["noise"][steps] ** 2)[:, None, None]
-        offset = (x @ c["rotation"])[..., None] - signal * c["means"]
+        signal, noise2 = c["signal"][:, None, None], (c["noise"] ** 2)[:, None, None]
         variance = signal**2 * c["variances"] + noise2
-        weights = torch.softmax(c["log_weights"] - 0.5 * (offset**2 / variance + torch.log(variance)), dim=-1)
-        clean = (weights * (c["means"] + signal * c["variances"] / variance * offset)).sum(-1)
+        # One row a step: the logarithms and quotients are taken once, not for every chain.
+        constant = (c["log_weights"] - 0.5 * torch.log(variance))[steps]
+        precision, gain = (0.5 / variance)[steps], (signal * c["variances"] / variance)[steps]
+        offset = (x @ c["rotation"])[..., None] - c["signal"][steps][:, None, None] * c["means"]
+        weights = torch.softmax(constant - offset**2 * precision, dim=-1)
+        clean = (weights * (c["means"] + gain * offset)).sum(-1)
         return clean @ c["rotation"].T
 
 

@@ -1,0 +1,133 @@
+"""Bad input: a clear message and the right verdict, exception or exit code, with nothing lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import exactness as ex
+from exactness.errors import BadInput
+from tests.registry import plain_chain
+
+CHAIN, SAMPLE = plain_chain()
+PLAN = ex.Plan(tolerance=0.1, first_paths=500, max_paths=4_000)
+
+
+def judge(sample, **changes):
+    return ex.certify(sample, CHAIN, plan=PLAN, **changes)
+
+
+def with_nan(n, seed):
+    paths = SAMPLE(n, seed)
+    if n > 100:
+        paths[17, 2, 1] = np.nan
+    return paths
+
+
+def late(n, seed, state={"calls": 0}):  # noqa: B006
+    state["calls"] += 1
+    if state["calls"] > 4:
+        raise ZeroDivisionError("out of luck")
+    return SAMPLE(n, seed)
+
+
+GLOBAL = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        (with_nan, r"1 of 500 draws hold NaN or infinity, the first at path 17, state x_2 \(entry 2"),
+        (lambda n, s: SAMPLE(n, s)[:, 1:], r"shape \(4, 4, 2\); this law needs \(4, 5, 2\)"),
+        (lambda n, s: SAMPLE(n, s).tolist(), "returned list"),
+        (lambda n, s: SAMPLE(n, s).astype(complex), "dtype complex"),
+        (lambda n, s: (SAMPLE(n, s), 3), "dict of costs"),
+        (lambda n, s: SAMPLE(n, 0), "ignores its seed, so more draws would repeat"),
+        (lambda n, s: SAMPLE(n, int(GLOBAL.integers(1 << 30))), "differ: the sampler ignores its seed or draws from a global"),
+        (lambda n, s: 1 / 0, r"raised ZeroDivisionError: division by zero \(in <lambda>, line \d+ of test_bad_input.py\) after 0"),
+    ],
+)
+def test_unusable_output_is_invalid_and_says_why(sample, message):
+    judged = judge(sample)
+    assert judged.verdict is ex.Verdict.INVALID
+    assert judged.reasons[0]
+    import re
+
+    assert re.search(message, judged.reasons[0]), judged.reasons[0]
+    assert not judged.as_claimed
+
+
+def test_a_sampler_that_raises_in_the_middle_keeps_what_was_found():
+    judged = ex.certify(late, CHAIN, plan=ex.Plan(tolerance=0.01, first_paths=500, max_paths=4_000))
+    assert judged.verdict is ex.Verdict.INVALID
+    assert "raised ZeroDivisionError: out of luck" in judged.reasons[0]
+    assert "after 500 draws" in judged.reasons[0]
+    assert judged.paths == 500
+    assert judged.findings
+
+
+def test_a_sampler_that_does_not_repeat_may_be_let_in_and_the_certificate_says_so():
+    plan = ex.Plan(tolerance=0.1, first_paths=500, max_paths=4_000, seed_must_count=False)
+    judged = ex.certify(lambda n, s: SAMPLE(n, int(GLOBAL.integers(1 << 30))), CHAIN, plan=plan)
+    assert judged.verdict is ex.Verdict.CERTIFIED
+    assert judged.reproducible is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"alpha": 0.0}, "alpha must lie strictly between 0 and 1"),
+        ({"alpha": "small"}, "alpha"),
+        ({"tolerance": 1.5}, "tolerance"),
+        ({"confidence": float("nan")}, "confidence"),
+        ({"max_paths": 0}, "max_paths must be a positive integer"),
+        ({"first_paths": 2.5}, "first_paths"),
+    ],
+)
+def test_plans_are_checked(arguments, message):
+    with pytest.raises(BadInput, match=message):
+        ex.Plan(**arguments)
+
+
+def test_an_empty_battery_is_an_error_and_never_a_pass():
+    with pytest.raises(BadInput, match="empty set of checks certifies nothing"):
+        judge(SAMPLE, batteries=[])
+    with pytest.raises(BadInput, match="no battery applies"):
+        judge(SAMPLE, batteries=[ex.ProjectedKS()])
+    from exactness.judgement import decide
+
+    assert decide([], PLAN, last=True)[0] is ex.Verdict.INVALID
+
+
+def test_claims_and_seeds_are_checked():
+    with pytest.raises(BadInput, match="must be a function sample"):
+        ex.Claim("x", "sample", CHAIN)
+    with pytest.raises(BadInput, match="exactness.laws"):
+        ex.Claim("x", SAMPLE, "law")
+    with pytest.raises(BadInput, match=r"exactness\.Plan"):
+        ex.Claim("x", SAMPLE, CHAIN, plan={"alpha": 1})
+    with pytest.raises(BadInput, match="seed must be an integer"):
+        judge(SAMPLE, seed=-1)
+    with pytest.raises(BadInput, match="seed must be an integer"):
+        judge(SAMPLE, seed=0.5)
+
+
+def test_a_law_that_breaks_on_the_samplers_states_is_bad_input_not_a_verdict():
+    broken = ex.GaussianChain.from_mean(lambda k, x: x * np.inf, sigma=CHAIN.sigma, dim=2)
+    with pytest.raises(BadInput, match="the law itself is broken"):
+        ex.certify(SAMPLE, broken, plan=PLAN)
+
+
+def test_interruption_is_not_swallowed():
+    def stop(n, seed):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        judge(stop)
+
+
+def test_small_budgets_end_inconclusive_with_a_remedy():
+    judged = ex.certify(SAMPLE, CHAIN, plan=ex.Plan(tolerance=0.001, first_paths=50, max_paths=100))
+    assert judged.verdict is ex.Verdict.INCONCLUSIVE
+    assert "raise max_paths or the tolerance" in judged.reasons[0]
+    assert judged.paths == 100

@@ -1,0 +1,171 @@
+"""The command line, by its exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+import exactness as ex
+from exactness import cli
+from exactness.runner import certificate_path, exit_code
+
+CLAIMS = """
+import numpy as np
+import exactness as ex
+
+law = ex.GaussianMixture([0.5, 0.5], [[1.0], [-1.0]], [0.2, 0.2])
+plan = ex.Plan(tolerance=0.1, max_paths=4_000)
+
+def nan(n, seed):
+    x = law.sample(n, seed)
+    x[0] = np.nan
+    return x
+
+claim = ex.Claim("right", law.sample, law, plan=plan)
+wrong = ex.Claim("wrong", lambda n, s: law.sample(n, s) + 0.3, law, plan=plan)
+vague = ex.Claim("vague", law.sample, law, plan=ex.Plan(tolerance=0.001, max_paths=1_000))
+broken = ex.Claim("broken", nan, law, plan=plan)
+control = ex.Claim("control", lambda n, s: law.sample(n, s) + 0.3, law, plan=plan, wrong="Shifted by 0.3.")
+blunt = ex.Claim("blunt", law.sample, law, plan=plan, wrong="Nothing.")
+several = [claim, wrong]
+number = 3
+"""
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "claims.py").write_text(CLAIMS)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["exactness", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, capsys.readouterr()
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("claim", "code"),
+    [("claim", 0), ("wrong", 1), ("vague", 3), ("broken", 4), ("control", 0), ("blunt", 1), ("several", 1)],
+)
+def test_exit_codes_say_how_it_went(run, claim, code):
+    assert run("certify", f"claims.py:{claim}")[0] == code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["certify", "nothing.py:claim"], "there is no file nothing.py"),
+        (["certify", "claims.py:missing"], "no claim called 'missing'; it has claim, wrong"),
+        (["certify", "claims.py:number"], "no claim called 'number'"),
+        (["certify", "rings/sequential"], "did you mean ring/sequential"),
+        (["certify", "claims.py:claim", "--alpha", "2"], "alpha must lie strictly between 0 and 1"),
+        (["certify", "claims.py:claim", "--max-paths", "0"], "max_paths"),
+        (["certify", "ring/sequential", "--dtype", "float16"], "float32 or float64"),
+        (["certify", "ring/sequential", "--device", "cuda:7", "--jobs", "1"], "torch sees no CUDA device"),
+        (["list", "nope/*"], "no claim of the catalogue"),
+        (["report", "claims.py"], "is not a certificate"),
+        (["report", "."], "there is no certificate in ."),
+        (["recheck", "none.json"], "cannot read none.json"),
+    ],
+)
+def test_bad_input_is_a_sentence_and_exit_code_two(run, arguments, message):
+    code, said = run(*arguments)
+    assert code == 2
+    assert message in said.err.replace("\n", " ")
+    assert "Traceback" not in said.err
+
+
+def test_a_claims_file_that_fails_says_where(run, tmp_path):
+    (tmp_path / "bad.py").write_text("import nowhere_to_be_found\n")
+    code, said = run("certify", "bad.py")
+    assert code == 2
+    assert "ModuleNotFoundError" in said.err
+
+
+def test_usage_errors_are_exit_code_two(run):
+    assert run("certify", "--nonsense")[0] == 2
+    assert run()[0] == 2
+
+
+def test_list_names_every_claim_and_what_it_must_be(run):
+    code, said = run("list", "ring/*")
+    assert code == 0
+    assert "ring/control/accept-always" in said.out
+    assert "must be refuted" in said.out
+
+
+def test_certify_report_recheck_and_resume(run, tmp_path, monkeypatch):
+    """The whole line on one law with its controls; then again from what is on disk."""
+    code, said = run("certify", "labelled/sequential", "--out", "certs", "--report", "page.html", "--jobs", "1")
+    assert code == 0, said
+    assert "1 samplers: 1 certified. 1 controls: 1 refuted." in said.out
+    path = certificate_path(tmp_path / "certs", "labelled/sequential")
+    certificate = ex.Certificate.load(path)
+    assert [c.name for c in certificate.controls] == ["labelled/control/accept-always"]
+    assert certificate.cost["rounds"] / certificate.cost["paths"] == 20
+    assert "labelled/sequential"[:8] in (tmp_path / "page.html").read_text()
+    assert run("recheck", "certs")[0] == 0
+    assert run("report", "certs", "-o", "again.html")[0] == 0
+
+    monkeypatch.setattr("exactness.runner.judge_entry", lambda order: pytest.fail("judged again"))
+    assert run("certify", "labelled/sequential", "--out", "certs", "--jobs", "1", "--resume")[0] == 0
+    monkeypatch.undo()
+    path.write_text(path.read_text().replace('"verdict": "certified"', '"verdict": "inconclusive"', 1))
+    monkeypatch.chdir(tmp_path)
+    code, said = run("recheck", "certs", "--no-run")
+    assert code == 1
+    assert "the verdict is written as inconclusive" in said.out
+
+
+def test_a_stopped_run_keeps_what_it_finished_and_goes_on(run, tmp_path, monkeypatch):
+    from exactness import runner
+
+    real, calls = runner.judge_entry, []
+
+    def interrupted(order):
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(order.name)
+        return real(order)
+
+    monkeypatch.setattr(runner, "judge_entry", interrupted)
+    code, said = run("certify", "labelled/sequential", "--out", "certs", "--jobs", "1")
+    assert code == 130
+    assert "--resume" in said.err
+    kept = list((tmp_path / "certs").glob("*.json"))
+    assert len(kept) == 1
+    before = kept[0].stat().st_mtime_ns
+    monkeypatch.setattr(runner, "judge_entry", real)
+    assert run("certify", "labelled/sequential", "--out", "certs", "--jobs", "1", "--resume")[0] == 0
+    assert kept[0].stat().st_mtime_ns == before
+    assert len(list((tmp_path / "certs").glob("*.json"))) == 2
+
+
+def test_two_workers_give_the_certificates_of_one(run, tmp_path):
+    assert run("certify", "labelled/sequential", "--out", "one", "--jobs", "1")[0] == 0
+    assert run("certify", "labelled/sequential", "--out", "two", "--jobs", "2")[0] == 0
+    for path in (tmp_path / "one").glob("*.json"):
+        one, two = ex.Certificate.load(path), ex.Certificate.load(tmp_path / "two" / path.name)
+        assert one.probe == two.probe
+        assert [(f.name, f.where) for f in one.findings] == [(f.name, f.where) for f in two.findings]
+        assert all(abs(a.statistic - b.statistic) < 1e-9 for a, b in zip(one.findings, two.findings, strict=True))
+
+
+def test_the_gravest_outcome_decides():
+    law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    plan = ex.Plan(tolerance=0.2, max_paths=1_000)
+    good = ex.certify(law.sample, law, plan=plan)
+    refuted = ex.certify(lambda n, s: law.sample(n, s) + 1, law, plan=plan)
+    invalid = ex.certify(lambda n, s: None, law, plan=plan)
+    vague = ex.certify(law.sample, law, plan=ex.Plan(tolerance=0.001, max_paths=100))
+    assert exit_code([good]) == 0
+    assert exit_code([good, vague]) == 3
+    assert exit_code([vague, refuted]) == 1
+    assert exit_code([refuted, invalid]) == 4
