@@ -85,7 +85,8 @@ class Battery(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def applies(self, law: Law) -> bool: ...
+    def applies(self, law: Law) -> bool:
+        """Whether the law knows what this battery looks at."""
 
     @abstractmethod
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:

@@ -40,7 +40,19 @@ def test_it_says_everything_needed_to_read_and_to_repeat_it(certificate, tmp_pat
     assert data["controls"][0]["verdict"] == "refuted"
     assert data["verdict"] == "certified"
     finding = data["findings"][0]
-    assert {"name", "battery", "null", "validity", "n", "statistic", "p_value", "adjusted_p", "effect", "bound", "detectable"} <= set(finding)
+    assert {
+        "name",
+        "battery",
+        "null",
+        "validity",
+        "n",
+        "statistic",
+        "p_value",
+        "adjusted_p",
+        "effect",
+        "bound",
+        "detectable",
+    } <= set(finding)
 
 
 def test_same_seed_same_certificate(certificate):
