@@ -41,7 +41,7 @@ NOT_A_CONTROL = {
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and how the catalogue's samplers run. ``dtype`` None: each law's own (float32 in 32 and 64 dimensions, float64 below)."""
+    """Where and how the catalogue's samplers run. ``dtype`` None: each law's own, float32 from 32 dimensions on."""
 
     device: str = "cpu"
     dtype: Literal["float64", "float32"] | None = None

@@ -102,7 +102,7 @@ def test_an_empty_battery_is_an_error_and_never_a_pass():
 def test_claims_and_seeds_are_checked():
     with pytest.raises(BadInput, match="must be a function sample"):
         ex.Claim("x", "sample", CHAIN)
-    with pytest.raises(BadInput, match="exactness.laws"):
+    with pytest.raises(BadInput, match=r"exactness\.laws"):
         ex.Claim("x", SAMPLE, "law")
     with pytest.raises(BadInput, match=r"exactness\.Plan"):
         ex.Claim("x", SAMPLE, CHAIN, plan={"alpha": 1})
