@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import array_api_compat as compat
@@ -19,6 +21,12 @@ def is_array(x: object) -> bool:
 def namespace(x: Array) -> Any:
     """The array namespace of x, with the standard's names."""
     return compat.array_namespace(x)
+
+
+def without_gradients() -> AbstractContextManager[None]:
+    """A context in which torch records nothing: a network is evaluated once a step, and its graph would outgrow memory."""
+    torch = sys.modules.get("torch")
+    return nullcontext() if torch is None else torch.no_grad()
 
 
 def device_of(x: Array) -> str:

@@ -14,7 +14,7 @@ from importlib import metadata
 
 import numpy as np
 
-from .arrays import Array, device_of, to_numpy
+from .arrays import Array, device_of, to_numpy, without_gradients
 from .batteries.base import Battery, Evidence, standard
 from .certificate import Certificate, ControlOutcome, Environment, Finding, Stage, Verdict
 from .claim import Claim, Sample
@@ -170,8 +170,9 @@ class _Run:
             n = min(batch, size - self.paths)
             draws = self._call(n, self._seed(self.calls))
             started = time.perf_counter()
-            for evidence in self.evidence:
-                evidence.update(draws)
+            with without_gradients():
+                for evidence in self.evidence:
+                    evidence.update(draws)
             self.cost["seconds_judging"] += time.perf_counter() - started
             self.paths += n
             if self.progress is not None:

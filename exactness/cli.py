@@ -7,6 +7,7 @@ Exit codes: 0 everything as claimed, 1 something refuted (or a control not refut
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,9 @@ def main() -> None:
         app()
     except BadInput as error:
         errors.print(f"exactness: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        raise SystemExit(2) from None
+    except OSError as error:
+        errors.print(f"exactness: {error.filename or 'a file'}: {error.strerror}", style="red", highlight=False, markup=False)
         raise SystemExit(2) from None
 
 
@@ -80,6 +84,11 @@ def certify(
     files = [name for name in names if is_file_claim(name)]
     own = [(target, claim) for target in files for claim in load_claims(target)]
     chosen = find([name for name in names if not is_file_claim(name)]) if len(files) < len(names) or not names else []
+    if twice := [name for name, count in Counter(claim.name for _, claim in own).items() if count > 1]:
+        raise BadInput(f"two claims are called {twice[0]!r}: each needs a name of its own, its certificate is saved under it")
+    # Before anything is sampled: a folder that cannot be written must not cost a run.
+    for folder in [out] + ([report.parent] if report is not None else []):
+        folder.mkdir(parents=True, exist_ok=True)
     console.print(f"seed {seed}, certificates in {out}", highlight=False)
     done: list[Certificate] = []
     total = count_with_controls(chosen) + len(own)

@@ -15,7 +15,6 @@ def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
     """All tests of all batteries, Holm-adjusted together, loudest first."""
     results = [result for one in evidence for result in one.results()]
     adjusted = adjust([r.p_value for r in results], plan)
-    tests = sum(r.rows for r in results)
     discrepancies = sum(r.rows for r in results if _bounded(r))
     found = []
     for result, p in zip(results, adjusted, strict=True):
@@ -38,7 +37,7 @@ def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
                 effect=null.effect(result.statistic),
                 unit=null.unit,
                 bound=null.bound(result.statistic, result.paths, error),
-                detectable=null.detectable(result.n, plan.level(tests), 1.0 - plan.power),
+                detectable=null.detectable(result.n, plan.level(len(results) * result.rows), 1.0 - plan.power),
                 tolerance=getattr(null, "tolerance", None),
             )
         )
@@ -93,7 +92,8 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
         )
     return Verdict.INCONCLUSIVE, (
         f"not refuted, but the bound {loosest.bound:.3g} of {loosest.name} ({loosest.where}) exceeds the tolerance "
-        f"{plan.tolerance:g} after {loosest.paths} draws: raise max_paths or the tolerance"
+        f"{plan.tolerance:g} after {loosest.paths} draws: raise max_paths or the tolerance "
+        f"(about {plan.paths_for_bounds(sum(f.rows for f in bounds)):,} draws would do)"
     )
 
 

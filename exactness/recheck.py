@@ -29,7 +29,6 @@ def check_arithmetic(certificate: Certificate) -> list[str]:
         return faults
     if not certificate.stages:
         return ["there is a verdict but no stage: nothing was looked at"]
-    tests = sum(f.rows for f in findings)
     discrepancies = sum(f.rows for f in findings if f.bound is not None)
     adjusted = adjust([f.p_value for f in findings], plan)
     for finding, p in zip(findings, adjusted, strict=True):
@@ -38,7 +37,7 @@ def check_arithmetic(certificate: Certificate) -> list[str]:
             "p_value": min(1.0, finding.rows * null.p_value(finding.statistic, finding.n)),
             "adjusted_p": p,
             "effect": null.effect(finding.statistic),
-            "detectable": null.detectable(finding.n, plan.level(tests), 1.0 - plan.power),
+            "detectable": null.detectable(finding.n, plan.level(len(findings) * finding.rows), 1.0 - plan.power),
         }
         if finding.bound is not None:
             expected["bound"] = null.bound(finding.statistic, finding.paths, plan.bound_error(discrepancies)) or 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from ..arrays import Array
 from ..laws.base import Law
-from .nulls import Equality, Null
-from .tally import Tally
+from .nulls import Null
+from .summaries import Summary
 
 
 @dataclass(frozen=True)
@@ -37,49 +37,39 @@ class Result:
 class Evidence:
     """Everything a battery keeps of the samples it has seen: constant memory, and it adds up."""
 
-    def __init__(self, battery: str, tallies: dict[str, Tally], update: Callable[[Evidence, Array], None]) -> None:
-        self.battery, self.tallies, self.paths = battery, tallies, 0
-        self.mismatch, self.deterministic, self.rounding = 0.0, 0, 0.0
+    def __init__(self, battery: str, summaries: Mapping[str, Summary], update: Callable[[Array], None]) -> None:
+        self.battery, self.summaries, self.paths = battery, summaries, 0
         self._update = update
 
     def update(self, sample: Array) -> None:
         """Take in more draws; ``sample`` has been accepted by the law."""
-        self._update(self, sample)
+        self._update(sample)
         self.paths += int(sample.shape[0])
 
     def merge(self, other: Evidence) -> None:
         """Take in another evidence of the same battery, law and seed. Associative and commutative."""
-        for name, tally in self.tallies.items():
-            tally.merge(other.tallies[name])
+        for name, summary in self.summaries.items():
+            summary.merge(other.summaries[name])
         self.paths += other.paths
-        self.mismatch = max(self.mismatch, other.mismatch)
-        self.deterministic += other.deterministic
-        self.rounding = max(self.rounding, other.rounding)
 
     def results(self) -> list[Result]:
-        found = []
-        for name, tally in self.tallies.items():
-            for null, where, statistic, n, rows in tally.tests():
-                found.append(Result(self.battery, name, tally.distribution, null, where, statistic, n, self.paths, rows))
-        if self.deterministic:
-            null = Equality(self.rounding)
-            found.append(
-                Result(
-                    self.battery, "deterministic steps", "a point", null, "worst", self.mismatch, self.deterministic, self.paths, 1
-                )
-            )
-        return found
+        return [
+            Result(self.battery, name, summary.distribution, t.null, t.where, t.statistic, t.n, self.paths, t.rows)
+            for name, summary in self.summaries.items()
+            for t in summary.tests()
+        ]
 
     def histograms(self, bins: int = 32) -> list[tuple[str, str, np.ndarray]]:
         """``(name, where, counts)`` of probability integral transforms, flat if the law is right."""
-        return [(name, *tally.histogram(bins)) for name, tally in self.tallies.items() if tally.counts.any()]
+        found = {name: summary.histogram(bins) for name, summary in self.summaries.items() if summary.tests()}
+        return [(name, *h) for name, h in found.items() if h is not None]
 
 
 class Battery(ABC):
     """One way of looking at samples.
 
-    To add one: say which laws it ``applies`` to, and make an :class:`Evidence` whose tallies are fed by ``update(evidence,
-    sample)`` with values whose null distribution is known. Tests, multiplicity, bounds and labels follow from the tallies.
+    To add one: say which laws it ``applies`` to, and make an :class:`Evidence` whose summaries are fed by ``update(sample)``
+    with values whose null distribution is known. Tests, multiplicity, bounds and labels follow from the summaries.
     """
 
     name: ClassVar[str]

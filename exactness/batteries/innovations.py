@@ -19,10 +19,8 @@ from ..arrays import Array, like, namespace
 from ..laws.base import Law, unit_directions
 from ..laws.chain import GaussianChain
 from .base import Battery, Evidence
-from .tally import Tally
+from .summaries import Points, Tally
 
-# A deterministic step is recomputed by the judge in another order of rounding; a schedule's cancellations cost digits too.
-_ROUNDING_UNITS = 2.0**14
 # How many steps back a stale prediction is looked for. In d = 64, two steps see block verification's errors best.
 _LAGS = (1, 2)
 
@@ -47,12 +45,14 @@ class Innovations(Battery):
         tallies = {name: Tally(steps, "normal", pooled=True) for name in names}
         tallies["squared norm"] = Tally(steps, "chi2", freedom=law.dim, pooled=True)
 
-        def update(evidence: Evidence, paths: Array) -> None:
+        points = Points()
+
+        def update(paths: Array) -> None:
             previous_noise: Array | None = None
             drifts: deque[Array] = deque(maxlen=max(_LAGS))
             for row, step in enumerate(law.innovations(paths), start=0 if law.start is not None else 1):
                 if step.noise is None:
-                    _note_mismatch(evidence, step.mismatch, paths)
+                    points.add(step.mismatch, paths.dtype)
                 else:
                     noise = step.noise
                     tallies["coordinates"].add(row, noise)
@@ -70,7 +70,7 @@ class Innovations(Battery):
                 if step.drift is not None:
                     drifts.append(step.drift)
 
-        return Evidence(self.name, tallies, update)
+        return Evidence(self.name, {**tallies, "deterministic steps": points}, update)
 
 
 def _along(noise: Array, direction: Array) -> Array:
@@ -79,10 +79,3 @@ def _along(noise: Array, direction: Array) -> Array:
     length = xp.sqrt(xp.sum(direction * direction, axis=1))
     inner = xp.sum(noise * direction, axis=1)
     return xp.where(length > 0, inner / xp.where(length > 0, length, xp.ones_like(length)), noise[:, 0])
-
-
-def _note_mismatch(evidence: Evidence, mismatch: Array, paths: Array) -> None:
-    xp = namespace(paths)
-    evidence.mismatch = max(evidence.mismatch, float(namespace(mismatch).max(mismatch)))
-    evidence.deterministic += int(mismatch.shape[0])
-    evidence.rounding = max(evidence.rounding, _ROUNDING_UNITS * float(xp.finfo(paths.dtype).eps))

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array
 from ..laws.base import Law, Projected
 from .base import Battery, Evidence
-from .tally import Tally
+from .summaries import Tally
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ProjectedKS(Battery):
         projections = output.projections(self.directions, generator)
         tally = Tally(projections.names, "uniform", pooled=False)
 
-        def update(evidence: Evidence, sample: Array) -> None:
+        def update(sample: Array) -> None:
             for row, values in enumerate(projections.transform(law.output(sample))):
                 tally.add(row, values)
 

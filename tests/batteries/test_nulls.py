@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from exactness.batteries.nulls import Equality, Kolmogorov, NormalMean, NormalVariance
-from exactness.batteries.tally import Tally
+from exactness.batteries.summaries import Tally
 
 NULLS = [Kolmogorov(), NormalMean(), NormalVariance()]
 named = pytest.mark.parametrize("null", NULLS, ids=lambda n: n.name)
@@ -36,7 +36,7 @@ def draws(effect_of, null, n, generator):
     if isinstance(null, Kolmogorov):
         tally = Tally(["all"], "normal", pooled=True)
         tally.add(0, z)
-        return next(t[2] for t in tally.tests() if t[0].name == "Kolmogorov")
+        return next(t.statistic for t in tally.tests() if t.null.name == "Kolmogorov")
     return z.mean() if isinstance(null, NormalMean) else (z * z).mean()
 
 

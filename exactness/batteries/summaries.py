@@ -1,22 +1,75 @@
-"""The summary that every test here needs: counts of probability integral transforms and power sums, row by row.
-
-A row is a step, or a direction. Tallies add: shards, stages and machines give one and the same evidence in any order.
-"""
+"""What is kept of samples: sums alone, so shards, stages and machines give one and the same evidence in any order."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..arrays import Array, chi2_cdf, histogram, namespace, ndtr
-from .nulls import Kolmogorov, NormalMean, NormalVariance, Null
+from .nulls import Equality, Kolmogorov, NormalMean, NormalVariance, Null
 
 BINS = 256
+# A deterministic step is recomputed by the judge in another order of rounding; a schedule's cancellations cost digits too.
+_ROUNDING_UNITS = 2.0**14
 
 
-class Tally:
-    """Rows of values that are uniform, normal or chi-square under the law.
+class Test(NamedTuple):
+    """``statistic`` of ``n`` values, in the row called ``where``, the most extreme of ``rows``."""
+
+    null: Null
+    where: str
+    statistic: float
+    n: int
+    rows: int
+
+
+class Summary(ABC):
+    """Constant memory; ``merge`` is associative and commutative."""
+
+    distribution: str
+
+    @abstractmethod
+    def merge(self, other: Any) -> None:
+        """Take in another summary of the same kind and shape."""
+
+    @abstractmethod
+    def tests(self) -> list[Test]:
+        """Empty if nothing was seen."""
+
+    def histogram(self, bins: int) -> tuple[str, np.ndarray] | None:
+        """``(where, counts)`` of probability integral transforms, where there are any."""
+        return None
+
+
+class Points(Summary):
+    """Values that must be equal to a point: the largest relative distance from it, against the rounding of their dtype."""
+
+    distribution = "a point"
+
+    def __init__(self) -> None:
+        self.largest, self.rounding, self.n = 0.0, 0.0, 0
+
+    def add(self, distances: Array, dtype: Any) -> None:
+        xp = namespace(distances)
+        self.largest = max(self.largest, float(xp.max(distances)))
+        self.rounding = max(self.rounding, _ROUNDING_UNITS * float(xp.finfo(dtype).eps))
+        self.n += int(distances.shape[0])
+
+    def merge(self, other: Points) -> None:
+        self.largest, self.rounding = max(self.largest, other.largest), max(self.rounding, other.rounding)
+        self.n += other.n
+
+    def tests(self) -> list[Test]:
+        return [Test(Equality(self.rounding), "worst", self.largest, self.n, 1)] if self.n else []
+
+
+class Tally(Summary):
+    """Counts of probability integral transforms and power sums, row by row; a row is a step, or a direction.
+
+    Values are uniform, normal or chi-square under the law.
 
     Args:
         rows: what each row is called.
@@ -26,6 +79,7 @@ class Tally:
 
     def __init__(self, rows: Sequence[str], null: str, *, freedom: int = 0, pooled: bool) -> None:
         self.rows, self.null, self.freedom, self.pooled = tuple(rows), null, freedom, pooled
+        self.distribution = {"uniform": "U(0, 1)", "normal": "N(0, 1)", "chi2": f"chi2({freedom})"}[null]
         self.counts = np.zeros((len(self.rows), BINS), dtype=np.int64)
         self.sums = np.zeros(len(self.rows))
         self.squares = np.zeros(len(self.rows))
@@ -46,23 +100,19 @@ class Tally:
         self.sums += other.sums
         self.squares += other.squares
 
-    @property
-    def distribution(self) -> str:
-        return {"uniform": "U(0, 1)", "normal": "N(0, 1)", "chi2": f"chi2({self.freedom})"}[self.null]
-
-    def tests(self) -> list[tuple[Null, str, float, int, int]]:
-        """``(null, where, statistic, n, rows)``: pooled, and the row that stands out most, of so many."""
+    def tests(self) -> list[Test]:
+        """Pooled, and the row that stands out most."""
         seen = np.flatnonzero(self.counts.sum(1))
         if len(seen) == 0:
             return []
-        found: list[tuple[Null, str, float, int, int]] = []
+        found: list[Test] = []
         if self.pooled:
             total = self.counts[seen].sum(0)
             n = int(total.sum())
-            found.append((Kolmogorov(), "pooled", _distance(total), n, 1))
+            found.append(Test(Kolmogorov(), "pooled", _distance(total), n, 1))
             if self.null == "normal":
-                found.append((NormalMean(), "pooled", float(self.sums[seen].sum()) / n, n, 1))
-                found.append((NormalVariance(), "pooled", float(self.squares[seen].sum()) / n, n, 1))
+                found.append(Test(NormalMean(), "pooled", float(self.sums[seen].sum()) / n, n, 1))
+                found.append(Test(NormalVariance(), "pooled", float(self.squares[seen].sum()) / n, n, 1))
         if len(seen) > 1 or not self.pooled:
             found.append(self._worst(Kolmogorov(), seen, [_distance(self.counts[r]) for r in seen]))
             if self.null == "normal":
@@ -79,12 +129,12 @@ class Tally:
         worst = max(seen, key=lambda r: _distance(self.counts[r]) * np.sqrt(self.counts[r].sum()))
         return self.rows[worst], self.counts[worst].reshape(bins, -1).sum(1)
 
-    def _worst(self, null: Null, seen: np.ndarray, statistics: list[float]) -> tuple[Null, str, float, int, int]:
+    def _worst(self, null: Null, seen: np.ndarray, statistics: list[float]) -> Test:
         n = [int(self.counts[r].sum()) for r in seen]
         p = [null.p_value(s, m) for s, m in zip(statistics, n, strict=True)]
         # Far out every p-value underflows to 0: the larger effect breaks the tie.
         i = min(range(len(seen)), key=lambda j: (p[j], -abs(null.effect(statistics[j]))))
-        return null, self.rows[seen[i]], float(statistics[i]), n[i], len(seen)
+        return Test(null, self.rows[seen[i]], float(statistics[i]), n[i], len(seen))
 
 
 def _distance(counts: np.ndarray) -> float:
