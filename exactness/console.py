@@ -50,8 +50,8 @@ def summary_table(certificates: Sequence[Certificate]) -> Table:
 def law_table(certificates: Sequence[Certificate]) -> Table:
     """One row a law, for runs too long to list."""
     table = Table(title="by law", title_justify="left", box=SIMPLE)
-    for column in ("law", "samplers", "certified", "smallest p", "largest bound", "rounds", "of", "controls refuted"):
-        table.add_column(column, justify="left" if column == "law" else "right")
+    for column in ("law", "certified", "smallest p", "bound", "rounds", "of", "controls"):
+        table.add_column(column, justify="left" if column == "law" else "right", no_wrap=True)
     groups: dict[str, list[Certificate]] = {}
     for c in certificates:
         groups.setdefault(c.name.split("/")[0], []).append(c)
@@ -62,13 +62,12 @@ def law_table(certificates: Sequence[Certificate]) -> Table:
         bounds = [c.largest_bound for c in exact if c.largest_bound is not None]
         table.add_row(
             law,
-            str(len(exact)),
-            str(sum(c.verdict is Verdict.CERTIFIED for c in exact)),
+            f"{sum(c.verdict is Verdict.CERTIFIED for c in exact)}/{len(exact)}",
             f"{min((c.leading.adjusted_p for c in exact if c.leading), default=1.0):.2g}",
             f"{max(bounds):.3f}" if bounds else "",
-            f"{min(rounds):.1f} to {max(r for r in rounds):.1f}" if rounds else "",
+            f"{min(rounds):.1f}-{max(rounds):.1f}" if rounds else "",
             str(exact[0].law.get("steps", "")) if exact else "",
-            f"{sum(c.verdict is Verdict.REFUTED for c in controls)} of {len(controls)}",
+            f"{sum(c.verdict is Verdict.REFUTED for c in controls)}/{len(controls)}",
         )
     return table
 

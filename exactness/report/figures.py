@@ -31,7 +31,10 @@ def speed_figure(section: Section) -> str:
             )  # fmt: skip
         if section.steps:
             axes.axvline(section.steps, color="#888888", linewidth=1, linestyle=":")
-            axes.annotate("sequential", (section.steps, len(drafters) - 0.45), ha="right", va="bottom", fontsize=8, color="#666666")
+            axes.annotate(
+                "sequential", (section.steps, len(drafters) - 0.5), (-4, 0), textcoords="offset points",
+                ha="right", va="center", fontsize=8, color="#666666",
+            )  # fmt: skip
         axes.set_yticks(range(len(drafters)), drafters)
         axes.set_ylim(-0.6, len(drafters) - 0.2)
         axes.set_xlim(left=0)
