@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import math
 import platform
-import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ Progress = Callable[[str, int, int], None]
 
 # Draws are taken in batches of about this many numbers: memory stays flat however large n is.
 _BATCH_VALUES = 1 << 23
-_PROBE_DRAWS = 4
+_PROBE_DRAWS = 64
 
 
 def certify(
@@ -69,17 +69,16 @@ def certify(
             is broken at states that the sampler reached.
     """
     plan = plan or Plan()
-    claim = Claim(name, sample, law, plan, batteries, (), wrong, dict(about or {}))
+    judged_before = [c for c in controls if isinstance(c, ControlOutcome)]
+    to_judge = [c for c in controls if not isinstance(c, ControlOutcome)]
+    claim = Claim(name, sample, law, plan, batteries, to_judge, wrong, dict(about or {}))
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise BadInput(f"seed must be an integer of at least 0, not {seed!r}")
     chosen = [battery for battery in (standard() if batteries is None else batteries) if battery.applies(law)]
     # No battery, no certificate: silence must not look like a pass.
     if not chosen:
         raise BadInput(f"no battery applies to {type(law).__name__}: an empty set of checks certifies nothing")
-    outcomes = [
-        control if isinstance(control, ControlOutcome) else _control(control, plan, int(seed), batteries, progress)
-        for control in controls
-    ]
+    outcomes = judged_before + [_control(control, plan, int(seed), batteries, progress) for control in to_judge]
     # Early passes are for batteries that see: none before as many draws as the controls took.
     least = max((c.paths for c in outcomes if c.verdict is Verdict.REFUTED), default=0)
     run = _Run(claim, plan, int(seed), chosen, progress)
@@ -104,6 +103,7 @@ class _Run:
         self.stages: list[Stage] = []
         self.cost: dict[str, float] = {"seconds_sampling": 0.0, "seconds_judging": 0.0}
         self.array, self.dtype, self.device = "none", "none", "none"
+        self.head: np.ndarray | None = None
         self.probe: str | None = None
         self.reproducible: bool | None = None
 
@@ -133,8 +133,8 @@ class _Run:
             stages=self.stages,
             histograms=histograms_of(self.evidence) if self.paths else [],
             controls=controls,
-            cost={"paths": float(self.paths), **{k: round(v, 6) for k, v in self.cost.items()}},
-            environment=_environment(self.array, self.dtype, self.device),
+            cost={**{k: round(v, 6) for k, v in self.cost.items()}, "paths": float(self.paths)},
+            environment=environment(self.array, self.dtype, self.device),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             source=source,
             probe=self.probe,
@@ -145,10 +145,10 @@ class _Run:
     def _probe(self) -> None:
         """Same seed, same output; another seed, another output. Bits are compared: a sampler either repeats or it does not."""
         n, seed = _PROBE_DRAWS, self._seed(0)
-        first = to_numpy(self._call(n, seed, count=False))
-        again, other = (to_numpy(self._call(n, s, count=False)) for s in (seed, self._seed(1)))
+        # Copies: a sampler may hand out one buffer again and again.
+        first, again, other = (np.array(to_numpy(self._call(n, s, count=False))) for s in (seed, seed, self._seed(1)))
         self.calls = 2
-        self.probe = hashlib.sha256(np.ascontiguousarray(first).tobytes()).hexdigest()
+        self.probe = _digest(first)
         self.reproducible = bool(np.array_equal(first, again))
         if not self.reproducible and self.plan.seed_must_count:
             raise InvalidSample(
@@ -169,6 +169,13 @@ class _Run:
         while self.paths < size:
             n = min(batch, size - self.paths)
             draws = self._call(n, self._seed(self.calls))
+            head = np.array(to_numpy(draws[:1]))
+            if self.head is not None and np.array_equal(head, self.head):
+                raise InvalidSample(
+                    f"two batches with different seeds begin with the same draw, after {self.paths} draws: the sampler ignores its "
+                    "seed when n is large, so more draws repeat the same ones"
+                )
+            self.head = head
             started = time.perf_counter()
             with without_gradients():
                 for evidence in self.evidence:
@@ -184,7 +191,7 @@ class _Run:
             output = self.claim.sample(n, seed)
         except InvalidSample:
             raise
-        except Exception as error:  # Whatever a stranger's sampler raises is its verdict, not our crash.
+        except (Exception, SystemExit) as error:  # Whatever a stranger's sampler raises is its verdict, not our crash.
             where = traceback.extract_tb(error.__traceback__)[-1]
             raise InvalidSample(
                 f"sample(n={n}, seed={seed}) raised {type(error).__name__}: {error} "
@@ -194,13 +201,13 @@ class _Run:
         if isinstance(output, tuple):
             if len(output) != 2 or not isinstance(output[1], dict):
                 raise InvalidSample("sample(n, seed) returned a tuple; return an array, or (array, dict of costs)")
-            output, costs = output
+            output, costs = output[0], _checked_costs(output[1])
         draws = self.claim.law.accept(output, n)
         if count:
             self.calls += 1
             self.cost["seconds_sampling"] += time.perf_counter() - started
             for key, value in costs.items():
-                self.cost[key] = self.cost.get(key, 0.0) + float(value)
+                self.cost[key] = self.cost.get(key, 0.0) + value
         self.array = type(draws).__module__.split(".")[0]
         self.dtype, self.device = str(draws.dtype).removeprefix("torch."), device_of(draws)
         return draws
@@ -219,6 +226,26 @@ class _Run:
         )
         self.cost["seconds_judging"] += time.perf_counter() - started
         return verdict, reason
+
+
+def probe_of(claim: Claim, seed: int) -> str:
+    """The digest of the first small sample that a certificate of this claim and seed records."""
+    output = claim.sample(_PROBE_DRAWS, sampler_seed(seed, claim.name, 0))
+    return _digest(to_numpy(output[0] if isinstance(output, tuple) else output))
+
+
+def _digest(values: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+
+
+def _checked_costs(costs: dict) -> dict[str, float]:
+    try:
+        numbers = {str(key): float(value) for key, value in costs.items()}
+    except (TypeError, ValueError):
+        numbers = {"": float("nan")}
+    if not all(math.isfinite(v) for v in numbers.values()):
+        raise InvalidSample("the costs that sample(n, seed) returned must be finite numbers, totals over its n draws")
+    return numbers
 
 
 def _control(
@@ -251,17 +278,24 @@ def _qualified_name(function: object) -> str:
 
 
 @cache
-def _version(package: str) -> str:
-    return metadata.version(package)
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
-def _environment(array: str, dtype: str, device: str) -> Environment:
-    names = ("numpy", "scipy", "msgspec", "array_api_compat", "torch", "jax", "jaxlib")
-    packages = {name: _version(name) for name in names if name in sys.modules}
-    if device.startswith("cuda") and "torch" in sys.modules:
-        device = f"{device} ({sys.modules['torch'].cuda.get_device_name(device)})"
+def environment(array: str, dtype: str, device: str) -> Environment:
+    """Where it is judged, by arrays of this kind on this device."""
+    names = ("numpy", "scipy", "msgspec", "array-api-compat", "torch", "jax", "jaxlib")
+    # Whatever is installed, imported or not: the same place must describe itself in the same way.
+    packages = {name: version for name in names if (version := _version(name)) is not None}
+    if device.startswith("cuda") and array == "torch":
+        import torch
+
+        device = f"{device} ({torch.cuda.get_device_name(device)})"
     return Environment(
-        exactness=_version("exactness"),
+        exactness=_version("exactness") or "not installed",
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         packages=packages,

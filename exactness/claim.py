@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from .batteries.base import Battery
 from .errors import BadInput
 from .laws.base import Law
@@ -38,6 +40,17 @@ class Claim:
     about: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not 0 < len(self.name) <= 120 or not self.name.isprintable():
+            raise BadInput(f"a claim's name must be 1 to 120 printable characters; got {self.name!r:.60}")
+        if self.wrong is not None and not (isinstance(self.wrong, str) and self.wrong.strip()):
+            raise BadInput(f"say in a sentence what is wrong with {self.name!r}, or leave wrong out if nothing is")
+        for control in self.controls:
+            if not isinstance(control, Claim) or control.wrong is None:
+                raise BadInput(f"a control of {self.name!r} must be a Claim with wrong='what is wrong with it': it must be refuted")
+        try:
+            msgspec.json.encode(self.about)
+        except (TypeError, msgspec.MsgspecError) as error:
+            raise BadInput(f"about of {self.name!r} must hold JSON types only: {error}") from None
         if not callable(self.sample):
             raise BadInput(f"the sampler of {self.name!r} must be a function sample(n, seed); got {type(self.sample).__name__}")
         if not isinstance(self.law, Law):

@@ -7,6 +7,7 @@ Exit codes: 0 everything as claimed, 1 something refuted (or a control not refut
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +24,8 @@ from .console import findings_table, law_table, print_certificate, summary_table
 from .errors import BadInput
 from .load import is_file_claim, load_claims
 from .plan import Plan
-from .runner import Overrides, certificate_path, count_with_controls, exit_code, run_catalogue
+from .report import require_report_extra
+from .runner import Overrides, certificate_path, count_with_controls, exit_code, reusable, run_catalogue
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Certify that a fast sampler is lossless.", rich_markup_mode=None
@@ -41,9 +43,17 @@ def main() -> None:
     except BadInput as error:
         errors.print(f"exactness: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         raise SystemExit(2) from None
+    except (KeyboardInterrupt, SystemExit):
+        raise
     except OSError as error:
         errors.print(f"exactness: {error.filename or 'a file'}: {error.strerror}", style="red", highlight=False, markup=False)
         raise SystemExit(2) from None
+    except Exception:  # Python's own exit code for a crash is 1, which here means "refuted".
+        errors.print_exception()
+        errors.print(
+            "exactness: this is a fault of the judge, nothing was decided; please report it with the lines above", style="red"
+        )
+        raise SystemExit(4) from None
 
 
 @app.command("list")
@@ -84,16 +94,15 @@ def certify(
     files = [name for name in names if is_file_claim(name)]
     own = [(target, claim) for target in files for claim in load_claims(target)]
     chosen = find([name for name in names if not is_file_claim(name)]) if len(files) < len(names) or not names else []
-    if twice := [name for name, count in Counter(claim.name for _, claim in own).items() if count > 1]:
-        raise BadInput(f"two claims are called {twice[0]!r}: each needs a name of its own, its certificate is saved under it")
-    # Before anything is sampled: a folder that cannot be written must not cost a run.
-    for folder in [out] + ([report.parent] if report is not None else []):
-        folder.mkdir(parents=True, exist_ok=True)
+    paths = Counter(certificate_path(out, name) for name in [c.name for _, c in own] + [e.name for e in chosen])
+    if twice := [path.stem for path, count in paths.items() if count > 1]:
+        raise BadInput(f"two claims would be saved as {twice[0]!r}: each needs a name of its own")
+    _check_writable(out, report)
     console.print(f"seed {seed}, certificates in {out}", highlight=False)
     done: list[Certificate] = []
     total = count_with_controls(chosen) + len(own)
     workers = jobs or (1 if device.startswith("cuda") else min(os.cpu_count() or 1, max(1, len(chosen))))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=quiet, transient=True) as progress:
         bar = progress.add_task("judging", total=total)
 
@@ -105,7 +114,10 @@ def certify(
 
         try:
             for target, claim in own:
-                note(_judge_own(target, claim, out, seed, overrides, progress))
+                kept = None
+                if resume:
+                    kept = reusable(certificate_path(out, claim.name), claim, overrides.apply(claim.plan or Plan()), seed, None)
+                note(kept or _judge_own(target, claim, out, seed, overrides, progress))
             if chosen:
                 run_catalogue(
                     chosen, folder=out, setting=Setting(device, dtype), seed=seed, overrides=overrides,  # type: ignore[arg-type]
@@ -152,9 +164,11 @@ def recheck(
         certificate = Certificate.load(path)
         faults, how = check_arithmetic(certificate), "its verdict follows from its findings"
         if run and certificate.source is not None:
-            claims = _claims_of(certificate)
-            again = repeat(certificate, claims)
-            faults, how = faults + again.faults, how + ", and it repeats"
+            try:
+                again = repeat(certificate, *_claims_of(certificate))
+                faults, how = faults + again.faults, f"{how}, {again.how}"
+            except BadInput as error:
+                faults = [*faults, f"it cannot be run again from here: {error} (--no-run checks its arithmetic alone)"]
         wrong += bool(faults)
         console.print(
             f"{path}: {'; '.join(faults) if faults else how}",
@@ -164,6 +178,17 @@ def recheck(
             soft_wrap=True,
         )
     raise SystemExit(1 if wrong else 0)
+
+
+def _check_writable(out: Path, report: Path | None) -> None:
+    """Before anything is sampled: what cannot be written must not cost a run."""
+    for folder in [out] + ([report.parent] if report is not None else []):
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    if report is not None:
+        if report.is_dir():
+            raise BadInput(f"--report {report} is a folder; name the page to write")
+        require_report_extra()
 
 
 def _judge_own(target: str, claim: Claim, out: Path, seed: int, overrides: Overrides, progress: Progress) -> Certificate:
@@ -183,13 +208,15 @@ def _judge_own(target: str, claim: Claim, out: Path, seed: int, overrides: Overr
     return certificate
 
 
-def _claims_of(certificate: Certificate) -> list[Claim]:
+def _claims_of(certificate: Certificate) -> tuple[list[Claim], list[str] | None]:
+    """The claims of its source, and the controls that a certificate of the catalogue must carry."""
     assert certificate.source is not None
     if is_file_claim(certificate.source):
-        return load_claims(certificate.source)
-    dtype = certificate.environment.dtype
-    device = certificate.environment.device.split()[0]
-    return [entry.build(Setting(device, dtype)) for entry in find([certificate.source])]  # type: ignore[arg-type]
+        return load_claims(certificate.source), None
+    (entry,) = find([certificate.source])
+    setting = Setting(certificate.environment.device.split()[0], certificate.environment.dtype)  # type: ignore[arg-type]
+    controls = [e.name for e in entries() if e.kind == "control" and e.problem == entry.problem and entry.kind != "control"]
+    return [entry.build(setting)], controls
 
 
 def _files(sources: list[Path]) -> list[Path]:

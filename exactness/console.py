@@ -36,7 +36,7 @@ def summary_table(certificates: Sequence[Certificate]) -> Table:
     for c in certificates:
         leading, paths = c.leading, c.cost.get("paths", 0.0)
         table.add_row(
-            c.name,
+            Text(c.name),
             verdict_text(c),
             f"{c.paths:,}",
             "" if leading is None else f"{leading.adjusted_p:.2g}",
@@ -61,7 +61,7 @@ def law_table(certificates: Sequence[Certificate]) -> Table:
         rounds = [c.cost["rounds"] / c.cost["paths"] for c in exact if c.cost.get("paths") and "rounds" in c.cost]
         bounds = [c.largest_bound for c in exact if c.largest_bound is not None]
         table.add_row(
-            law,
+            Text(law),
             f"{sum(c.verdict is Verdict.CERTIFIED for c in exact)}/{len(exact)}",
             f"{min((c.leading.adjusted_p for c in exact if c.leading), default=1.0):.2g}",
             f"{max(bounds):.3f}" if bounds else "",

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from .batteries.base import Evidence, Result
 from .certificate import Finding, Histogram, Verdict
+from .errors import InvalidSample
 from .plan import Plan
 
 
 def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
     """All tests of all batteries, Holm-adjusted together, loudest first."""
     results = [result for one in evidence for result in one.results()]
+    if any(not math.isfinite(r.statistic) for r in results):
+        raise InvalidSample("a statistic is NaN or infinite: the output holds numbers too large to be judged")
     adjusted = adjust([r.p_value for r in results], plan)
     discrepancies = sum(r.rows for r in results if _bounded(r))
     found = []
@@ -92,9 +96,13 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
         )
     return Verdict.INCONCLUSIVE, (
         f"not refuted, but the bound {loosest.bound:.3g} of {loosest.name} ({loosest.where}) exceeds the tolerance "
-        f"{plan.tolerance:g} after {loosest.paths} draws: raise max_paths or the tolerance "
-        f"(about {plan.paths_for_bounds(sum(f.rows for f in bounds)):,} draws would do)"
+        f"{plan.tolerance:g} after {loosest.paths} draws: raise max_paths or the tolerance ({_enough(plan, bounds)})"
     )
+
+
+def _enough(plan: Plan, bounds: Sequence[Finding]) -> str:
+    needed = plan.paths_for_bounds(sum(f.rows for f in bounds))
+    return "no number of draws is enough for so small a tolerance" if needed is None else f"about {needed:,} draws would do"
 
 
 def histograms_of(evidence: Sequence[Evidence]) -> list[Histogram]:

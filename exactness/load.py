@@ -34,7 +34,7 @@ def load_claims(target: str) -> list[Claim]:
         spec.loader.exec_module(module)
     except BadInput:
         raise
-    except Exception as error:  # A stranger's file may raise anything; the user needs its name and line, not our traceback.
+    except (Exception, SystemExit) as error:  # A stranger's file may raise or exit; that must not become our exit code.
         raise BadInput(f"{file} could not be run: {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)

@@ -6,6 +6,7 @@ import math
 
 import msgspec
 
+from .batteries.nulls import BINS
 from .errors import BadInput
 
 
@@ -39,6 +40,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not (0.0 < value < 1.0):
                 raise BadInput(f"{name} must lie strictly between 0 and 1, not {value!r}")
+        if self.alpha < 1e-100:
+            raise BadInput(f"alpha must be at least 1e-100, not {self.alpha!r}: p-values are not told apart further out")
         for name in ("first_paths", "max_paths"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -60,8 +63,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """The error probability of one of so many simultaneous bounds, in one stage."""
         return (1.0 - self.confidence) / (len(self.stages) * discrepancies)
 
-    def paths_for_bounds(self, discrepancies: int) -> int:
-        """Draws after which bounds are within the tolerance if the observed distances are those of an exact sampler."""
-        # The observed distance of n values rarely exceeds the radius that it is compared with.
+    def paths_for_bounds(self, discrepancies: int) -> int | None:
+        """Draws after which bounds are within the tolerance if the sampler is exact; None if no number of draws would do."""
+        room = self.tolerance - 1.0 / BINS
+        if room <= 0.0:
+            return None
+        # The observed distance of n values rarely exceeds the radius that is added to it.
         log_term = math.log(2.0 / self.bound_error(discrepancies))
-        return math.ceil(0.5 * log_term * (2.0 / self.tolerance) ** 2)
+        return math.ceil(0.5 * log_term * (2.0 / room) ** 2)

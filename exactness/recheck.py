@@ -9,16 +9,20 @@ import msgspec
 from .batteries.nulls import Equality, Kolmogorov, NormalMean, NormalVariance, Null
 from .certificate import Certificate, Finding, Verdict
 from .certify import certify
+from .claim import Claim
 from .judgement import adjust, decide
 
 _CLOSE = 1e-9
+_TESTS: dict[str, Null] = {null.name: null for null in (Kolmogorov(), NormalMean(), NormalVariance())}
 
 
 class Recheck(msgspec.Struct, frozen=True):
-    """``faults``: sentences; empty if everything holds. ``repeated``: the new certificate, if the claim was run again."""
+    """``faults``: sentences; empty if everything holds. ``repeated``: the new certificate, if the claim was run again;
+    ``how``: what was compared."""
 
     faults: list[str]
     repeated: Certificate | None = None
+    how: str = ""
 
 
 def check_arithmetic(certificate: Certificate) -> list[str]:
@@ -30,6 +34,9 @@ def check_arithmetic(certificate: Certificate) -> list[str]:
     if not certificate.stages:
         return ["there is a verdict but no stage: nothing was looked at"]
     discrepancies = sum(f.rows for f in findings if f.bound is not None)
+    unknown = [f.test for f in findings if f.test != "equality" and f.test not in _TESTS]
+    if unknown:
+        return [f"its tests {', '.join(sorted(set(unknown)))} are not known to this version, so they cannot be recomputed"]
     adjusted = adjust([f.p_value for f in findings], plan)
     for finding, p in zip(findings, adjusted, strict=True):
         null = _null(finding)
@@ -58,32 +65,40 @@ def check_arithmetic(certificate: Certificate) -> list[str]:
     return faults
 
 
-def repeat(certificate: Certificate, claims: Sequence) -> Recheck:
-    """Run the claim again, at the recorded plan and seed, and compare."""
+def repeat(certificate: Certificate, claims: Sequence[Claim], controls: Sequence[str] | None = None) -> Recheck:
+    """Run the claim again, at the recorded plan and seed, and compare.
+
+    ``controls``: the names that its certificate must carry; those of the claim itself if left out, which are run again too.
+    """
     claim = next((c for c in claims if c.name == certificate.name), None)
     if claim is None:
         return Recheck([f"its source {certificate.source} no longer has a claim called {certificate.name!r}"])
+    faults = []
+    names = sorted(c.name for c in claim.controls) if controls is None else sorted(controls)
+    if sorted(c.name for c in certificate.controls) != names:
+        faults.append(f"its controls should be {', '.join(names) or 'none'}; it carries {len(certificate.controls)}")
     new = certify(
         claim.sample, claim.law, plan=certificate.plan, seed=certificate.seed, name=claim.name, batteries=claim.batteries,
-        controls=certificate.controls, wrong=claim.wrong, about=claim.about, source=certificate.source,
+        controls=claim.controls if controls is None else certificate.controls, wrong=claim.wrong, about=claim.about,
+        source=certificate.source,
     )  # fmt: skip
-    faults = []
     if new.verdict is not certificate.verdict:
         faults.append(f"run again, the verdict is {new.verdict.value}; it was {certificate.verdict.value}")
     if new.law != certificate.law:
         faults.append("the law is not the one that was judged: its description has changed")
-    same_place = new.environment == certificate.environment
-    if same_place and new.probe != certificate.probe:
+    if new.environment != certificate.environment:
+        return Recheck(faults, new, "other versions or another device, so the verdict alone was compared")
+    if new.probe != certificate.probe:
         faults.append("same versions and device, but the first draws differ: the sampler has changed")
-    if same_place and new.probe == certificate.probe:
+    else:
         old = {f.name: f.statistic for f in certificate.findings}
         moved = [f.name for f in new.findings if abs(f.statistic - old.get(f.name, float("inf"))) > 1e-6 * (1 + abs(f.statistic))]
         if moved:
             faults.append(f"same first draws, but other statistics: {', '.join(moved[:3])}")
-    return Recheck(faults, new)
+    return Recheck(faults, new, "and it repeats")
 
 
 def _null(finding: Finding) -> Null:
     if finding.test == "equality":
         return Equality(finding.tolerance or 0.0)
-    return {"Kolmogorov": Kolmogorov(), "mean": NormalMean(), "variance": NormalVariance()}[finding.test]
+    return _TESTS[finding.test]

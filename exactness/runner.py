@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import msgspec
 
 from .catalogue import Entry, Setting
 from .certificate import Certificate, ControlOutcome, Verdict
-from .certify import certify, outcome_of
+from .certify import certify, environment, outcome_of, probe_of
+from .claim import Claim
 from .errors import BadInput
 from .plan import Plan
 
@@ -53,8 +53,7 @@ def run_catalogue(
 ) -> list[Certificate]:
     """Judge the chosen entries, and before them the controls of their laws; write each certificate as it is finished.
 
-    With ``resume``, certificates already in ``folder`` are taken as they are if they were made with the same seed, plan, device
-    setting and version, and anything else is judged again.
+    With ``resume``, certificates already in ``folder`` are kept where judging again would give them (see :func:`reusable`).
     """
     known = {entry.name: entry for entry in chosen}
     needed = [e for e in _controls_of({entry.problem for entry in chosen}) if e.name not in known]
@@ -68,7 +67,11 @@ def run_catalogue(
                 target = certificate_path(folder, entry.name)
                 of_law = tuple(sorted(outcomes.get(entry.problem, []), key=lambda c: c.name))
                 order = Order(entry.name, seed, overrides, setting.device, setting.dtype, of_law, str(target))
-                found = _resumed(order) if resume else None
+                found = None
+                if resume:
+                    claim = entry.build(setting)
+                    plan = overrides.apply(claim.plan or Plan())
+                    found = reusable(Path(order.target), claim, plan, seed, None if entry.kind == "control" else of_law)
                 if found is None:
                     orders[entry] = order
                 else:
@@ -120,26 +123,26 @@ def _controls_of(problems: set[str]) -> list[Entry]:
     return [e for e in entries() if e.kind == "control" and e.problem in problems]
 
 
-def _resumed(order: Order) -> Certificate | None:
-    from .catalogue import find
-
-    if not Path(order.target).exists():
+def reusable(path: Path, claim: Claim, plan: Plan, seed: int, controls: Sequence[ControlOutcome] | None) -> Certificate | None:
+    """The certificate in ``path``, if judging the claim again would give it: same law, plan, seed, controls and versions, and
+    the same first draws, which are made again, so that a changed sampler is noticed.
+    """
+    if not path.exists():
         return None
     try:
-        found = Certificate.load(order.target)
+        found = Certificate.load(path)
     except BadInput:
         return None
-    (entry,) = find([order.name])
-    plan = entry.build(Setting(order.device, order.dtype)).plan or Plan()  # type: ignore[arg-type]
+    here = environment(found.environment.array, found.environment.dtype, found.environment.device.split()[0])
     same = (
-        found.seed == order.seed
-        and found.plan == order.overrides.apply(plan)
-        and found.environment.exactness == metadata.version("exactness")
-        and found.environment.device.split()[0].split(":")[0] == order.device.split(":")[0]
-        and (order.dtype is None or found.environment.dtype == order.dtype)
-        and sorted(found.controls, key=lambda c: c.name) == list(order.outcomes)
+        found.name == claim.name
+        and found.seed == seed
+        and found.plan == plan
+        and found.law == claim.law.describe()
+        and found.environment == here
+        and (controls is None or sorted(found.controls, key=lambda c: c.name) == list(controls))
     )
-    return found if same else None
+    return found if same and found.probe == probe_of(claim, seed) else None
 
 
 class _pool:

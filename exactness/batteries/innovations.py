@@ -76,6 +76,8 @@ class Innovations(Battery):
 def _along(noise: Array, direction: Array) -> Array:
     """<noise, v/|v|>, (n,); where v = 0 the first coordinate serves: that choice is predictable too."""
     xp = namespace(noise)
+    largest = xp.max(xp.abs(direction), axis=1, keepdims=True)
+    direction = direction / xp.where(largest > 0, largest, xp.ones_like(largest))
     length = xp.sqrt(xp.sum(direction * direction, axis=1))
     inner = xp.sum(noise * direction, axis=1)
     return xp.where(length > 0, inner / xp.where(length > 0, length, xp.ones_like(length)), noise[:, 0])

@@ -109,6 +109,9 @@ def _claim(entry: Entry, problem: Problem, setting: Setting) -> Claim:
 
     wrong = None
     about: dict[str, object] = {"process": problem.process.schedule.name, "law": problem.about}
+    left_out = {control: why for (law, control), why in NOT_A_CONTROL.items() if law == entry.problem}
+    if left_out:
+        about["controls_left_out"] = left_out
     runner: Any
     if entry.kind == "sequential":
         runner = Sequential(problem.process)

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import Array, double, is_array, namespace, to_numpy
-from ..errors import BadInput
+from ..errors import BadInput, InvalidSample
 from .base import Law
 
 Predict = Callable[[int, Array], Array]
+
+# Innovations whose square would overflow. Comparisons with NaN are false, so it is caught as well.
+_TOO_LARGE = 1e150
 
 
 @dataclass(frozen=True)
@@ -135,13 +138,20 @@ class GaussianChain(Law):
 
     def mean(self, k: int, x: Array) -> tuple[Array, Array]:
         """m_k(x) and the prediction it is made of, D_k(x), in double precision, (n, d) each."""
-        prediction = self.predict(k, x)
+        try:
+            prediction = self.predict(k, x)
+        except Exception as error:  # The user's own function: say whose, and where.
+            raise BadInput(f"predict(k={k}, x) of the law raised {type(error).__name__}: {error}") from error
         if not is_array(prediction) or tuple(prediction.shape) != tuple(x.shape):
             shape = tuple(prediction.shape) if is_array(prediction) else type(prediction).__name__
             raise BadInput(f"predict(k={k}, x) must return an array of the shape of x, {tuple(x.shape)}; it returned {shape}")
         prediction = double(prediction)
         if not bool(namespace(prediction).all(namespace(prediction).isfinite(prediction))):
-            raise BadInput(f"predict(k={k}, x) returned NaN or infinity at finite states; the law itself is broken there")
+            largest = float(namespace(x).max(namespace(x).abs(x)))
+            raise InvalidSample(
+                f"predict(k={k}, x) of the law is NaN or infinite at states of size up to {largest:.3g} that the sampler reached: "
+                "either they are out of the range where the prediction works, or it is broken there"
+            )
         return self.a[k - 1] * double(x) + self.b[k - 1] * prediction, prediction
 
     def innovations(self, paths: Array) -> Iterator[Innovation]:
@@ -155,7 +165,12 @@ class GaussianChain(Law):
             mean, prediction = self.mean(k, state)
             drift = mean - double(state)
             if self.sigma[k - 1] > 0:
-                yield Innovation(k, (following - mean) / float(self.sigma[k - 1]), None, double(state), drift)
+                noise = (following - mean) / float(self.sigma[k - 1])
+                if not bool(namespace(noise).all(namespace(noise).abs(noise) < _TOO_LARGE)):
+                    raise InvalidSample(
+                        f"the innovations of step {k} overflow: the states there are far too large, the sampler diverges"
+                    )
+                yield Innovation(k, noise, None, double(state), drift)
                 continue
             xp = namespace(following)
             # The size that rounding is relative to: of the terms that were added, not of their sum, which may cancel.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,7 +41,8 @@ class ProductLaw(Law, Projected):
         return (self.dim,)
 
     def describe(self) -> dict[str, object]:
-        return {"kind": "ProductLaw", "dim": self.dim, "factors": [f.describe() for f in self.factors]}
+        rotation = hashlib.sha256(np.round(self.rotation, 12).tobytes()).hexdigest()
+        return {"kind": "ProductLaw", "dim": self.dim, "factors": [f.describe() for f in self.factors], "rotation_sha256": rotation}
 
     def transform(self, x: Array) -> np.ndarray:
         """Probability integral transforms along the axes, (n, d) -> (n, d), on the host."""
@@ -53,7 +55,7 @@ class ProductLaw(Law, Projected):
 
         def transform(x: Array) -> list[Array]:
             u = self.transform(x)
-            # The ends are cut where the grids are: 1e-12 of mass, far below anything a histogram of 256 cells sees.
+            # The ends are cut where the grids are: 1e-12 of mass, far below anything a histogram's cells see.
             joint = ndtr(ndtri(np.clip(u, 1e-12, 1.0 - 1e-12)) @ directions.T)
             return [*u.T, *joint.T]
 

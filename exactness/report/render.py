@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..certificate import Certificate
 from ..errors import BadInput
+from .figures import speed_figure
 from .view import Bars, page_of
 
 
@@ -15,12 +17,9 @@ def render_report(certificates: Sequence[Certificate]) -> str:
     """One page, no file beside it, nothing fetched. Raises ``BadInput`` for no certificates, or without the report extra."""
     if not certificates:
         raise BadInput("there is no certificate to report on")
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
+    require_report_extra()
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-        from .figures import speed_figure
-    except ModuleNotFoundError as error:
-        raise BadInput(f"reports need {error.name}: pip install 'exactness[report]'") from None
     environment = Environment(
         loader=PackageLoader("exactness.report", "templates"),
         autoescape=True,
@@ -29,11 +28,15 @@ def render_report(certificates: Sequence[Certificate]) -> str:
         lstrip_blocks=True,
     )
     page = page_of(certificates)
-    try:
-        figures = {section.name: speed_figure(section) for section in page.sections}
-    except ModuleNotFoundError as error:
-        raise BadInput(f"reports need {error.name}: pip install 'exactness[report]'") from None
+    figures = {section.name: speed_figure(section) for section in page.sections}
     return environment.get_template("report.html.j2").render(page=page, figures=figures, outline=outline)
+
+
+def require_report_extra() -> None:
+    """Raises ``BadInput`` if what draws the page is not installed."""
+    for package in ("jinja2", "matplotlib"):
+        if importlib.util.find_spec(package) is None:
+            raise BadInput(f"reports need {package}: pip install 'exactness[report]'")
 
 
 def write_report(certificates: Sequence[Certificate], path: str | os.PathLike[str]) -> Path:

@@ -52,6 +52,7 @@ class Section:
     name: str
     about: str
     steps: int | None
+    left_out: dict[str, str]
     rows: list[Row]
     controls: list[Row]
     speed: list[tuple[str, str, float, bool]]
@@ -96,11 +97,12 @@ def _section(name: str, members: Sequence[Certificate], full: bool) -> Section:
             drafter = str(c.sampler.get("drafter", parts[-1]))
             speed.append((drafter, str(c.sampler.get("verifier", "sequential")), c.cost["rounds"] / c.cost["paths"], c.as_claimed))
     law = members[0].law
-    steps = law.get("steps")
+    steps, left_out = law.get("steps"), members[0].sampler.get("controls_left_out", {})
     return Section(
         name=name,
         about=str(members[0].sampler.get("law", law.get("kind", ""))),
         steps=steps if isinstance(steps, int) else None,
+        left_out=left_out if isinstance(left_out, dict) else {},
         rows=[r for r in rows if r.certificate.expected == "exact"],
         controls=[r for r in rows if r.certificate.expected == "wrong"],
         speed=speed,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -52,24 +54,24 @@ def test_shards_in_any_order_give_one_and_the_same_evidence(battery, law, data, 
 def test_other_arrays_give_the_same_evidence(battery, law, data, backend):
     """Judged where they live: torch in double to 1e-10; JAX in single here, whose cells may differ by a few counts."""
     if backend == "torch":
-        torch = pytest.importorskip("torch")
-        other = torch.as_tensor(data)
+        other = backend_of("torch").as_tensor(data)
     else:
-        try:
-            import jax.numpy as jnp
-        except ModuleNotFoundError:
-            missing("jax")
-        other = jnp.asarray(data)
+        other = backend_of("jax.numpy").asarray(data)
     if isinstance(law, ex.GaussianChain):
-        namespace = np if backend == "jax" else other.__class__
         law = ex.GaussianChain.from_mean(lambda k, x: 0.7 * x + 0.2 * _sin(k * x), sigma=law.sigma, dim=2)
-        assert namespace is not None
     expected, got = collect(battery, law, [data]), collect(battery, law, [other])
     if backend == "torch":
         assert key(got) == key(expected)
     for a, b in zip(expected.results(), got.results(), strict=True):
         assert (a.name, a.null.name, a.n) == (b.name, b.null.name, b.n)
         assert abs(a.statistic - b.statistic) < 0.02
+
+
+def backend_of(name):
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        missing(name)
 
 
 def _sin(x):
@@ -79,7 +81,7 @@ def _sin(x):
 
 
 def test_paths_may_be_turned_into_numpy_for_a_numpy_prediction():
-    torch = pytest.importorskip("torch")
+    torch = backend_of("torch")
     law = ex.GaussianChain.from_mean(lambda k, x: 0.7 * x + 0.2 * np.sin(k * x), sigma=CHAIN.sigma, dim=2, arrays="numpy")
     assert key(collect(ex.Innovations(), law, [torch.as_tensor(PATHS)])) == key(collect(ex.Innovations(), CHAIN, [PATHS]))
 
@@ -184,7 +186,7 @@ def test_holm_is_that_of_statsmodels(p):
 
 def test_judging_a_network_keeps_no_graph():
     """A prediction with parameters that require gradients is evaluated without recording any."""
-    torch = pytest.importorskip("torch")
+    torch = backend_of("torch")
     slope = torch.tensor(0.7, requires_grad=True)
     recorded = []
 

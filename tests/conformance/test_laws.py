@@ -114,8 +114,18 @@ def test_a_prediction_of_the_wrong_shape_is_the_laws_fault():
     with pytest.raises(BadInput, match="must return an array of the shape of x"):
         list(chain.innovations(np.zeros((3, 2, 2))))
     chain = ex.GaussianChain(lambda k, x: x * np.nan, a=[1.0], b=[1.0], sigma=[1.0], dim=2)
-    with pytest.raises(BadInput, match="NaN or infinity"):
+    with pytest.raises(InvalidSample, match="NaN or infinite at states of size up to 0"):
         list(chain.innovations(np.zeros((3, 2, 2))))
+    chain = ex.GaussianChain(lambda k, x: 1 / 0, a=[1.0], b=[1.0], sigma=[1.0], dim=2)
+    with pytest.raises(BadInput, match="of the law raised ZeroDivisionError"):
+        list(chain.innovations(np.zeros((3, 2, 2))))
+
+
+def test_laws_that_differ_describe_themselves_differently():
+    line = ex.chain_marginals(lambda k, x: 0.5 * x, [1.0])[-1]
+    turned = np.array([[0.0, -1.0], [1.0, 0.0]])
+    assert ex.ProductLaw([line, line]).describe() != ex.ProductLaw([line, line], turned).describe()
+    assert ex.GaussianMixture([1.0], [[0.0]], [1.0]).describe() != ex.GaussianMixture([1.0], [[0.0]], [1.1]).describe()
 
 
 def test_innovations_are_the_noise_that_made_the_path():

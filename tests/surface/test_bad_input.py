@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -38,7 +40,7 @@ GLOBAL = np.random.default_rng(0)
     ("sample", "message"),
     [
         (with_nan, r"1 of 500 draws hold NaN or infinity, the first at path 17, state x_2 \(entry 2"),
-        (lambda n, s: SAMPLE(n, s)[:, 1:], r"shape \(4, 4, 2\); this law needs \(4, 5, 2\)"),
+        (lambda n, s: SAMPLE(n, s)[:, 1:], r"shape \(64, 4, 2\); this law needs \(64, 5, 2\)"),
         (lambda n, s: SAMPLE(n, s).tolist(), "returned list"),
         (lambda n, s: SAMPLE(n, s).astype(complex), "dtype complex"),
         (lambda n, s: (SAMPLE(n, s), 3), "dict of costs"),
@@ -51,8 +53,6 @@ def test_unusable_output_is_invalid_and_says_why(sample, message):
     judged = judge(sample)
     assert judged.verdict is ex.Verdict.INVALID
     assert judged.reasons[0]
-    import re
-
     assert re.search(message, judged.reasons[0]), judged.reasons[0]
     assert not judged.as_claimed
 
@@ -80,6 +80,7 @@ def test_a_sampler_that_does_not_repeat_may_be_let_in_and_the_certificate_says_s
         ({"alpha": "small"}, "alpha"),
         ({"tolerance": 1.5}, "tolerance"),
         ({"confidence": float("nan")}, "confidence"),
+        ({"alpha": 1e-200}, "at least 1e-100"),
         ({"max_paths": 0}, "max_paths must be a positive integer"),
         ({"first_paths": 2.5}, "first_paths"),
     ],
@@ -106,16 +107,87 @@ def test_claims_and_seeds_are_checked():
         ex.Claim("x", SAMPLE, "law")
     with pytest.raises(BadInput, match=r"exactness\.Plan"):
         ex.Claim("x", SAMPLE, CHAIN, plan={"alpha": 1})
+    for name in ("", 5, "x" * 200, "two\nlines"):
+        with pytest.raises(BadInput, match="name must be 1 to 120 printable"):
+            ex.Claim(name, SAMPLE, CHAIN)
+    with pytest.raises(BadInput, match="JSON types only"):
+        ex.Claim("x", SAMPLE, CHAIN, about={"f": object()})
+    with pytest.raises(BadInput, match="say in a sentence"):
+        ex.Claim("x", SAMPLE, CHAIN, wrong=" ")
+    with pytest.raises(BadInput, match="it must be refuted"):
+        judge(SAMPLE, controls=[ex.Claim("no sentence", SAMPLE, CHAIN)])
     with pytest.raises(BadInput, match="seed must be an integer"):
         judge(SAMPLE, seed=-1)
     with pytest.raises(BadInput, match="seed must be an integer"):
         judge(SAMPLE, seed=0.5)
 
 
-def test_a_law_that_breaks_on_the_samplers_states_is_bad_input_not_a_verdict():
+def test_a_law_that_raises_is_bad_input_and_one_that_overflows_is_no_verdict_on_the_sampler():
+    raising = ex.GaussianChain.from_mean(lambda k, x: 1 / 0, sigma=CHAIN.sigma, dim=2)
+    with pytest.raises(BadInput, match="of the law raised ZeroDivisionError"):
+        ex.certify(SAMPLE, raising, plan=PLAN)
     broken = ex.GaussianChain.from_mean(lambda k, x: x * np.inf, sigma=CHAIN.sigma, dim=2)
-    with pytest.raises(BadInput, match="the law itself is broken"):
-        ex.certify(SAMPLE, broken, plan=PLAN)
+    judged = ex.certify(SAMPLE, broken, plan=PLAN)
+    assert judged.verdict is ex.Verdict.INVALID
+    assert "or it is broken there" in judged.reasons[0]
+
+
+@pytest.mark.parametrize("size", [1e30, 1e160, 1e300])
+def test_a_diverging_sampler_is_invalid_or_refuted_but_never_a_crash(size):
+    def diverging(n, seed):
+        paths = SAMPLE(n, seed)
+        paths[0, 2:] *= size
+        return paths
+
+    assert judge(diverging).verdict in (ex.Verdict.INVALID, ex.Verdict.REFUTED)
+
+
+def test_fewer_bits_than_a_path_needs_are_refused():
+    judged = judge(lambda n, s: SAMPLE(n, s).astype(np.float16))
+    assert judged.verdict is ex.Verdict.INVALID
+    assert "return float32 or float64" in judged.reasons[0]
+    torch = pytest.importorskip("torch")
+    assert "bfloat16" in judge(lambda n, s: torch.as_tensor(SAMPLE(n, s)).bfloat16()).reasons[0]
+
+
+def test_a_sampler_that_forgets_its_seed_when_n_is_large_is_noticed():
+    plan = ex.Plan(tolerance=0.01, first_paths=500, max_paths=4_000)
+    judged = ex.certify(lambda n, s: SAMPLE(n, s if n < 100 else 0), CHAIN, plan=plan)
+    assert judged.verdict is ex.Verdict.INVALID
+    assert "begin with the same draw" in judged.reasons[0]
+
+
+def test_one_buffer_handed_out_again_and_again_is_fine():
+    buffers = {}
+
+    def sample(n, seed):
+        buffer = buffers.setdefault(n, np.empty((n, 5, 2)))
+        buffer[:] = SAMPLE(n, seed)
+        return buffer
+
+    assert judge(sample).verdict is ex.Verdict.CERTIFIED
+
+
+@pytest.mark.parametrize("costs", [{"rounds": "many"}, {"rounds": float("nan")}, {"rounds": None}])
+def test_costs_must_be_numbers(costs):
+    judged = judge(lambda n, s: (SAMPLE(n, s), costs))
+    assert judged.verdict is ex.Verdict.INVALID
+    assert "finite numbers" in judged.reasons[0]
+
+
+def test_costs_do_not_overwrite_the_count_of_draws():
+    judged = judge(lambda n, s: (SAMPLE(n, s), {"paths": 7, "rounds": 3 * n}))
+    assert judged.cost["paths"] == judged.paths
+    assert judged.cost["rounds"] == 3 * judged.paths
+
+
+def test_a_sampler_that_exits_does_not_take_the_judge_with_it():
+    def leave(n, seed):
+        raise SystemExit(0)
+
+    judged = judge(leave)
+    assert judged.verdict is ex.Verdict.INVALID
+    assert "raised SystemExit" in judged.reasons[0]
 
 
 def test_interruption_is_not_swallowed():
@@ -130,4 +202,15 @@ def test_small_budgets_end_inconclusive_with_a_remedy():
     judged = ex.certify(SAMPLE, CHAIN, plan=ex.Plan(tolerance=0.001, first_paths=50, max_paths=100))
     assert judged.verdict is ex.Verdict.INCONCLUSIVE
     assert "raise max_paths or the tolerance" in judged.reasons[0]
+    assert "draws would do" in judged.reasons[0]
     assert judged.paths == 100
+    hopeless = ex.certify(SAMPLE, CHAIN, plan=ex.Plan(tolerance=0.0005, first_paths=50, max_paths=100))
+    assert "no number of draws is enough" in hopeless.reasons[0]
+
+
+def test_the_draws_that_are_said_to_be_enough_are_enough():
+    plan = ex.Plan(tolerance=0.1, first_paths=100, max_paths=200)
+    said = ex.certify(SAMPLE, CHAIN, plan=plan).reasons[0]
+    enough = int(re.search(r"about ([\d,]+) draws", said).group(1).replace(",", ""))
+    again = ex.certify(SAMPLE, CHAIN, plan=ex.Plan(tolerance=0.1, first_paths=enough, max_paths=enough))
+    assert again.verdict is ex.Verdict.CERTIFIED, again.reasons

@@ -13,14 +13,14 @@ from exactness.recheck import check_arithmetic, repeat
 from tests.registry import plain_chain
 
 CHAIN, SAMPLE = plain_chain()
-CLAIM = ex.Claim("mine", SAMPLE, CHAIN, plan=ex.Plan(tolerance=0.1, max_paths=8_000), about={"note": "exact"})
+CONTROL = ex.Claim("too wide", lambda n, s: 1.1 * SAMPLE(n, s), CHAIN, wrong="Everything is scaled by 1.1.")
+CLAIM = ex.Claim("mine", SAMPLE, CHAIN, plan=ex.Plan(tolerance=0.1, max_paths=8_000), controls=[CONTROL], about={"note": "exact"})
 
 
 @pytest.fixture(scope="module")
 def certificate():
-    control = ex.Claim("too wide", lambda n, s: 1.1 * SAMPLE(n, s), CHAIN, wrong="Everything is scaled by 1.1.")
     return ex.certify(
-        SAMPLE, CHAIN, plan=CLAIM.plan, name="mine", controls=[control], about=dict(CLAIM.about), source="claims.py:claim"
+        SAMPLE, CHAIN, plan=CLAIM.plan, name="mine", controls=[CONTROL], about=dict(CLAIM.about), source="claims.py:claim"
     )
 
 
@@ -56,7 +56,7 @@ def test_it_says_everything_needed_to_read_and_to_repeat_it(certificate, tmp_pat
 
 
 def test_same_seed_same_certificate(certificate):
-    again = ex.certify(SAMPLE, CHAIN, plan=CLAIM.plan, name="mine")
+    again = ex.certify(SAMPLE, CHAIN, plan=CLAIM.plan, name="mine", controls=[CONTROL])
     assert [(f.name, f.statistic) for f in again.findings] == [(f.name, f.statistic) for f in certificate.findings]
     other = ex.certify(SAMPLE, CHAIN, plan=CLAIM.plan, name="mine", seed=1)
     assert other.findings[0].statistic != certificate.findings[0].statistic
@@ -97,10 +97,21 @@ def test_its_arithmetic_holds_and_tampering_shows(certificate):
 
 def test_it_repeats_and_a_changed_sampler_shows(certificate):
     assert repeat(certificate, [CLAIM]).faults == []
-    scaled = ex.Claim("mine", lambda n, s: 1.1 * SAMPLE(n, s), CHAIN)
+    scaled = ex.Claim("mine", lambda n, s: 1.1 * SAMPLE(n, s), CHAIN, controls=[CONTROL])
     faults = " ".join(repeat(certificate, [scaled]).faults)
     assert "the verdict is refuted" in faults
     assert "the sampler has changed" in faults
     wider = ex.GaussianChain.from_mean(CHAIN.predict, sigma=1.01 * CHAIN.sigma, dim=2)
     assert "the law is not the one" in " ".join(repeat(certificate, [ex.Claim("mine", SAMPLE, wider)]).faults)
     assert "no longer has a claim" in repeat(certificate, []).faults[0]
+
+
+def test_a_missed_control_cannot_be_erased(certificate):
+    """Taking the controls out of the record, or the sampler's environment, does not make it look repeated."""
+    change = msgspec.structs.replace
+    assert "its controls should be too wide" in repeat(change(certificate, controls=[]), [CLAIM]).faults[0]
+    elsewhere = change(certificate, environment=change(certificate.environment, python="2.7"), probe="x")
+    again = repeat(elsewhere, [CLAIM])
+    assert again.faults == []
+    assert "the verdict alone was compared" in again.how
+    assert "it repeats" in repeat(certificate, [CLAIM]).how

@@ -29,6 +29,9 @@ broken = ex.Claim("broken", nan, law, plan=plan)
 control = ex.Claim("control", lambda n, s: law.sample(n, s) + 0.3, law, plan=plan, wrong="Shifted by 0.3.")
 blunt = ex.Claim("blunt", law.sample, law, plan=plan, wrong="Nothing.")
 several = [claim, wrong]
+raising = ex.Claim("raising", lambda n, s: np.random.default_rng(s).standard_normal((n, 2, 1)),
+                   ex.GaussianChain.from_mean(lambda k, x: 1 / 0, sigma=[1.0], dim=1))
+markup = ex.Claim("a[/b]", law.sample, law, plan=plan)
 number = 3
 """
 
@@ -52,7 +55,7 @@ def run(monkeypatch, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("claim", "code"),
-    [("claim", 0), ("wrong", 1), ("vague", 3), ("broken", 4), ("control", 0), ("blunt", 1), ("several", 1)],
+    [("claim", 0), ("markup", 0), ("wrong", 1), ("vague", 3), ("broken", 4), ("control", 0), ("blunt", 1), ("several", 1)],
 )
 def test_exit_codes_say_how_it_went(run, claim, code):
     assert run("certify", f"claims.py:{claim}")[0] == code
@@ -69,9 +72,12 @@ def test_exit_codes_say_how_it_went(run, claim, code):
         (["certify", "claims.py:claim", "--max-paths", "0"], "max_paths"),
         (["certify", "ring/sequential", "--dtype", "float16"], "float32 or float64"),
         (["certify", "ring/sequential", "--device", "cuda:7", "--jobs", "1"], "torch sees no CUDA device"),
-        (["certify", "claims.py:claim", "claims.py:several"], "two claims are called 'right'"),
+        (["certify", "claims.py:claim", "claims.py:several"], "two claims would be saved as 'right'"),
         (["certify", "claims.py:claim", "--out", "claims.py"], "claims.py: File exists"),
         (["certify", "claims.py:claim", "--report", "claims.py/page.html"], "claims.py: File exists"),
+        (["certify", "claims.py:claim", "--report", "."], "is a folder; name the page"),
+        (["certify", "claims.py:claim", "--out", "/proc"], "/proc"),
+        (["certify", "claims.py:raising"], "of the law raised ZeroDivisionError"),
         (["report", "/proc/nothing/here"], "cannot read"),
         (["list", "nope/*"], "no claim of the catalogue"),
         (["report", "claims.py"], "is not a certificate"),
@@ -91,6 +97,42 @@ def test_a_claims_file_that_fails_says_where(run, tmp_path):
     code, said = run("certify", "bad.py")
     assert code == 2
     assert "ModuleNotFoundError" in said.err
+
+
+def test_a_claims_file_that_exits_is_not_a_pass(run, tmp_path):
+    (tmp_path / "leaves.py").write_text("import sys; sys.exit(0)\n")
+    assert run("certify", "leaves.py")[0] == 2
+
+
+def test_a_fault_of_the_judge_does_not_look_like_a_refutation(run, monkeypatch):
+    monkeypatch.setattr("exactness.judgement.adjust", lambda *_: 1 / 0)
+    code, said = run("certify", "claims.py:claim")
+    assert code == 4
+    assert "nothing was decided" in said.err
+
+
+def test_recheck_goes_on_where_a_source_is_missing(run, tmp_path):
+    assert run("certify", "claims.py:claim")[0] == 0
+    assert run("certify", "claims.py:claim", "--resume")[0] == 0
+    (tmp_path / "claims.py").unlink()
+    code, said = run("recheck", "certificates")
+    assert code == 1
+    assert "cannot be run again from here" in said.out.replace("\n", " ")
+    assert run("recheck", "certificates", "--no-run")[0] == 0
+
+
+def test_resuming_notices_another_dtype_and_a_changed_sampler(run, tmp_path, monkeypatch):
+    assert run("certify", "labelled/control/*", "--out", "certs", "--jobs", "1", "--dtype", "float32")[0] == 0
+    (path,) = (tmp_path / "certs").glob("*.json")
+    before = path.stat().st_mtime_ns
+    assert run("certify", "labelled/control/*", "--out", "certs", "--jobs", "1", "--dtype", "float32", "--resume")[0] == 0
+    assert path.stat().st_mtime_ns == before
+    assert run("certify", "labelled/control/*", "--out", "certs", "--jobs", "1", "--resume")[0] == 0
+    assert ex.Certificate.load(path).environment.dtype == "float64"
+    before = path.stat().st_mtime_ns
+    monkeypatch.setattr("samplers.torch.wrong.always", lambda r, d, u, lengths: (lengths // 2, 0 * r[:, 0]))
+    assert run("certify", "labelled/control/*", "--out", "certs", "--jobs", "1", "--resume")[0] in (0, 1)
+    assert path.stat().st_mtime_ns != before
 
 
 def test_usage_errors_are_exit_code_two(run):
@@ -114,7 +156,9 @@ def test_certify_report_recheck_and_resume(run, tmp_path, monkeypatch):
     certificate = ex.Certificate.load(path)
     assert [c.name for c in certificate.controls] == ["labelled/control/accept-always"]
     assert certificate.cost["rounds"] / certificate.cost["paths"] == 20
-    assert "labelled/sequential"[:8] in (tmp_path / "page.html").read_text()
+    page = (tmp_path / "page.html").read_text()
+    assert '<span class="name">sequential</span><span class="verdict certified">certified</span>' in page
+    assert "Not among the controls here: block-with-reflection" in page
     assert run("recheck", "certs")[0] == 0
     assert run("report", "certs", "-o", "again.html")[0] == 0
 
