@@ -80,9 +80,7 @@ def certify(
     device: Annotated[str, typer.Option(help="Where the catalogue's samplers run: cpu, cuda, cuda:1.")] = "cpu",
     dtype: Annotated[str | None, typer.Option(help="float32 or float64; each law's own if left out.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Worker processes; the number of cores if left out, 1 on a GPU.", min=1)] = None,
-    resume: Annotated[
-        bool, typer.Option(help="Keep certificates of the folder that were made by this version, seed and plan.")
-    ] = False,
+    resume: Annotated[bool, typer.Option(help="Keep certificates of the folder that judging again would give.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict line.")] = False,
 ) -> None:
     """Judge claims, write a certificate each, say how it went."""
@@ -239,13 +237,16 @@ def _say(done: list[Certificate], quiet: bool) -> None:
             console.print(summary_table([c for c in done if c.expected == "wrong"]))
         if len(done) == 1:
             console.print(findings_table(done[0]))
-            print_certificate(console, done[0])
+            if done[0].as_claimed:  # the others were printed when they were found
+                print_certificate(console, done[0])
     exact = [c for c in done if c.expected == "exact"]
     controls = [c for c in done if c.expected == "wrong"]
     counts = {v: sum(c.verdict is v for c in exact) for v in Verdict}
     said = ", ".join(f"{n} {v.value}" for v, n in counts.items() if n) or "none"
     refuted = sum(c.verdict is Verdict.REFUTED for c in controls)
-    console.print(f"{len(exact)} samplers: {said}. {len(controls)} controls: {refuted} refuted.", highlight=False)
+    spoken = f"{len(exact)} samplers: {said}." if exact else ""
+    spoken += f" {len(controls)} controls: {refuted} refuted." if controls else ""
+    console.print(spoken.strip(), highlight=False)
 
 
 if __name__ == "__main__":
