@@ -29,7 +29,7 @@ Progress = Callable[[str, int, int], None]
 
 # Draws are taken in batches of about this many numbers: memory stays flat however large n is.
 _BATCH_VALUES = 1 << 23
-_PROBE_DRAWS = 64
+_PROBE_DRAWS = 16
 
 
 def certify(

@@ -40,7 +40,7 @@ GLOBAL = np.random.default_rng(0)
     ("sample", "message"),
     [
         (with_nan, r"1 of 500 draws hold NaN or infinity, the first at path 17, state x_2 \(entry 2"),
-        (lambda n, s: SAMPLE(n, s)[:, 1:], r"shape \(64, 4, 2\); this law needs \(64, 5, 2\)"),
+        (lambda n, s: SAMPLE(n, s)[:, 1:], r"shape \(16, 4, 2\); this law needs \(16, 5, 2\)"),
         (lambda n, s: SAMPLE(n, s).tolist(), "returned list"),
         (lambda n, s: SAMPLE(n, s).astype(complex), "dtype complex"),
         (lambda n, s: (SAMPLE(n, s), 3), "dict of costs"),
