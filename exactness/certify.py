@@ -19,7 +19,7 @@ from .batteries.base import Battery, Evidence, standard
 from .certificate import Certificate, ControlOutcome, Environment, Finding, Stage, Verdict
 from .claim import Claim, Sample
 from .errors import BadInput, InvalidSample
-from .judgement import decide, findings_of, histograms_of
+from .judgement import beside_controls, decide, draws_before_a_pass, findings_of, histograms_of
 from .laws.base import Law
 from .plan import Plan
 from .seeds import judge_generator, sampler_seed
@@ -66,7 +66,7 @@ def certify(
 
     Raises:
         BadInput: if the law, plan or batteries cannot be used, before anything is sampled; or if the law's own prediction
-            is broken at states that the sampler reached.
+            raises or returns another shape.
     """
     plan = plan or Plan()
     judged_before = [c for c in controls if isinstance(c, ControlOutcome)]
@@ -79,16 +79,13 @@ def certify(
     if not chosen:
         raise BadInput(f"no battery applies to {type(law).__name__}: an empty set of checks certifies nothing")
     outcomes = judged_before + [_control(control, plan, int(seed), batteries, progress) for control in to_judge]
-    # Early passes are for batteries that see: none before as many draws as the controls took.
-    least = max((c.paths for c in outcomes if c.verdict is Verdict.REFUTED), default=0)
     run = _Run(claim, plan, int(seed), chosen, progress)
-    verdict, reason = run.judge(least)
+    verdict, reason = run.judge(draws_before_a_pass(outcomes))
     blind = [c.name for c in outcomes if not c.as_it_should]
     reasons = [reason]
     if blind:
         reasons.append(f"controls that were not judged as they must be: {', '.join(blind)}; a pass beside them means little")
-        verdict = Verdict.INCONCLUSIVE if verdict is Verdict.CERTIFIED else verdict
-    return run.certificate(verdict, reasons, outcomes, source)
+    return run.certificate(beside_controls(verdict, outcomes), reasons, outcomes, source)
 
 
 class _Run:
@@ -229,7 +226,7 @@ class _Run:
 
 
 def probe_of(claim: Claim, seed: int) -> str:
-    """The digest of the first small sample that a certificate of this claim and seed records."""
+    """The digest of the first small sample that a certificate of this claim and seed records; raises what the sampler does."""
     output = claim.sample(_PROBE_DRAWS, sampler_seed(seed, claim.name, 0))
     return _digest(to_numpy(output[0] if isinstance(output, tuple) else output))
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .batteries.base import Evidence, Result
-from .certificate import Finding, Histogram, Verdict
+from .certificate import ControlOutcome, Finding, Histogram, Verdict
 from .errors import InvalidSample
 from .plan import Plan
 
@@ -98,6 +98,17 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
         f"not refuted, but the bound {loosest.bound:.3g} of {loosest.name} ({loosest.where}) exceeds the tolerance "
         f"{plan.tolerance:g} after {loosest.paths} draws: raise max_paths or the tolerance ({_enough(plan, bounds)})"
     )
+
+
+def draws_before_a_pass(controls: Sequence[ControlOutcome]) -> int:
+    """Early passes are for batteries that see: none before as many draws as the controls took."""
+    return max((c.paths for c in controls if c.verdict is Verdict.REFUTED), default=0)
+
+
+def beside_controls(verdict: Verdict, controls: Sequence[ControlOutcome]) -> Verdict:
+    """A pass beside a control that was not judged as it must be is none."""
+    blind = not all(c.as_it_should for c in controls)
+    return Verdict.INCONCLUSIVE if blind and verdict is Verdict.CERTIFIED else verdict
 
 
 def _enough(plan: Plan, bounds: Sequence[Finding]) -> str:

@@ -10,18 +10,16 @@ from .batteries.nulls import Equality, Kolmogorov, NormalMean, NormalVariance, N
 from .certificate import Certificate, Finding, Verdict
 from .certify import certify
 from .claim import Claim
-from .judgement import adjust, decide
+from .judgement import adjust, beside_controls, decide, draws_before_a_pass
 
 _CLOSE = 1e-9
 _TESTS: dict[str, Null] = {null.name: null for null in (Kolmogorov(), NormalMean(), NormalVariance())}
 
 
 class Recheck(msgspec.Struct, frozen=True):
-    """``faults``: sentences; empty if everything holds. ``repeated``: the new certificate, if the claim was run again;
-    ``how``: what was compared."""
+    """``faults``: sentences, none if everything holds; ``how``: what was compared."""
 
     faults: list[str]
-    repeated: Certificate | None = None
     how: str = ""
 
 
@@ -41,7 +39,7 @@ def check_arithmetic(certificate: Certificate) -> list[str]:
     for finding, p in zip(findings, adjusted, strict=True):
         null = _null(finding)
         expected = {
-            "p_value": min(1.0, finding.rows * null.p_value(finding.statistic, finding.n)),
+            "p_value": null.p_over_rows(finding.statistic, finding.n, finding.rows),
             "adjusted_p": p,
             "effect": null.effect(finding.statistic),
             "detectable": null.detectable(finding.n, plan.level(len(findings) * finding.rows), 1.0 - plan.power),
@@ -55,10 +53,8 @@ def check_arithmetic(certificate: Certificate) -> list[str]:
                     f"{finding.name} ({finding.where}): {name} is written as {written:.6g}, its statistic gives {value:.6g}"
                 )
     last = certificate.stages[-1].paths >= plan.max_paths
-    least = max((c.paths for c in certificate.controls if c.verdict is Verdict.REFUTED), default=0)
-    verdict, _ = decide(findings, plan, last, certificate.paths >= least)
-    if verdict is Verdict.CERTIFIED and not certificate.controls_hold:
-        verdict = Verdict.INCONCLUSIVE
+    verdict, _ = decide(findings, plan, last, certificate.paths >= draws_before_a_pass(certificate.controls))
+    verdict = verdict and beside_controls(verdict, certificate.controls)
     if verdict is not certificate.verdict:
         given = "no verdict yet" if verdict is None else verdict.value
         faults.append(f"the verdict is written as {certificate.verdict.value}; the findings and controls give {given}")
@@ -87,7 +83,7 @@ def repeat(certificate: Certificate, claims: Sequence[Claim], controls: Sequence
     if new.law != certificate.law:
         faults.append("the law is not the one that was judged: its description has changed")
     if new.environment != certificate.environment:
-        return Recheck(faults, new, "other versions or another device, so the verdict alone was compared")
+        return Recheck(faults, "other versions or another device, so the verdict alone was compared")
     if new.probe != certificate.probe:
         faults.append("same versions and device, but the first draws differ: the sampler has changed")
     else:
@@ -95,7 +91,7 @@ def repeat(certificate: Certificate, claims: Sequence[Claim], controls: Sequence
         moved = [f.name for f in new.findings if abs(f.statistic - old.get(f.name, float("inf"))) > 1e-6 * (1 + abs(f.statistic))]
         if moved:
             faults.append(f"same first draws, but other statistics: {', '.join(moved[:3])}")
-    return Recheck(faults, new, "and it repeats")
+    return Recheck(faults, "and it repeats")
 
 
 def _null(finding: Finding) -> Null:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from pathlib import Path
@@ -31,6 +32,14 @@ def seed(request: pytest.FixtureRequest) -> int:
 @pytest.fixture(scope="session")
 def golden():
     return lambda name: json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+def module_or_skip(name: str):
+    """The module, or a visible skip."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        missing(name)
 
 
 def missing(what: str) -> None:

@@ -31,7 +31,7 @@ class Result:
 
     @property
     def p_value(self) -> float:
-        return min(1.0, self.rows * self.null.p_value(self.statistic, self.n))
+        return self.null.p_over_rows(self.statistic, self.n, self.rows)
 
 
 class Evidence:

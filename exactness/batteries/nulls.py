@@ -29,6 +29,10 @@ class Null(ABC):
     @abstractmethod
     def p_value(self, statistic: float, n: int) -> float: ...
 
+    def p_over_rows(self, statistic: float, n: int, rows: int) -> float:
+        """The p-value of the most extreme of ``rows`` statistics (Bonferroni)."""
+        return min(1.0, rows * self.p_value(statistic, n))
+
     @abstractmethod
     def effect(self, statistic: float) -> float:
         """The statistic in ``unit``: 0 if it is what the law says."""

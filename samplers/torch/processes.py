@@ -159,11 +159,6 @@ class Process:
         """The schedule's vectors beside the states: on their device, in their dtype."""
         return Tables({name: torch.as_tensor(v, dtype=like.dtype, device=like.device) for name, v in self._vectors.items()})
 
-    def mean_at(self, step: int, x: Tensor) -> Tensor:
-        """m_k(x) of one step for all rows: (n, d) -> (n, d). What the law of the chain is made of."""
-        steps = torch.full((len(x),), step, dtype=torch.int64, device=x.device)
-        return self.tables(x).mean(steps, x, self.predict(steps, x, None))
-
 
 @dataclass(frozen=True)
 class Tables:

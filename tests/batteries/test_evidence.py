@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +9,7 @@ from hypothesis import strategies as st
 
 import exactness as ex
 from exactness.judgement import adjust, findings_of
-from tests.conftest import missing
+from tests.conftest import module_or_skip
 from tests.registry import plain_chain
 
 CHAIN, SAMPLE = plain_chain()
@@ -54,9 +52,9 @@ def test_shards_in_any_order_give_one_and_the_same_evidence(battery, law, data, 
 def test_other_arrays_give_the_same_evidence(battery, law, data, backend):
     """Judged where they live: torch in double to 1e-10; JAX in single here, whose cells may differ by a few counts."""
     if backend == "torch":
-        other = backend_of("torch").as_tensor(data)
+        other = module_or_skip("torch").as_tensor(data)
     else:
-        other = backend_of("jax.numpy").asarray(data)
+        other = module_or_skip("jax.numpy").asarray(data)
     if isinstance(law, ex.GaussianChain):
         law = ex.GaussianChain.from_mean(lambda k, x: 0.7 * x + 0.2 * _sin(k * x), sigma=law.sigma, dim=2)
     expected, got = collect(battery, law, [data]), collect(battery, law, [other])
@@ -67,13 +65,6 @@ def test_other_arrays_give_the_same_evidence(battery, law, data, backend):
         assert abs(a.statistic - b.statistic) < 0.02
 
 
-def backend_of(name):
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError:
-        missing(name)
-
-
 def _sin(x):
     from exactness.arrays import namespace
 
@@ -81,7 +72,7 @@ def _sin(x):
 
 
 def test_paths_may_be_turned_into_numpy_for_a_numpy_prediction():
-    torch = backend_of("torch")
+    torch = module_or_skip("torch")
     law = ex.GaussianChain.from_mean(lambda k, x: 0.7 * x + 0.2 * np.sin(k * x), sigma=CHAIN.sigma, dim=2, arrays="numpy")
     assert key(collect(ex.Innovations(), law, [torch.as_tensor(PATHS)])) == key(collect(ex.Innovations(), CHAIN, [PATHS]))
 
@@ -186,7 +177,7 @@ def test_holm_is_that_of_statsmodels(p):
 
 def test_judging_a_network_keeps_no_graph():
     """A prediction with parameters that require gradients is evaluated without recording any."""
-    torch = backend_of("torch")
+    torch = module_or_skip("torch")
     slope = torch.tensor(0.7, requires_grad=True)
     recorded = []
 

@@ -9,6 +9,7 @@ import pytest
 
 import exactness as ex
 from exactness.errors import BadInput
+from tests.conftest import module_or_skip
 from tests.registry import plain_chain
 
 CHAIN, SAMPLE = plain_chain()
@@ -146,7 +147,7 @@ def test_fewer_bits_than_a_path_needs_are_refused():
     judged = judge(lambda n, s: SAMPLE(n, s).astype(np.float16))
     assert judged.verdict is ex.Verdict.INVALID
     assert "return float32 or float64" in judged.reasons[0]
-    torch = pytest.importorskip("torch")
+    torch = module_or_skip("torch")
     assert "bfloat16" in judge(lambda n, s: torch.as_tensor(SAMPLE(n, s)).bfloat16()).reasons[0]
 
 

@@ -121,6 +121,13 @@ def test_recheck_goes_on_where_a_source_is_missing(run, tmp_path):
     assert run("recheck", "certificates", "--no-run")[0] == 0
 
 
+def test_resuming_judges_a_sampler_that_raises_now(run, tmp_path):
+    assert run("certify", "claims.py:claim")[0] == 0
+    text = (tmp_path / "claims.py").read_text()
+    (tmp_path / "claims.py").write_text(text.replace('ex.Claim("right", law.sample,', 'ex.Claim("right", lambda n, s: 1 / 0,'))
+    assert run("certify", "claims.py:claim", "--resume")[0] == 4
+
+
 def test_resuming_notices_another_dtype_and_a_changed_sampler(run, tmp_path, monkeypatch):
     assert run("certify", "labelled/control/*", "--out", "certs", "--jobs", "1", "--dtype", "float32")[0] == 0
     (path,) = (tmp_path / "certs").glob("*.json")
