@@ -29,6 +29,11 @@ def without_gradients() -> AbstractContextManager[None]:
     return nullcontext() if torch is None else torch.no_grad()
 
 
+def device(x: Array) -> Any:
+    """Where x lives, as its namespace takes it."""
+    return compat.device(x)
+
+
 def device_of(x: Array) -> str:
     return str(compat.device(x))
 
@@ -80,6 +85,47 @@ def chi2_cdf(x: Array, freedom: int) -> Array:
 
         return gammainc(half, 0.5 * x)
     return special.gammainc(half, 0.5 * x)
+
+
+def keyed_uniforms(x: Array, key: int) -> Array:
+    """A number in (0, 1) for each row of x (n, ...), made of its bits and of a key: (n,), in double where there is double.
+
+    Noise that belongs to the draw: the same draw gets the same number in any order, batch or shard, on any kind of array.
+    Each 32-bit word is mixed with a key of its place (finalizer of Appleby's MurmurHash3), and the sum of all once more.
+    """
+    count = int(x.shape[0])
+    if compat.is_torch_array(x):
+        import torch
+
+        words = x.contiguous().reshape(count, -1).view(torch.int32).to(torch.int64) & _WORD
+    elif compat.is_jax_array(x):
+        import jax
+
+        words = jax.lax.bitcast_convert_type(x.reshape(count, -1), np.uint32).reshape(count, -1)
+    else:
+        words = np.ascontiguousarray(x).reshape(count, -1).view(np.uint32)
+    xp, tensor = namespace(words), compat.is_torch_array(x)
+    places = np.random.default_rng(key).integers(0, 1 << 32, size=words.shape[1] + 1, dtype=np.uint64)
+    keys = xp.asarray(places.astype(np.int64 if tensor else np.uint32), device=compat.device(x))
+    total = _low(xp.sum(_mixed(words ^ keys[:-1]), axis=1, dtype=words.dtype))
+    mixed = _mixed(_mixed(total ^ keys[-1]) ^ keys[0])
+    # 23 bits: a half more is still exact in single precision, so every kind of array gives the same number.
+    return (double(xp.astype(mixed >> 9, xp.float32)) + 0.5) / 2.0**23
+
+
+_WORD = 0xFFFFFFFF
+
+
+def _low(h: Array) -> Array:
+    """The low 32 bits, where integers are wider (torch has no arithmetic of unsigned ones)."""
+    return h & _WORD if compat.is_torch_array(h) else h
+
+
+def _mixed(h: Array) -> Array:
+    """Every bit of the 32 depends on all of them, and no two words become one."""
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        h = _low((h ^ (h >> shift)) * (factor if compat.is_torch_array(h) else np.uint32(factor)))
+    return h ^ (h >> 16)
 
 
 def histogram(u: Array, bins: int) -> np.ndarray:

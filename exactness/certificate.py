@@ -5,14 +5,16 @@ from __future__ import annotations
 import enum
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from .errors import BadInput
 from .plan import Plan
 
-FORMAT = "exactness-certificate/1"
+FORMAT = "exactness-certificate/2"
 
 
 class Verdict(enum.Enum):
@@ -37,7 +39,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One test. ``n`` values independent under the law; ``paths`` draws; ``rows`` > 1: the most extreme of so many.
 
     ``effect`` and ``detectable`` are in ``unit``; ``bound`` is an upper confidence bound on the effect, where there is one;
-    ``detectable`` is the smallest effect that would have been refuted with the plan's power.
+    ``detectable`` is the smallest effect that would have been refuted with the plan's power, None if none would: the level is
+    beyond the reach of the test. ``test`` and ``parameters`` make the test again (:func:`exactness.batteries.nulls.null_of`).
     ``adjusted_p`` counts all tests (Holm) and all stages: below alpha it refutes.
     """
 
@@ -56,8 +59,16 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     effect: float
     unit: str
     bound: float | None
-    detectable: float
-    tolerance: float | None = None
+    detectable: float | None
+    parameters: dict[str, Any] = {}
+
+
+TOLERATED = "probability"
+"""The unit of the plan's tolerance; bounds in other units are reported, and decide nothing."""
+
+
+def largest_bound(findings: Sequence[Finding]) -> float | None:
+    return max((f.bound for f in findings if f.bound is not None and f.unit == TOLERATED), default=None)
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +166,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def largest_bound(self) -> float | None:
-        return max((f.bound for f in self.findings if f.bound is not None), default=None)
+        """Of the discrepancies that the plan's tolerance is about."""
+        return largest_bound(self.findings)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write JSON. The file appears whole or not at all, so a killed run leaves no half certificate."""

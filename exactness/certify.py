@@ -16,7 +16,7 @@ import numpy as np
 
 from .arrays import Array, device_of, to_numpy, without_gradients
 from .batteries.base import Battery, Evidence, standard
-from .certificate import Certificate, ControlOutcome, Environment, Finding, Stage, Verdict
+from .certificate import Certificate, ControlOutcome, Environment, Finding, Stage, Verdict, largest_bound
 from .claim import Claim, Sample
 from .errors import BadInput, InvalidSample
 from .judgement import beside_controls, decide, draws_before_a_pass, findings_of, histograms_of
@@ -217,7 +217,7 @@ class _Run:
             Stage(
                 paths=self.paths,
                 smallest_p=min((f.adjusted_p for f in self.findings), default=1.0),
-                largest_bound=max((f.bound for f in self.findings if f.bound is not None), default=None),
+                largest_bound=largest_bound(self.findings),
                 decision="go on" if verdict is None else verdict.value,
             )
         )

@@ -83,7 +83,7 @@ def findings_table(certificate: Certificate, most: int = 12) -> Table:
     for f in certificate.findings[:most]:
         table.add_row(
             f.name, f.where, f"{f.effect:+.3g}", f.unit, f"{f.adjusted_p:.2g}",
-            "" if f.bound is None else f"{f.bound:.3f}", f"{f.detectable:.3g}", f.validity,
+            "" if f.bound is None else f"{f.bound:.3f}", "" if f.detectable is None else f"{f.detectable:.3g}", f.validity,
         )  # fmt: skip
     return table
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .batteries.base import Evidence, Result
-from .certificate import ControlOutcome, Finding, Histogram, Verdict
+from .batteries.base import Evidence
+from .batteries.nulls import null_of
+from .certificate import TOLERATED, ControlOutcome, Finding, Histogram, Verdict
 from .errors import InvalidSample
 from .plan import Plan
 
@@ -19,7 +20,7 @@ def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
     if any(not math.isfinite(r.statistic) for r in results):
         raise InvalidSample("a statistic is NaN or infinite: the output holds numbers too large to be judged")
     adjusted = adjust([r.p_value for r in results], plan)
-    discrepancies = sum(r.rows for r in results if _bounded(r))
+    discrepancies = sum(r.rows for r in results if r.bound(0.5) is not None)
     found = []
     for result, p in zip(results, adjusted, strict=True):
         null = result.null
@@ -40,16 +41,16 @@ def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
                 adjusted_p=p,
                 effect=null.effect(result.statistic),
                 unit=null.unit,
-                bound=null.bound(result.statistic, result.paths, error),
-                detectable=null.detectable(result.n, plan.level(len(results) * result.rows), 1.0 - plan.power),
-                tolerance=getattr(null, "tolerance", None),
+                bound=result.bound(error),
+                detectable=_or_none(null.detectable(result.n, plan.level(len(results) * result.rows), 1.0 - plan.power)),
+                parameters=null.parameters(),
             )
         )
     return sorted(found, key=lambda f: (f.adjusted_p, f.p_value, f.name))
 
 
 def adjust(p_values: Sequence[float], plan: Plan) -> list[float]:
-    """Holm over the tests (Holm 1979), times the number of stages: the family-wise p-value of each test.
+    """Holm over the tests (Holm 1979), times the numbers of stages and of claims: the family-wise p-value of each test.
 
     Written out, because statsmodels' ``multipletests`` collects garbage at every call, 0.1 s of a stage's few milliseconds;
     the tests hold it against that function.
@@ -58,7 +59,7 @@ def adjust(p_values: Sequence[float], plan: Plan) -> list[float]:
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
     adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    return [float(q) for q in np.minimum(1.0, adjusted * len(plan.stages))]
+    return [float(q) for q in np.minimum(1.0, adjusted * (len(plan.stages) * plan.claims))]
 
 
 def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool = True) -> tuple[Verdict | None, str]:
@@ -72,11 +73,14 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
             f"{leading.name} ({leading.where}): effect {leading.effect:+.3g} {leading.unit}, "
             f"adjusted p-value {leading.adjusted_p:.2g} <= alpha {plan.alpha:g}"
         )
-    bounds = [f for f in findings if f.bound is not None]
+    bounds = [f for f in findings if f.bound is not None and f.unit == TOLERATED]
     loosest = max(bounds, key=lambda f: f.bound or 0.0, default=None)
     if loosest is None or loosest.bound is None:
         return (
-            (Verdict.INCONCLUSIVE, "no monitored discrepancy has an upper bound, so no tolerance can be promised")
+            (
+                Verdict.INCONCLUSIVE,
+                f"no monitored discrepancy in units of {TOLERATED} has an upper bound, so no tolerance is promised",
+            )
             if last
             else (None, "go on")
         )
@@ -96,7 +100,7 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
         )
     return Verdict.INCONCLUSIVE, (
         f"not refuted, but the bound {loosest.bound:.3g} of {loosest.name} ({loosest.where}) exceeds the tolerance "
-        f"{plan.tolerance:g} after {loosest.paths} draws: raise max_paths or the tolerance ({_enough(plan, bounds)})"
+        f"{plan.tolerance:g} after {loosest.paths} draws: raise max_paths or the tolerance ({_enough(plan, findings)})"
     )
 
 
@@ -111,9 +115,13 @@ def beside_controls(verdict: Verdict, controls: Sequence[ControlOutcome]) -> Ver
     return Verdict.INCONCLUSIVE if blind and verdict is Verdict.CERTIFIED else verdict
 
 
-def _enough(plan: Plan, bounds: Sequence[Finding]) -> str:
-    needed = plan.paths_for_bounds(sum(f.rows for f in bounds))
-    return "no number of draws is enough for so small a tolerance" if needed is None else f"about {needed:,} draws would do"
+def _enough(plan: Plan, findings: Sequence[Finding]) -> str:
+    error = plan.bound_error(sum(f.rows for f in findings if f.bound is not None))
+    tolerated = [f for f in findings if f.bound is not None and f.unit == TOLERATED]
+    needed = max(null_of(f.test, f.parameters).paths_for_bound(plan.tolerance, error) for f in tolerated)
+    if not math.isfinite(needed):
+        return "no number of draws is enough for so small a tolerance"
+    return f"about {math.ceil(needed):,} draws would do"
 
 
 def histograms_of(evidence: Sequence[Evidence]) -> list[Histogram]:
@@ -124,5 +132,5 @@ def histograms_of(evidence: Sequence[Evidence]) -> list[Histogram]:
     ]
 
 
-def _bounded(result: Result) -> bool:
-    return result.null.bound(result.statistic, max(result.paths, 1), 0.5) is not None
+def _or_none(detectable: float) -> float | None:
+    return detectable if math.isfinite(detectable) else None

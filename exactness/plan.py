@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
-from .batteries.nulls import BINS
 from .errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .batteries.base import Battery
+    from .laws.base import Law
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The promise of a certificate.
 
     Args:
-        alpha: probability of refuting an exact sampler, over all tests and all stages together. 1e-6 to 1e-9 for daily use.
+        alpha: probability of refuting an exact sampler, over all tests, stages and claims together. 1e-6 to 1e-9 for daily use.
         tolerance: the largest Kolmogorov distance (a difference of probabilities, in [0, 1]) along any monitored direction
             that the user is willing to live with. ``CERTIFIED`` means that every upper bound is below it.
         confidence: probability that all those bounds hold at once.
@@ -23,6 +30,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         suspicion: while the smallest adjusted p-value is below this, sampling goes on although the tolerance is met, and at
             the end of the budget the verdict is ``INCONCLUSIVE``. Looking longer costs no false alarms: alpha is split over
             all the stages that there can be.
+        claims: how many claims share alpha. A run of many claims is one family: its alpha is that of any false refutation.
         seed_must_count: same seed, same output. False accepts a sampler that is not reproducible; the certificate says so.
     """
 
@@ -33,6 +41,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     first_paths: int = 1_000
     max_paths: int = 200_000
     suspicion: float = 0.001
+    claims: int = 1
     seed_must_count: bool = True
 
     def __post_init__(self) -> None:
@@ -42,7 +51,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 raise BadInput(f"{name} must lie strictly between 0 and 1, not {value!r}")
         if self.alpha < 1e-100:
             raise BadInput(f"alpha must be at least 1e-100, not {self.alpha!r}: p-values are not told apart further out")
-        for name in ("first_paths", "max_paths"):
+        for name in ("first_paths", "max_paths", "claims"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise BadInput(f"{name} must be a positive integer, not {value!r}")
@@ -56,18 +65,53 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return tuple(sizes)
 
     def level(self, tests: int) -> float:
-        """The level at which one of so many tests refutes in one stage, whatever the others say (Holm's first step)."""
-        return self.alpha / (len(self.stages) * tests)
+        """The level at which one of so many tests refutes in one stage of one claim (Holm's first step)."""
+        return self.alpha / (len(self.stages) * tests * self.claims)
 
     def bound_error(self, discrepancies: int) -> float:
         """The error probability of one of so many simultaneous bounds, in one stage."""
         return (1.0 - self.confidence) / (len(self.stages) * discrepancies)
 
-    def paths_for_bounds(self, discrepancies: int) -> int | None:
-        """Draws after which bounds are within the tolerance if the sampler is exact; None if no number of draws would do."""
-        room = self.tolerance - 1.0 / BINS
-        if room <= 0.0:
-            return None
-        # The observed distance of n values rarely exceeds the radius that is added to it.
-        log_term = math.log(2.0 / self.bound_error(discrepancies))
-        return math.ceil(0.5 * log_term * (2.0 / room) ** 2)
+    @classmethod
+    def for_tolerance(
+        cls,
+        tolerance: float,
+        law: Law,
+        *,
+        batteries: Sequence[Battery] | None = None,
+        stages: int = 5,
+        **others: object,
+    ) -> Plan:
+        """The plan whose last stage is just large enough for an exact sampler of this law to be certified at this tolerance.
+
+        Args:
+            tolerance: as of the plan.
+            law, batteries: what is monitored; the standard batteries if left out. Nothing is sampled from a claim; a
+                :class:`TrustedSampler` is asked for its pilot.
+            stages: how many looks; each doubles the draws of the one before.
+            others: ``alpha``, ``confidence``, ``power``, .. of the plan.
+
+        Raises:
+            BadInput: if no number of draws is enough, or nothing monitored has a bound.
+
+        >>> import exactness as ex
+        >>> law = ex.GaussianMixture([0.3, 0.7], [[2.0], [-1.0]], [0.1, 0.2])
+        >>> plan = ex.Plan.for_tolerance(0.02, law, alpha=1e-9)
+        >>> len(plan.stages), plan.max_paths < 200_000
+        (5, True)
+        """
+        from .batteries.base import standard
+
+        if isinstance(stages, bool) or not isinstance(stages, int) or stages < 1:
+            raise BadInput(f"stages must be a positive integer, not {stages!r}")
+        chosen = [b for b in (standard() if batteries is None else batteries) if b.applies(law)]
+        bounded = [pair for b in chosen for pair in b.start(law, np.random.default_rng(0)).monitored()]
+        draft = cls(tolerance=tolerance, first_paths=1, max_paths=1 << (stages - 1), **others)  # type: ignore[arg-type]
+        error = draft.bound_error(max(1, sum(rows for _, rows in bounded)))
+        needed = max(
+            (null.paths_for_bound(tolerance, error) for null, _ in bounded if null.unit == "probability"), default=math.inf
+        )
+        if not math.isfinite(needed):
+            raise BadInput(f"no number of draws bounds what is monitored of this law within {tolerance:g}: ask for more")
+        first = math.ceil(needed / (1 << (stages - 1)))
+        return msgspec.structs.replace(draft, first_paths=first, max_paths=first << (stages - 1))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
 
-from .batteries.nulls import Equality, Kolmogorov, NormalMean, NormalVariance, Null
+from .batteries.nulls import Null, null_of
 from .certificate import Certificate, Finding, Verdict
 from .certify import certify
 from .claim import Claim
 from .judgement import adjust, beside_controls, decide, draws_before_a_pass
 
 _CLOSE = 1e-9
-_TESTS: dict[str, Null] = {null.name: null for null in (Kolmogorov(), NormalMean(), NormalVariance())}
 
 
 class Recheck(msgspec.Struct, frozen=True):
@@ -32,26 +32,28 @@ def check_arithmetic(certificate: Certificate) -> list[str]:
     if not certificate.stages:
         return ["there is a verdict but no stage: nothing was looked at"]
     discrepancies = sum(f.rows for f in findings if f.bound is not None)
-    unknown = [f.test for f in findings if f.test != "equality" and f.test not in _TESTS]
+    nulls = {id(f): _null(f) for f in findings}
+    unknown = {f.test for f in findings if nulls[id(f)] is None}
     if unknown:
-        return [f"its tests {', '.join(sorted(set(unknown)))} are not known to this version, so they cannot be recomputed"]
+        return [f"its tests {', '.join(sorted(unknown))} are not known to this version, so they cannot be recomputed"]
     adjusted = adjust([f.p_value for f in findings], plan)
     for finding, p in zip(findings, adjusted, strict=True):
-        null = _null(finding)
+        null = nulls[id(finding)]
+        assert null is not None
         expected = {
             "p_value": null.p_over_rows(finding.statistic, finding.n, finding.rows),
             "adjusted_p": p,
             "effect": null.effect(finding.statistic),
             "detectable": null.detectable(finding.n, plan.level(len(findings) * finding.rows), 1.0 - plan.power),
+            "validity": null.validity,
+            "unit": null.unit,
         }
         if finding.bound is not None:
             expected["bound"] = null.bound(finding.statistic, finding.paths, plan.bound_error(discrepancies)) or 0.0
         for name, value in expected.items():
             written = getattr(finding, name)
-            if abs(written - value) > _CLOSE * max(abs(value), 1e-300) and abs(written - value) > 1e-300:
-                faults.append(
-                    f"{finding.name} ({finding.where}): {name} is written as {written:.6g}, its statistic gives {value:.6g}"
-                )
+            if not _agree(written, value):
+                faults.append(f"{finding.name} ({finding.where}): {name} is written as {written}, its statistic gives {value}")
     last = certificate.stages[-1].paths >= plan.max_paths
     verdict, _ = decide(findings, plan, last, certificate.paths >= draws_before_a_pass(certificate.controls))
     verdict = verdict and beside_controls(verdict, certificate.controls)
@@ -94,7 +96,15 @@ def repeat(certificate: Certificate, claims: Sequence[Claim], controls: Sequence
     return Recheck(faults, "and it repeats")
 
 
-def _null(finding: Finding) -> Null:
-    if finding.test == "equality":
-        return Equality(finding.tolerance or 0.0)
-    return _TESTS[finding.test]
+def _null(finding: Finding) -> Null | None:
+    try:
+        return null_of(finding.test, finding.parameters)
+    except (KeyError, TypeError):
+        return None
+
+
+def _agree(written: float | str | None, value: float | str) -> bool:
+    if written is None or isinstance(written, str) or isinstance(value, str):
+        # What is infinite is written as nothing.
+        return written == value or (written is None and value == math.inf)
+    return abs(written - value) <= max(_CLOSE * abs(value), 1e-300)

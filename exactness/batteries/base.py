@@ -28,6 +28,11 @@ class Result:
     n: int
     paths: int
     rows: int
+    bounded: bool = True
+
+    def bound(self, error: float) -> float | None:
+        """An upper confidence bound on the effect, where there is one."""
+        return self.null.bound(self.statistic, self.paths, error) if self.bounded else None
 
     @property
     def p_value(self) -> float:
@@ -44,6 +49,8 @@ class Evidence:
     def update(self, sample: Array) -> None:
         """Take in more draws; ``sample`` has been accepted by the law."""
         self._update(sample)
+        for summary in self.summaries.values():
+            summary.close()
         self.paths += int(sample.shape[0])
 
     def merge(self, other: Evidence) -> None:
@@ -54,10 +61,14 @@ class Evidence:
 
     def results(self) -> list[Result]:
         return [
-            Result(self.battery, name, summary.distribution, t.null, t.where, t.statistic, t.n, self.paths, t.rows)
+            Result(self.battery, name, summary.distribution, t.null, t.where, t.statistic, t.n, self.paths, t.rows, t.bounded)
             for name, summary in self.summaries.items()
             for t in summary.tests()
         ]
+
+    def monitored(self) -> list[tuple[Null, int]]:
+        """The tests that will have bounds, with their numbers of rows: known before anything is sampled."""
+        return [pair for summary in self.summaries.values() for pair in summary.monitored()]
 
     def histograms(self, bins: int = 32) -> list[tuple[str, str, np.ndarray]]:
         """``(name, where, counts)`` of probability integral transforms, flat if the law is right."""
@@ -86,6 +97,7 @@ class Battery(ABC):
 def standard() -> tuple[Battery, ...]:
     """The batteries that ``certify`` runs, each where it applies."""
     from .innovations import Innovations
+    from .mixtures import MixtureInnovations, Rosenblatt
     from .projected_ks import ProjectedKS
 
-    return (Innovations(), ProjectedKS())
+    return (Innovations(), MixtureInnovations(), Rosenblatt(), ProjectedKS())

@@ -19,17 +19,25 @@ from ..arrays import Array, like, namespace
 from ..laws.base import Law, unit_directions
 from ..laws.chain import GaussianChain
 from .base import Battery, Evidence
-from .summaries import Points, Tally
+from .summaries import Lags, Points, Summary, Tally, Vectors
 
 # How many steps back a stale prediction is looked for. In d = 64, two steps see block verification's errors best.
-_LAGS = (1, 2)
+_CHANGES = (1, 2)
+# Coordinates and their pairs are looked at up to so many dimensions; beyond, so many random orthogonal directions.
+_MOST_COORDINATES = 64
 
 
 @dataclass(frozen=True)
 class Innovations(Battery):
-    """``directions``: how many fixed random ones besides the predictable ones (none in one dimension: there is only one line)."""
+    """Coordinates, norms, predictable directions, covariance, dependence on earlier innovations; per step and pooled.
+
+    Args:
+        directions: how many fixed random ones besides the predictable ones (none in one dimension: there is only one line).
+        lags: the largest number of steps over which dependence is looked for; the window of a speculation, or more.
+    """
 
     directions: int = 2
+    lags: int = 8
     name: ClassVar[str] = "innovations"
 
     def applies(self, law: Law) -> bool:
@@ -39,17 +47,21 @@ class Innovations(Battery):
         assert isinstance(law, GaussianChain)
         steps = ["start" if k == law.steps + 1 else f"step {k}" for k in range(law.steps + 1, 0, -1)]
         fixed = unit_directions(self.directions if law.dim > 1 else 0, law.dim, generator)
-        changes = {lag: "along drift change" + ("" if lag == 1 else f" over {lag} steps") for lag in _LAGS}
+        frame = np.eye(law.dim)
+        if law.dim > _MOST_COORDINATES:
+            frame = np.linalg.qr(generator.standard_normal((law.dim, _MOST_COORDINATES)))[0]
+        changes = {lag: "along drift change" + ("" if lag == 1 else f" over {lag} steps") for lag in _CHANGES}
         names = ["coordinates", *changes.values(), "along previous innovation", "along state"]
         names += [f"along random direction {i}" for i in range(len(fixed))]
-        tallies = {name: Tally(steps, "normal", pooled=True) for name in names}
-        tallies["squared norm"] = Tally(steps, "chi2", freedom=law.dim, pooled=True)
-
-        points = Points()
+        tallies = {name: Tally(steps, "normal", relation="independent") for name in names}
+        tallies["squared norm"] = Tally(steps, "chi2", freedom=law.dim, relation="independent")
+        present = [law.start is not None, *(law.sigma[::-1] > 0)]
+        lags = Lags(present, min(self.lags, law.steps))
+        vectors, points = Vectors(frame.shape[1]), Points()
 
         def update(paths: Array) -> None:
-            previous_noise: Array | None = None
-            drifts: deque[Array] = deque(maxlen=max(_LAGS))
+            noises: deque[Array | None] = deque(maxlen=max(self.lags, 1))
+            drifts: deque[Array] = deque(maxlen=max(_CHANGES))
             for row, step in enumerate(law.innovations(paths), start=0 if law.start is not None else 1):
                 if step.noise is None:
                     points.add(step.mismatch, paths.dtype)
@@ -57,20 +69,25 @@ class Innovations(Battery):
                     noise = step.noise
                     tallies["coordinates"].add(row, noise)
                     tallies["squared norm"].add(row, namespace(noise).sum(noise * noise, axis=1))
+                    vectors.add(noise if frame.shape[1] == law.dim else noise @ like(frame, noise))
                     for i, v in enumerate(fixed):
                         tallies[f"along random direction {i}"].add(row, noise @ like(v, noise))
                     if step.state is not None:
                         tallies["along state"].add(row, _along(noise, step.state))
-                    if previous_noise is not None:
-                        tallies["along previous innovation"].add(row, _along(noise, previous_noise))
+                    if noises and noises[-1] is not None:
+                        tallies["along previous innovation"].add(row, _along(noise, noises[-1]))
+                    for lag, before in enumerate(reversed(noises), start=1):
+                        if before is not None and lag in lags.sums:
+                            lags.add(lag, noise, before)
                     for lag, name in changes.items():
                         if len(drifts) >= lag:
                             tallies[name].add(row, _along(noise, step.drift - drifts[-lag]))
-                previous_noise = step.noise
+                noises.append(step.noise)
                 if step.drift is not None:
                     drifts.append(step.drift)
 
-        return Evidence(self.name, {**tallies, "deterministic steps": points}, update)
+        summaries: dict[str, Summary] = {**tallies, "lags": lags, "vectors": vectors, "deterministic steps": points}
+        return Evidence(self.name, summaries, update)
 
 
 def _along(noise: Array, direction: Array) -> Array:

@@ -30,7 +30,7 @@ class ProjectedKS(Battery):
         output = law.output_law
         assert isinstance(output, Projected)
         projections = output.projections(self.directions, generator)
-        tally = Tally(projections.names, "uniform", pooled=False)
+        tally = Tally(projections.names, "uniform", relation="dependent")
 
         def update(sample: Array) -> None:
             for row, values in enumerate(projections.transform(law.output(sample))):

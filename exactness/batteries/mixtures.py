@@ -1,0 +1,99 @@
+"""A Gaussian mixture's own noise: its innovations and its Rosenblatt transform. Both are exact at every n, in any dimension."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..arrays import Array, double, keyed_uniforms, like, namespace, to_numpy
+from ..laws.base import Law, unit_directions
+from ..laws.mixture import GaussianMixture
+from .base import Battery, Evidence
+from .summaries import Shares, Summary, Tally, Vectors
+
+# With more components than this only all of them together are looked at.
+_MOST_COMPONENTS = 64
+_TINY = 1e-37
+
+
+@dataclass(frozen=True)
+class MixtureInnovations(Battery):
+    """Component drawn from the responsibilities, then whitened: c ~ w and z ~ N(0, I) independent of c, exactly if X is right.
+
+    Sees what projections hide: a correlation inside components, a mode that is missing, one that is too wide. The draw of the
+    component takes its noise from the draw's own bits and the judge's key (:func:`exactness.arrays.keyed_uniforms`), so the
+    evidence does not depend on the order in which draws come.
+    """
+
+    directions: int = 4
+    name: ClassVar[str] = "mixture innovations"
+
+    def applies(self, law: Law) -> bool:
+        return isinstance(law.output_law, GaussianMixture)
+
+    def start(self, law: Law, generator: np.random.Generator) -> Evidence:
+        mixture = law.output_law
+        assert isinstance(mixture, GaussianMixture)
+        count, dim = len(mixture.weights), mixture.dim
+        key = int(generator.integers(1 << 63))
+        fixed = unit_directions(self.directions if dim > 1 else 0, dim, generator)
+        each = [f"component {c}" for c in range(count)] if 1 < count <= _MOST_COMPONENTS else []
+        shares = Shares([f"component {c}" for c in range(count)], mixture.weights)
+        coordinates = Tally([f"coordinate {i}" for i in range(dim)], "normal", relation="independent")
+        norm = Tally(["all components"], "chi2", freedom=dim, relation="independent")
+        by_component, norms = Tally(each, "normal", relation="disjoint"), Tally(each, "chi2", freedom=dim, relation="disjoint")
+        along = Tally([f"direction {i}" for i in range(len(fixed))], "normal", relation="dependent")
+        vectors = Vectors(dim)
+
+        def update(sample: Array) -> None:
+            draws = law.output(sample)
+            label, z = mixture.innovations(draws, keyed_uniforms(draws, key))
+            squared = namespace(z).sum(z * z, axis=1)
+            shares.add(np.bincount(to_numpy(label), minlength=count), int(label.shape[0]))
+            for i in range(dim):
+                coordinates.add(i, z[:, i])
+            norm.add(0, squared)
+            vectors.add(z)
+            for i, v in enumerate(fixed):
+                along.add(i, z @ like(v, z))
+            for c in range(len(each)):
+                here = label == c
+                by_component.add(c, z[here])
+                norms.add(c, squared[here])
+
+        summaries: dict[str, Summary] = {
+            "components": shares, "coordinates": coordinates, "squared norm": norm, "vectors": vectors, "directions": along,
+        }  # fmt: skip
+        if each:
+            summaries |= {"coordinates by component": by_component, "squared norm by component": norms}
+        return Evidence(self.name, summaries, update)
+
+
+@dataclass(frozen=True)
+class Rosenblatt(Battery):
+    """u_i = F(x_i | x_1..x_{i-1}) are independent uniforms (Rosenblatt 1952): no noise of the judge's is needed."""
+
+    name: ClassVar[str] = "Rosenblatt transform"
+
+    def applies(self, law: Law) -> bool:
+        return isinstance(law.output_law, GaussianMixture)
+
+    def start(self, law: Law, generator: np.random.Generator) -> Evidence:
+        mixture = law.output_law
+        assert isinstance(mixture, GaussianMixture)
+        coordinates = Tally([f"coordinate {i}" for i in range(mixture.dim)], "uniform", relation="independent")
+        # Fisher's sum of -2 log u is chi-square too, of either tail.
+        low = Tally(["all"], "chi2", freedom=2 * mixture.dim, relation="independent")
+        high = Tally(["all"], "chi2", freedom=2 * mixture.dim, relation="independent")
+
+        def update(sample: Array) -> None:
+            u = mixture.rosenblatt(double(law.output(sample)))
+            xp = namespace(u)
+            for i in range(mixture.dim):
+                coordinates.add(i, u[:, i])
+            for tally, tail in ((low, u), (high, 1.0 - u)):
+                tally.add(0, -2.0 * xp.sum(xp.log(xp.clip(tail, _TINY, 1.0)), axis=1))
+
+        return Evidence(self.name, {"transforms": coordinates, "lower tails": low, "upper tails": high}, update)

@@ -1,0 +1,33 @@
+"""The tests under every battery, each with its faces: the p-value, the smallest effect it sees, the n it needs, the bound."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .base import Null, Validity
+from .counts import Promised, Share
+from .equality import Equality
+from .hilbert import AndersonDarling, CramerVonMises, KernelMean
+from .kolmogorov import BINS, Kolmogorov, TwoSampleKolmogorov
+from .limits import ChiSquareLimit, Permutation
+from .normal import MeanVector, NormalMean, NormalVariance
+from .products import MeanProduct
+from .symmetric import SymmetricMean
+
+ALL: tuple[type[Null], ...] = (
+    Kolmogorov, TwoSampleKolmogorov, CramerVonMises, AndersonDarling, KernelMean, NormalMean, NormalVariance, MeanVector,
+    MeanProduct, Share, Promised, SymmetricMean, ChiSquareLimit, Permutation, Equality,
+)  # fmt: skip
+
+
+def null_of(name: str, parameters: dict[str, Any]) -> Null:
+    """The test that a certificate names. Raises ``KeyError`` for one that this version does not know."""
+    kind = {null.name: null for null in ALL}[name]
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()})
+
+
+__all__ = [
+    "ALL", "BINS", "AndersonDarling", "ChiSquareLimit", "CramerVonMises", "Equality", "KernelMean", "Kolmogorov", "MeanProduct",
+    "MeanVector", "NormalMean", "NormalVariance", "Null", "Permutation", "Promised", "Share", "SymmetricMean",
+    "TwoSampleKolmogorov", "Validity", "null_of",
+]  # fmt: skip

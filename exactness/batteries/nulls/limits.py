@@ -1,0 +1,78 @@
+"""Tests whose null is known only as n grows, or only as far as it was simulated: they say how far out they may speak."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, log, sqrt
+from typing import ClassVar
+
+from scipy.special import chdtrc
+
+from .base import Null, Validity
+from .normal import shift_seen
+
+
+@dataclass(frozen=True)
+class ChiSquareLimit(Null):
+    """Mahalanobis length of a mean of ``dim`` features whose mean and covariance the law knows; chi-square in the limit.
+
+    ``smallest``: the smallest p-value that calibration (``make calibrate``) has reached; none below it is claimed, so that the
+    test never decides beyond it.
+    """
+
+    dim: int
+    smallest: float = 1e-3
+
+    name: ClassVar[str] = "chi-square limit"
+    unit: ClassVar[str] = "standard deviations"
+    validity: ClassVar[Validity] = "asymptotic"
+
+    @property
+    def reach(self) -> float:
+        return self.smallest
+
+    def p_value(self, statistic: float, n: int) -> float:
+        return max(self.smallest, float(chdtrc(self.dim, n * statistic * statistic)))
+
+    def detectable(self, n: float, alpha: float, miss: float) -> float:
+        return inf if alpha < self.smallest else sqrt(shift_seen(self.dim, alpha, miss) / n)
+
+    def needed(self, effect: float, alpha: float, miss: float) -> float:
+        return inf if alpha < self.smallest else shift_seen(self.dim, alpha, miss) / effect**2
+
+
+@dataclass(frozen=True)
+class Permutation(Null):
+    """A statistic among those of random relabellings of the same two samples: p = (1 + exceeding)/(1 + permutations), exact.
+
+    ``scale``: the largest size of the statistic's square on these points; planning uses sqrt(scale) times the deviation of
+    Gretton et al. (A kernel two-sample test, 2012, theorem 7) on both sides, which is generous.
+    """
+
+    exceeding: int
+    permutations: int
+    scale: float
+
+    name: ClassVar[str] = "permutation"
+    unit: ClassVar[str] = "kernel units"
+    validity: ClassVar[Validity] = "exact"
+
+    @property
+    def reach(self) -> float:
+        return 1.0 / (self.permutations + 1)
+
+    def p_value(self, statistic: float, n: int) -> float:
+        return (1 + self.exceeding) / (1 + self.permutations)
+
+    def detectable(self, n: float, alpha: float, miss: float) -> float:
+        if alpha < self.reach:
+            return inf
+        return self._deviation(n, alpha) + self._deviation(n, miss)
+
+    def needed(self, effect: float, alpha: float, miss: float) -> float:
+        if alpha < self.reach:
+            return inf
+        return (self._deviation(1.0, alpha) + self._deviation(1.0, miss)) ** 2 / effect**2
+
+    def _deviation(self, n: float, error: float) -> float:
+        return sqrt(2.0 * self.scale / n) * (1.0 + sqrt(2.0 * log(1.0 / error)))

@@ -1,0 +1,12 @@
+"""What is kept of samples, and the tests that follow from it."""
+
+from .base import Summary, Test, worst
+from .features import Differences, Embedding
+from .lags import Lags
+from .points import Points
+from .promises import Promises
+from .shares import Shares
+from .tally import Tally
+from .vectors import Vectors
+
+__all__ = ["Differences", "Embedding", "Lags", "Points", "Promises", "Shares", "Summary", "Tally", "Test", "Vectors", "worst"]

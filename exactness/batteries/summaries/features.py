@@ -1,0 +1,85 @@
+"""Means of feature vectors: of one sample against the law's own, and of paired differences of two samples."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...arrays import Array, namespace, to_numpy
+from ..nulls import ChiSquareLimit, KernelMean, SymmetricMean
+from .base import Summary, Test
+
+# Directions in which differences vary by less than this, relative to the largest, are rounding.
+_RANK = 1e-10
+
+
+class Differences(Summary):
+    """Sum and sum of outer products of paired differences of ``dim`` features."""
+
+    distribution = "symmetric about 0"
+
+    def __init__(self, dim: int) -> None:
+        self.dim, self.n = dim, 0
+        self.sum, self.outer = np.zeros(dim), np.zeros((dim, dim))
+
+    def add(self, differences: Array) -> None:
+        """(n, dim)."""
+        xp = namespace(differences)
+        self.sum += to_numpy(xp.sum(differences, axis=0))
+        self.outer += to_numpy(xp.matmul(xp.matrix_transpose(differences), differences))
+        self.n += int(differences.shape[0])
+
+    def merge(self, other: Differences) -> None:
+        self.sum += other.sum
+        self.outer += other.outer
+        self.n += other.n
+
+    def tests(self) -> list[Test]:
+        if self.n == 0:
+            return []
+        scale = np.sqrt(np.maximum(np.diagonal(self.outer), 1e-300))
+        value, vector = np.linalg.eigh(self.outer / np.outer(scale, scale))
+        kept = value > _RANK * value.max()
+        part = (vector.T @ (self.sum / scale))[kept]
+        statistic = float(np.sqrt((part**2 / value[kept]).sum() / self.n))
+        return [Test(SymmetricMean(int(kept.sum())), "all features", statistic, self.n, 1)]
+
+
+class Embedding(Summary):
+    """Sum of bounded features whose mean and covariance the law knows.
+
+    Two tests: the length of the mean's departure (a maximum mean discrepancy, a finite-sample bound), and its Mahalanobis
+    length (chi-square in the limit, which does not decide far out).
+
+    Args:
+        mean, covariance: (m,) and (m, m), under the law.
+        radius, width: the largest distance of a feature vector from the mean, and of two of them.
+    """
+
+    distribution = "characteristic function"
+
+    def __init__(self, mean: np.ndarray, covariance: np.ndarray, radius: float, width: float) -> None:
+        self.mean, self.n = mean, 0
+        self.sum = np.zeros_like(mean)
+        value, vector = np.linalg.eigh(covariance)
+        kept = value > _RANK * value.max()
+        self._whiten = vector[:, kept] / np.sqrt(value[kept])
+        self.null = KernelMean(float(value.sum()), float(value.max()), radius, width)
+
+    def add(self, features: Array) -> None:
+        """(n, m)."""
+        self.sum += to_numpy(namespace(features).sum(features, axis=0))
+        self.n += int(features.shape[0])
+
+    def merge(self, other: Embedding) -> None:
+        self.sum += other.sum
+        self.n += other.n
+
+    def tests(self) -> list[Test]:
+        if self.n == 0:
+            return []
+        gap = self.sum / self.n - self.mean
+        white = gap @ self._whiten
+        return [
+            Test(self.null, "all frequencies", float(np.linalg.norm(gap)), self.n, 1),
+            Test(ChiSquareLimit(len(white)), "all frequencies", float(np.linalg.norm(white)), self.n, 1),
+        ]

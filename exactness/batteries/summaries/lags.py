@@ -1,0 +1,63 @@
+"""Dependence of a sequence's innovations on those before them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...arrays import Array, namespace
+from ..nulls import MeanProduct
+from .base import Summary, Test, worst
+
+
+class Lags(Summary):
+    """Sums of products of innovations that are 1, 2, .. steps apart, all coordinates together.
+
+    Args:
+        present: for each step in running order, whether it has an innovation (deterministic steps have none).
+        most: the largest lag.
+    """
+
+    distribution = "independent N(0, 1)"
+
+    def __init__(self, present: Sequence[bool], most: int) -> None:
+        runs = {lag: _runs(present, lag) for lag in range(1, most + 1)}
+        self.nulls = {lag: MeanProduct(tuple(lengths)) for lag, lengths in runs.items() if lengths}
+        self.sums = dict.fromkeys(self.nulls, 0.0)
+        self.counts = dict.fromkeys(self.nulls, 0)
+
+    def add(self, lag: int, now: Array, before: Array) -> None:
+        """(n, d) each, ``before`` the innovations ``lag`` steps earlier."""
+        self.sums[lag] += float(namespace(now).sum(now * before))
+        self.counts[lag] += int(now.shape[0]) * int(now.shape[1])
+
+    def merge(self, other: Lags) -> None:
+        for lag in self.sums:
+            self.sums[lag] += other.sums[lag]
+            self.counts[lag] += other.counts[lag]
+
+    def tests(self) -> list[Test]:
+        seen = [lag for lag, count in self.counts.items() if count]
+        if not seen:
+            return []
+        means = np.array([self.sums[lag] / self.counts[lag] for lag in seen])
+        counts = np.array([self.counts[lag] for lag in seen])
+        names = ["1 step" if lag == 1 else f"{lag} steps" for lag in seen]
+        # The adjacent row's numbers of neighbours differ, so every row has a test of its own.
+        return [worst(lambda i: self.nulls[seen[i]], names, means, counts)]
+
+
+def _runs(present: Sequence[bool], lag: int) -> list[int]:
+    """Lengths, above one, of the maximal runs i, i + lag, i + 2 lag, .. of steps that are all present."""
+    found = []
+    for first in range(lag):
+        length = 0
+        for here in [*list(present[first::lag]), False]:
+            if here:
+                length += 1
+            else:
+                if length > 1:
+                    found.append(length)
+                length = 0
+    return found

@@ -1,0 +1,47 @@
+"""What happened, against the probabilities with which it had to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...arrays import Array, namespace, to_numpy
+from ..nulls import Null, Promised
+from .base import Summary, Test
+
+
+class Promises(Summary):
+    """Sums of (what happened - its probability given the past), row by row, and of those differences' variances.
+
+    ``width``: the largest size of a difference in each row.
+    """
+
+    distribution = "a martingale"
+
+    def __init__(self, rows: Sequence[str], width: Sequence[float]) -> None:
+        self.rows, self.width = tuple(rows), np.asarray(width, dtype=np.float64)
+        self.sums, self.variances, self.n = np.zeros(len(self.rows)), np.zeros(len(self.rows)), 0
+
+    def add(self, differences: Array, variances: Array) -> None:
+        """(n, rows) each."""
+        xp = namespace(differences)
+        self.sums += to_numpy(xp.sum(differences, axis=0))
+        self.variances += to_numpy(xp.sum(variances, axis=0))
+        self.n += int(differences.shape[0])
+
+    def merge(self, other: Promises) -> None:
+        self.sums += other.sums
+        self.variances += other.variances
+        self.n += other.n
+
+    def monitored(self) -> list[tuple[Null, int]]:
+        return [(Promised(0.25, float(w)), 1) for w in self.width]
+
+    def tests(self) -> list[Test]:
+        if self.n == 0:
+            return []
+        return [
+            Test(Promised(float(v / self.n), float(w)), name, float(s / self.n), self.n, 1)
+            for name, s, v, w in zip(self.rows, self.sums, self.variances, self.width, strict=True)
+        ]

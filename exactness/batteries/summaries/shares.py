@@ -1,0 +1,41 @@
+"""How often known events happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..nulls import Null, Share
+from .base import Summary, Test
+
+
+class Shares(Summary):
+    """Counts of events of known probability among draws; one row an event."""
+
+    distribution = "binomial"
+
+    def __init__(self, events: Sequence[str], probabilities: Sequence[float] | np.ndarray) -> None:
+        self.events = tuple(events)
+        self.nulls = [Share(float(p)) for p in probabilities]
+        self.counts, self.n = np.zeros(len(self.events), dtype=np.int64), 0
+
+    def add(self, counts: np.ndarray, n: int) -> None:
+        """``counts`` (events,) among ``n`` draws."""
+        self.counts += np.asarray(counts, dtype=np.int64)
+        self.n += n
+
+    def merge(self, other: Shares) -> None:
+        self.counts += other.counts
+        self.n += other.n
+
+    def monitored(self) -> list[tuple[Null, int]]:
+        return [(self.nulls[0], len(self.nulls))]
+
+    def tests(self) -> list[Test]:
+        if self.n == 0:
+            return []
+        shares = self.counts / self.n
+        p = np.array([null.p_value(float(s), self.n) for null, s in zip(self.nulls, shares, strict=True)])
+        i = int(p.argmin())
+        return [Test(self.nulls[i], self.events[i], float(shares[i]), self.n, len(self.events))]

@@ -1,0 +1,152 @@
+"""Values of a known distribution: counts of their probability integral transforms, and their power sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from ...arrays import Array, chi2_cdf, histogram, namespace, ndtr, to_numpy
+from ..nulls import BINS, AndersonDarling, CramerVonMises, Kolmogorov, NormalMean, NormalVariance, Null
+from ..nulls.hilbert import edge_weights
+from ..nulls.normal import CLIP, CLIPPED_SQUARE
+from .base import Summary, Test, worst
+
+_EDGES = np.arange(1, BINS) / BINS
+_FLAT, _TAILS = edge_weights(False), edge_weights(True)
+
+
+Relation = Literal["independent", "dependent", "disjoint"]
+
+
+class Tally(Summary):
+    """Counts of probability integral transforms and power sums, row by row; a row is a step, or a direction.
+
+    Values are uniform, normal or chi-square under the law.
+
+    Args:
+        rows: what each row is called.
+        null: ``"uniform"``, ``"normal"`` or ``"chi2"`` with ``freedom`` degrees of freedom.
+        relation: of the rows to each other. ``"independent"`` values of the same draws may be pooled. ``"dependent"`` ones may
+            not, but their distances are averaged (sliced). ``"disjoint"`` rows come from different draws, in numbers that
+            chance decides; their bounds would be those of few draws, so they have none.
+    """
+
+    def __init__(self, rows: Sequence[str], null: str, *, relation: Relation, freedom: int = 0) -> None:
+        self.rows, self.null, self.freedom, self.relation = tuple(rows), null, freedom, relation
+        self.distribution = {"uniform": "U(0, 1)", "normal": "N(0, 1)", "chi2": f"chi2({freedom})"}[null]
+        self.counts = np.zeros((len(self.rows), BINS), dtype=np.int64)
+        self.sums = np.zeros(len(self.rows))
+        self.squares = np.zeros(len(self.rows))
+        # Of each draw's own average of clipped values and of their squares: how many, sum, sum of squares. The last row is
+        # the average over all rows.
+        self.averages = np.zeros((len(self.rows) + 1, 2, 3))
+        self._open: list[Array] = []
+
+    def add(self, row: int, values: Array) -> None:
+        """(n,) or (n, m), a draw's values in a row; sums are taken where the values live."""
+        xp = namespace(values)
+        if not int(values.shape[0]):
+            return
+        if self.null == "normal":
+            flat = xp.reshape(values, (int(values.shape[0]), -1))
+            squares = flat * flat
+            clipped = xp.clip(flat, -CLIP, CLIP) if float(xp.max(squares)) > CLIP**2 else flat
+            averages = xp.stack([xp.mean(clipped, axis=1), xp.mean(squares if clipped is flat else clipped * clipped, axis=1)])
+            if self.relation != "disjoint":
+                self._open.append(averages)
+            found = xp.concat([xp.stack([xp.sum(flat), xp.sum(squares)]), xp.sum(averages, axis=1), xp.sum(averages**2, axis=1)])
+            host = to_numpy(found)
+            self.sums[row] += host[0]
+            self.squares[row] += host[1]
+            self._count(row, int(values.shape[0]), host[2:4], host[4:6])
+            values = ndtr(values)
+        elif self.null == "chi2":
+            values = chi2_cdf(values, self.freedom)
+        self.counts[row] += histogram(values, BINS)
+
+    def close(self) -> None:
+        if self._open:
+            xp = namespace(self._open[0])
+            mean = sum(self._open[1:], start=self._open[0]) / len(self._open)
+            self._count(-1, int(mean.shape[1]), to_numpy(xp.sum(mean, axis=1)), to_numpy(xp.sum(mean**2, axis=1)))
+        self._open = []
+
+    def merge(self, other: Tally) -> None:
+        self.counts += other.counts
+        self.sums += other.sums
+        self.squares += other.squares
+        self.averages += other.averages
+
+    def tests(self) -> list[Test]:
+        """Pooled (or sliced), and the row that stands out most."""
+        seen = np.flatnonzero(self.counts.sum(1))
+        if len(seen) == 0:
+            return []
+        found: list[Test] = []
+        if self.relation == "independent":
+            n = int(self.counts[seen].sum())
+            for null, (statistic,) in _distances(self.counts[seen].sum(0)[None]):
+                found.append(Test(null, "pooled", float(statistic), n, 1))
+            if self.null == "normal":
+                mean, square = self.sums[seen].sum() / n, self.squares[seen].sum() / n
+                found.append(Test(NormalMean(*self._kept([-1], 0)), "pooled", float(mean), n, 1))
+                found.append(Test(NormalVariance(*self._kept([-1], 1)), "pooled", float(square), n, 1))
+        if len(seen) > 1 or self.relation != "independent":
+            bounded = self.relation != "disjoint"
+            names, n_rows = [self.rows[r] for r in seen], self.counts[seen].sum(1)
+            for null, statistics in _distances(self.counts[seen]):
+                found.append(worst(lambda _, null=null: null, names, statistics, n_rows, bounded))  # type: ignore[misc]
+                if self.relation == "dependent" and len(seen) > 1 and isinstance(null, CramerVonMises):
+                    sliced = float(np.sqrt((statistics**2).mean()))
+                    found.append(Test(null, f"mean of {len(seen)} rows", sliced, int(n_rows.min()), 1))
+            if self.null == "normal":
+                # One pair of numbers for all rows, so that the bound that is written holds for each of them.
+                mean_test, square_test = NormalMean(*self._kept(seen, 0)), NormalVariance(*self._kept(seen, 1))
+                found.append(worst(lambda _: mean_test, names, self.sums[seen] / n_rows, n_rows, bounded))
+                found.append(worst(lambda _: square_test, names, self.squares[seen] / n_rows, n_rows, bounded))
+        return found
+
+    def monitored(self) -> list[tuple[Null, int]]:
+        nulls: list[Null] = [Kolmogorov(), CramerVonMises(), AndersonDarling()]
+        nulls += [NormalMean(), NormalVariance()] if self.null == "normal" else []
+        return [(null, len(self.rows) + 1) for null in nulls] if self.relation != "disjoint" else []
+
+    def histogram(self, bins: int) -> tuple[str, np.ndarray]:
+        """``(where, counts)`` over all rows, or over the row that stands out most if rows may not be pooled."""
+        if self.relation == "independent":
+            return "pooled", self.counts.sum(0).reshape(bins, -1).sum(1)
+        seen = np.flatnonzero(self.counts.sum(1))
+        distances = np.abs(_gaps(self.counts[seen])).max(1)
+        row = seen[int((distances * np.sqrt(self.counts[seen].sum(1))).argmax())]
+        return self.rows[row], self.counts[row].reshape(bins, -1).sum(1)
+
+    def _count(self, row: int, draws: int, sums: np.ndarray, squares: np.ndarray) -> None:
+        self.averages[row] += np.stack([np.full(2, float(draws)), sums, squares], axis=1)
+
+    def _kept(self, rows: Sequence[int] | np.ndarray, power: int) -> tuple[float, float] | tuple[None, None]:
+        """The farthest mean and the largest variance, over rows, of the draws' own averages of clipped values."""
+        n, total, squares = self.averages[np.asarray(rows), power].T
+        if not n.all():
+            return None, None
+        mean = total / n
+        variance = np.maximum(squares - n * mean**2, 0.0) / np.maximum(n - 1.0, 1.0)
+        middle = mean - (0.0 if power == 0 else CLIPPED_SQUARE)
+        return float(mean[np.abs(middle).argmax()]), float(variance.max())
+
+
+def _gaps(counts: np.ndarray) -> np.ndarray:
+    """Empirical less claimed distribution function at the cells' edges, (rows, BINS) -> (rows, BINS - 1)."""
+    return np.cumsum(counts, axis=1)[:, :-1] / counts.sum(1, keepdims=True) - _EDGES
+
+
+def _distances(counts: np.ndarray) -> list[tuple[Null, np.ndarray]]:
+    """Three distances from uniform, each (rows,)."""
+    gaps = _gaps(counts)
+    squares = gaps * gaps
+    return [
+        (Kolmogorov(), np.abs(gaps).max(1)),
+        (CramerVonMises(), np.sqrt(squares @ _FLAT)),
+        (AndersonDarling(), np.sqrt(squares @ _TAILS)),
+    ]
