@@ -5,12 +5,23 @@
 In reading order: say what is true (a law), claim that a sampler follows it, plan error rates and budget, certify, read.
 """
 
-from .batteries import Battery, Innovations, ProjectedKS
+from .batteries import (
+    Battery,
+    CharacteristicFunction,
+    Innovations,
+    MeanEmbedding,
+    MixtureInnovations,
+    PermutationTwoSample,
+    ProjectedKS,
+    Rosenblatt,
+    SteinDiscrepancy,
+    TwoSample,
+)
 from .certificate import Certificate, Finding, Verdict
 from .certify import certify
 from .claim import Claim
 from .errors import BadInput, ExactnessError
-from .laws import GaussianChain, GaussianMixture, GridLaw, ProductLaw, chain_marginals
+from .laws import GaussianChain, GaussianMixture, GridLaw, ProductLaw, TrustedSampler, chain_marginals
 from .plan import Plan
 
 __all__ = [
@@ -18,6 +29,7 @@ __all__ = [
     "GaussianChain",
     "GridLaw",
     "ProductLaw",
+    "TrustedSampler",
     "chain_marginals",
     "Claim",
     "Plan",
@@ -27,7 +39,14 @@ __all__ = [
     "Certificate",
     "Battery",
     "Innovations",
+    "MixtureInnovations",
+    "Rosenblatt",
     "ProjectedKS",
+    "CharacteristicFunction",
+    "MeanEmbedding",
+    "SteinDiscrepancy",
+    "TwoSample",
+    "PermutationTwoSample",
     "ExactnessError",
     "BadInput",
 ]

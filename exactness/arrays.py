@@ -94,6 +94,7 @@ def keyed_uniforms(x: Array, key: int) -> Array:
     Each 32-bit word is mixed with a key of its place (finalizer of Appleby's MurmurHash3), and the sum of all once more.
     """
     count = int(x.shape[0])
+    words: Array
     if compat.is_torch_array(x):
         import torch
 

@@ -79,7 +79,7 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
         return (
             (
                 Verdict.INCONCLUSIVE,
-                f"no monitored discrepancy in units of {TOLERATED} has an upper bound, so no tolerance is promised",
+                "no monitored difference of probabilities has an upper bound, so no tolerance is promised",
             )
             if last
             else (None, "go on")

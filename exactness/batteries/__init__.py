@@ -2,6 +2,12 @@
 
 from .base import Battery, Evidence, Result, standard
 from .innovations import Innovations
+from .kernels import CharacteristicFunction, MeanEmbedding, SteinDiscrepancy
+from .mixtures import MixtureInnovations, Rosenblatt
 from .projected_ks import ProjectedKS
+from .two_sample import PermutationTwoSample, TwoSample
 
-__all__ = ["Battery", "Evidence", "Innovations", "ProjectedKS", "Result", "standard"]
+__all__ = [
+    "Battery", "CharacteristicFunction", "Evidence", "Innovations", "MeanEmbedding", "MixtureInnovations", "PermutationTwoSample",
+    "ProjectedKS", "Result", "Rosenblatt", "SteinDiscrepancy", "TwoSample", "standard",
+]  # fmt: skip

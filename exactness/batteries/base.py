@@ -97,7 +97,11 @@ class Battery(ABC):
 def standard() -> tuple[Battery, ...]:
     """The batteries that ``certify`` runs, each where it applies."""
     from .innovations import Innovations
+    from .kernels import CharacteristicFunction, SteinDiscrepancy
     from .mixtures import MixtureInnovations, Rosenblatt
     from .projected_ks import ProjectedKS
+    from .two_sample import TwoSample
 
-    return (Innovations(), MixtureInnovations(), Rosenblatt(), ProjectedKS())
+    return (
+        Innovations(), MixtureInnovations(), Rosenblatt(), ProjectedKS(), CharacteristicFunction(), SteinDiscrepancy(), TwoSample(),
+    )  # fmt: skip

@@ -5,5 +5,16 @@ from .chain import GaussianChain
 from .grid import GridLaw, chain_marginals
 from .mixture import GaussianMixture
 from .product import ProductLaw
+from .trusted import TrustedSampler
 
-__all__ = ["GaussianChain", "GaussianMixture", "GridLaw", "Law", "ProductLaw", "Projected", "Projections", "chain_marginals"]
+__all__ = [
+    "GaussianChain",
+    "GaussianMixture",
+    "GridLaw",
+    "Law",
+    "ProductLaw",
+    "TrustedSampler",
+    "Projected",
+    "Projections",
+    "chain_marginals",
+]

@@ -84,14 +84,16 @@ class GaussianMixture(Law, Projected):
         """P(component | x): (n, d) -> (n, C)."""
         return _softmax(self._log_joint(np.asarray(x, dtype=np.float64)))
 
-    def score(self, x: np.ndarray) -> np.ndarray:
-        """Gradient of the log-density: (n, d) -> (n, d)."""
-        white = self._white(np.asarray(x, dtype=np.float64))
+    def score(self, x: Array) -> Array:
+        """Gradient of the log-density, in the namespace of x: (n, d) -> (n, d)."""
+        x = double(x)
+        white = self._white(x)
         if self.covariances.ndim == 3:
-            pull = np.linalg.solve(np.swapaxes(self._root, 1, 2), white.transpose(1, 2, 0)).transpose(2, 0, 1)
+            inverse = like(np.linalg.inv(self._root), x)
+            pull = namespace(x).stack([white[:, c] @ inverse[c] for c in range(len(self.weights))], axis=1)
         else:
-            pull = white / self._spread()
-        return -(self.responsibilities(x)[..., None] * pull).sum(1)
+            pull = white / like(self._spread(), x)
+        return -(_softmax(self._log_joint(x, white))[..., None] * pull).sum(1)
 
     def sample(self, n: int, seed: int) -> np.ndarray:
         """Exact draws, (n, d)."""
@@ -101,6 +103,18 @@ class GaussianMixture(Law, Projected):
         if self.covariances.ndim == 3:
             return self.means[label] + np.einsum("nij,nj->ni", self._root[label], z)
         return self.means[label] + self._spread()[0, label] * z
+
+    def full_covariances(self) -> np.ndarray:
+        """(C, d, d)."""
+        if self.covariances.ndim == 3:
+            return self.covariances
+        return self._spread()[0][..., None] ** 2 * np.eye(self.dim) + np.zeros((len(self.weights), 1, 1))
+
+    def typical_distance(self) -> float:
+        """Root mean square distance between two independent draws."""
+        mean = self.weights @ self.means
+        within = self.weights @ np.trace(self.full_covariances(), axis1=1, axis2=2)
+        return float(np.sqrt(2.0 * (within + self.weights @ ((self.means - mean) ** 2).sum(1))))
 
     def projected_cdf(self, direction: object, t: Array) -> Array:
         """P(<direction, X> <= t) for any vector (d,) and points t (n,), in the namespace of t. O(n C)."""

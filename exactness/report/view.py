@@ -128,7 +128,8 @@ def _row(c: Certificate, full: bool) -> Row:
             {
                 "name": f.name, "where": f.where, "null": f.null, "validity": f.validity, "n": f"{f.n:,}",
                 "effect": f"{f.effect:+.3g} {f.unit}", "p": f"{f.p_value:.2g}", "adjusted": f"{f.adjusted_p:.2g}",
-                "bound": "" if f.bound is None else f"{f.bound:.3f}", "detectable": "" if f.detectable is None else f"{f.detectable:.3g}",
+                "bound": "" if f.bound is None else f"{f.bound:.3f}",
+                "detectable": "" if f.detectable is None else f"{f.detectable:.3g}",
                 "refutes": "yes" if f.adjusted_p <= c.plan.alpha else "",
             }
             for f in shown

@@ -3,10 +3,24 @@
 from .base import Summary, Test, worst
 from .features import Differences, Embedding
 from .lags import Lags
+from .pairs import PairTally
 from .points import Points
 from .promises import Promises
 from .shares import Shares
 from .tally import Tally
 from .vectors import Vectors
 
-__all__ = ["Differences", "Embedding", "Lags", "Points", "Promises", "Shares", "Summary", "Tally", "Test", "Vectors", "worst"]
+__all__ = [
+    "Differences",
+    "Embedding",
+    "Lags",
+    "PairTally",
+    "Points",
+    "Promises",
+    "Shares",
+    "Summary",
+    "Tally",
+    "Test",
+    "Vectors",
+    "worst",
+]

@@ -46,7 +46,7 @@ class Summary(ABC):
         """Tests that have bounds, with at most so many rows: for planning."""
         return []
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (most summaries have nothing to do)
         """Called once all rows of a batch of draws have been added."""
 
     def histogram(self, bins: int) -> tuple[str, np.ndarray] | None:

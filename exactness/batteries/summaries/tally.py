@@ -69,7 +69,7 @@ class Tally(Summary):
     def close(self) -> None:
         if self._open:
             xp = namespace(self._open[0])
-            mean = sum(self._open[1:], start=self._open[0]) / len(self._open)
+            mean: Array = sum(self._open[1:], start=self._open[0]) / len(self._open)
             self._count(-1, int(mean.shape[1]), to_numpy(xp.sum(mean, axis=1)), to_numpy(xp.sum(mean**2, axis=1)))
         self._open = []
 

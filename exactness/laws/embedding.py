@@ -1,0 +1,30 @@
+"""The mean embedding of a Gaussian mixture in the space of a Gaussian kernel k(x, y) = exp(-|x - y|^2/(2 h^2)): closed form.
+
+k(x, .) is (2 pi h^2)^(d/2) times the density of N(x, h^2 I), and Gaussians convolve.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .mixture import GaussianMixture
+
+
+def kernel_at(mixture: GaussianMixture, x: np.ndarray, bandwidth: float) -> np.ndarray:
+    """E k(x, X): (n, d) -> (n,)."""
+    smooth = _widened(mixture, bandwidth**2 * np.eye(mixture.dim))
+    return np.exp(smooth.log_density(x) + 0.5 * mixture.dim * np.log(2.0 * np.pi * bandwidth**2))
+
+
+def kernel_between(mixture: GaussianMixture, bandwidth: float) -> float:
+    """E k(X, X') of two independent draws."""
+    total = 0.0
+    for weight, mean, covariance in zip(mixture.weights, mixture.means, mixture.full_covariances(), strict=True):
+        smooth = _widened(mixture, covariance + bandwidth**2 * np.eye(mixture.dim))
+        log_density = smooth.log_density(mean[None])[0]
+        total += weight * np.exp(log_density + 0.5 * mixture.dim * np.log(2.0 * np.pi * bandwidth**2))
+    return float(total)
+
+
+def _widened(mixture: GaussianMixture, more: np.ndarray) -> GaussianMixture:
+    return GaussianMixture(mixture.weights, mixture.means, mixture.full_covariances() + more)

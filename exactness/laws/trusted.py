@@ -1,0 +1,63 @@
+"""A sampler that is believed: the law of whatever it draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..arrays import Array, is_array
+from ..errors import BadInput
+from .base import Law
+
+
+class TrustedSampler(Law):
+    """The law of ``sample(n, seed)``, where nothing else is known of it: two-sample tests against its own draws.
+
+    Args:
+        sample: ``sample(n, seed)`` -> (n, ...) array, or that and a dict of costs; slow is fine, wrong is not. The judge calls it
+            with seeds of its own.
+        name: what a certificate calls it.
+
+    Raises:
+        BadInput: if it cannot be called, raises, or returns something that is not an array of finite numbers.
+    """
+
+    def __init__(self, sample: Callable[[int, int], Any], *, name: str = "trusted sampler") -> None:
+        if not callable(sample):
+            raise BadInput(f"a trusted sampler must be a function sample(n, seed); got {type(sample).__name__}")
+        self.sample, self.name = sample, name
+        self._shape: tuple[int, ...] | None = None
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        if self._shape is None:
+            output = self._call(2, 0)
+            if not is_array(output) or len(output.shape) < 2 or int(output.shape[0]) != 2:
+                shape = tuple(output.shape) if is_array(output) else type(output).__name__
+                raise BadInput(
+                    f"the trusted sampler must return an array of shape (n, d) or (n, K + 1, d); for n = 2 it gave {shape}"
+                )
+            self._shape = tuple(int(s) for s in output.shape[1:])
+        return self._shape
+
+    def describe(self) -> dict[str, object]:
+        function = (
+            f"{getattr(self.sample, '__module__', '')}.{getattr(self.sample, '__qualname__', type(self.sample).__qualname__)}"
+        )
+        return {"kind": "TrustedSampler", "name": self.name, "shape": list(self.event_shape), "function": function}
+
+    def draw(self, n: int, seed: int) -> Array:
+        """n draws, checked as a judged sampler's are. Raises ``BadInput``: the reference itself is at fault."""
+        from ..errors import InvalidSample
+
+        try:
+            return self.accept(self._call(n, seed), n)
+        except InvalidSample as error:
+            raise BadInput(f"the trusted sampler itself: {error}") from None
+
+    def _call(self, n: int, seed: int) -> Any:
+        try:
+            output = self.sample(n, seed)
+        except Exception as error:  # A stranger's function: say whose.
+            raise BadInput(f"the trusted sampler raised {type(error).__name__}: {error}") from error
+        return output[0] if isinstance(output, tuple) and output else output
