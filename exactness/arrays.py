@@ -130,13 +130,18 @@ def _mixed(h: Array) -> Array:
 
 
 def histogram(u: Array, bins: int) -> np.ndarray:
-    """Counts of values in [0, 1] over ``bins`` equal cells, on the host: shape (bins,)."""
-    xp = namespace(u)
-    cell = xp.astype(xp.clip(xp.floor(xp.reshape(u, (-1,)) * bins), 0, bins - 1), xp.int32)
+    """Counts of values in [0, 1] over ``bins`` equal cells, on the host: (rows, ...) -> (rows, bins)."""
+    xp, rows = namespace(u), int(u.shape[0])
+    cell = xp.clip(xp.astype(xp.reshape(u, (rows, -1)) * bins, xp.int32), 0, bins - 1)
+    if rows > 1:
+        cell = cell + bins * xp.arange(rows, dtype=xp.int32, device=compat.device(u))[:, None]
+    cell = xp.reshape(cell, (-1,))
     if compat.is_torch_array(cell):
-        return to_numpy(cell.bincount(minlength=bins))
-    if compat.is_jax_array(cell):
+        counts = to_numpy(cell.bincount(minlength=rows * bins))
+    elif compat.is_jax_array(cell):
         import jax.numpy as jnp
 
-        return np.asarray(jnp.bincount(cell, length=bins))
-    return np.bincount(cell, minlength=bins)
+        counts = np.asarray(jnp.bincount(cell, length=rows * bins))
+    else:
+        counts = np.bincount(cell, minlength=rows * bins)
+    return counts.reshape(rows, bins)

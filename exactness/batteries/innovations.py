@@ -62,29 +62,34 @@ class Innovations(Battery):
         def update(paths: Array) -> None:
             noises: deque[Array | None] = deque(maxlen=max(self.lags, 1))
             drifts: deque[Array] = deque(maxlen=max(_CHANGES))
+            # One number a draw and step: gathered over the steps, and summed up in one go.
+            lines: dict[str, dict[int, Array]] = {name: {} for name in tallies}
             for row, step in enumerate(law.innovations(paths), start=0 if law.start is not None else 1):
                 if step.noise is None:
                     points.add(step.mismatch, paths.dtype)
                 else:
                     noise = step.noise
                     tallies["coordinates"].add(row, noise)
-                    tallies["squared norm"].add(row, namespace(noise).sum(noise * noise, axis=1))
+                    lines["squared norm"][row] = step.squared
                     vectors.add(noise if frame.shape[1] == law.dim else noise @ like(frame, noise))
                     for i, v in enumerate(fixed):
-                        tallies[f"along random direction {i}"].add(row, noise @ like(v, noise))
+                        lines[f"along random direction {i}"][row] = noise @ like(v, noise)
                     if step.state is not None:
-                        tallies["along state"].add(row, _along(noise, step.state))
+                        lines["along state"][row] = _along(noise, step.state)
                     if noises and noises[-1] is not None:
-                        tallies["along previous innovation"].add(row, _along(noise, noises[-1]))
+                        lines["along previous innovation"][row] = _along(noise, noises[-1])
                     for lag, before in enumerate(reversed(noises), start=1):
                         if before is not None and lag in lags.sums:
                             lags.add(lag, noise, before)
                     for lag, name in changes.items():
                         if len(drifts) >= lag:
-                            tallies[name].add(row, _along(noise, step.drift - drifts[-lag]))
+                            lines[name][row] = _along(noise, step.drift - drifts[-lag])
                 noises.append(step.noise)
                 if step.drift is not None:
                     drifts.append(step.drift)
+            for name, rows in lines.items():
+                if rows:
+                    tallies[name].add(list(rows), namespace(next(iter(rows.values()))).stack(list(rows.values())))
 
         summaries: dict[str, Summary] = {**tallies, "lags": lags, "vectors": vectors, "deterministic steps": points}
         return Evidence(self.name, summaries, update)
@@ -93,8 +98,8 @@ class Innovations(Battery):
 def _along(noise: Array, direction: Array) -> Array:
     """<noise, v/|v|>, (n,); where v = 0 the first coordinate serves: that choice is predictable too."""
     xp = namespace(noise)
-    largest = xp.max(xp.abs(direction), axis=1, keepdims=True)
-    direction = direction / xp.where(largest > 0, largest, xp.ones_like(largest))
-    length = xp.sqrt(xp.sum(direction * direction, axis=1))
+    square = xp.sum(direction * direction, axis=1)
     inner = xp.sum(noise * direction, axis=1)
-    return xp.where(length > 0, inner / xp.where(length > 0, length, xp.ones_like(length)), noise[:, 0])
+    # A square that under- or overflows is no length to divide by.
+    good = (square > 0) & xp.isfinite(square)
+    return xp.where(good, inner / xp.sqrt(xp.where(good, square, xp.ones_like(square))), noise[:, 0])

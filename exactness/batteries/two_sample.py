@@ -133,6 +133,5 @@ class _View:
 def _cells(x: Array, edges: np.ndarray) -> np.ndarray:
     """Counts in the cells between the edges (cells - 1, columns), one row a column: (columns, cells)."""
     xp, count = namespace(x), len(edges) + 1
-    return np.stack([
-        histogram((xp.searchsorted(like(edges[:, c], x), x[:, c]) + 0.5) / count, count) for c in range(edges.shape[1])
-    ])  # fmt: skip
+    cells = xp.stack([xp.searchsorted(like(edges[:, c], x), x[:, c]) for c in range(edges.shape[1])])
+    return histogram((cells + 0.5) / count, count)

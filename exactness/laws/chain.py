@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
@@ -18,21 +19,19 @@ from .base import Law
 
 Predict = Callable[[int, Array], Array]
 
-# Innovations whose square would overflow. Comparisons with NaN are false, so it is caught as well.
-_TOO_LARGE = 1e150
-
 
 @dataclass(frozen=True)
 class Innovation:
     """One step of a batch of paths. ``step`` k = K..1; K + 1 stands for the start x_K itself.
 
-    ``noise`` (n, d) is eps_k, or None at a deterministic step, where ``mismatch`` (n,) is the distance to the point that the
-    step must give, relative to its size. ``state`` (n, d) is x_k and ``drift`` (n, d) the displacement m_k(x_k) - x_k; at the
-    start both are None.
+    ``noise`` (n, d) is eps_k and ``squared`` (n,) its squared norm, or None at a deterministic step, where ``mismatch`` (n,) is
+    the distance to the point that the step must give, relative to its size. ``state`` (n, d) is x_k and ``drift`` (n, d) the
+    displacement m_k(x_k) - x_k; at the start both are None. All are computed in double and given in the paths' precision.
     """
 
     step: int
     noise: Array | None
+    squared: Array | None = None
     mismatch: Array | None = None
     state: Array | None = None
     drift: Array | None = None
@@ -146,37 +145,43 @@ class GaussianChain(Law):
             shape = tuple(prediction.shape) if is_array(prediction) else type(prediction).__name__
             raise BadInput(f"predict(k={k}, x) must return an array of the shape of x, {tuple(x.shape)}; it returned {shape}")
         prediction = double(prediction)
-        if not bool(namespace(prediction).all(namespace(prediction).isfinite(prediction))):
-            largest = float(namespace(x).max(namespace(x).abs(x)))
-            raise InvalidSample(
-                f"predict(k={k}, x) of the law is NaN or infinite at states of size up to {largest:.3g} that the sampler reached: "
-                "either they are out of the range where the prediction works, or it is broken there"
-            )
         return self.a[k - 1] * double(x) + self.b[k - 1] * prediction, prediction
 
     def innovations(self, paths: Array) -> Iterator[Innovation]:
         """The steps of (n, K + 1, d) paths in running order; the target is evaluated once a step, on n states."""
         if self.arrays == "numpy":
             paths = to_numpy(paths)
+        xp, precision = namespace(paths), paths.dtype
         if self.start is not None:
-            yield Innovation(self.steps + 1, (double(paths[:, 0]) - self.start[0]) / self.start[1])
+            noise = xp.astype((double(paths[:, 0]) - self.start[0]) / self.start[1], precision)
+            yield Innovation(self.steps + 1, noise, xp.sum(noise * noise, axis=1))
         for i, k in enumerate(range(self.steps, 0, -1)):
             state, following = paths[:, i], double(paths[:, i + 1])
             mean, prediction = self.mean(k, state)
-            drift = mean - double(state)
+            gap, drift = following - mean, xp.astype(mean - double(state), precision)
             if self.sigma[k - 1] > 0:
-                noise = (following - mean) / float(self.sigma[k - 1])
-                if not bool(namespace(noise).all(namespace(noise).abs(noise) < _TOO_LARGE)):
-                    raise InvalidSample(
-                        f"the innovations of step {k} overflow: the states there are far too large, the sampler diverges"
-                    )
-                yield Innovation(k, noise, None, double(state), drift)
+                noise = xp.astype(gap / float(self.sigma[k - 1]), precision)
+                squared = xp.sum(noise * noise, axis=1)
+                if not bool(xp.all(xp.isfinite(squared))):
+                    self._complain(k, state, prediction)
+                yield Innovation(k, noise, squared, None, state, drift)
                 continue
-            xp = namespace(following)
             # The size that rounding is relative to: of the terms that were added, not of their sum, which may cancel.
             size = xp.abs(self.a[k - 1] * double(state)) + xp.abs(self.b[k - 1] * prediction)
-            gap = xp.max(xp.abs(following - mean), axis=1) / (xp.max(size, axis=1) + 1e-300)
-            yield Innovation(k, None, gap, double(state), drift)
+            mismatch = xp.max(xp.abs(gap), axis=1) / (xp.max(size, axis=1) + 1e-300)
+            if not bool(xp.all(xp.isfinite(mismatch))):
+                self._complain(k, state, prediction)
+            yield Innovation(k, None, None, mismatch, state, drift)
+
+    def _complain(self, k: int, state: Array, prediction: Array) -> NoReturn:
+        """Why a step's innovations are not finite."""
+        xp = namespace(state)
+        if not bool(xp.all(xp.isfinite(prediction))):
+            raise InvalidSample(
+                f"predict(k={k}, x) of the law is NaN or infinite at states of size up to {float(xp.max(xp.abs(state))):.3g} that "
+                "the sampler reached: either they are out of the range where the prediction works, or it is broken there"
+            )
+        raise InvalidSample(f"the innovations of step {k} overflow: the states there are far too large, the sampler diverges")
 
 
 def _vector(values: object, label: str) -> np.ndarray:

@@ -16,12 +16,13 @@ from .normal import shift_seen
 class ChiSquareLimit(Null):
     """Mahalanobis length of a mean of ``dim`` features whose mean and covariance the law knows; chi-square in the limit.
 
-    ``smallest``: the smallest p-value that calibration (``make calibrate``) has reached; none below it is claimed, so that the
-    test never decides beyond it.
+    ``smallest`` and ``fewest``: the range that was calibrated (``make calibrate``, reports/calibration.md). No smaller p-value
+    and none of fewer values is claimed, so that the test never decides beyond it.
     """
 
     dim: int
     smallest: float = 1e-3
+    fewest: int = 1_000
 
     name: ClassVar[str] = "chi-square limit"
     unit: ClassVar[str] = "standard deviations"
@@ -32,13 +33,13 @@ class ChiSquareLimit(Null):
         return self.smallest
 
     def p_value(self, statistic: float, n: int) -> float:
-        return max(self.smallest, float(chdtrc(self.dim, n * statistic * statistic)))
+        return 1.0 if n < self.fewest else max(self.smallest, float(chdtrc(self.dim, n * statistic * statistic)))
 
     def detectable(self, n: float, alpha: float, miss: float) -> float:
-        return inf if alpha < self.smallest else sqrt(shift_seen(self.dim, alpha, miss) / n)
+        return inf if alpha < self.smallest or n < self.fewest else sqrt(shift_seen(self.dim, alpha, miss) / n)
 
     def needed(self, effect: float, alpha: float, miss: float) -> float:
-        return inf if alpha < self.smallest else shift_seen(self.dim, alpha, miss) / effect**2
+        return inf if alpha < self.smallest else max(self.fewest, shift_seen(self.dim, alpha, miss) / effect**2)
 
 
 @dataclass(frozen=True)

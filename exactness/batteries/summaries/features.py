@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...arrays import Array, namespace, to_numpy
+from ...arrays import Array, double, namespace, to_numpy
 from ..nulls import ChiSquareLimit, KernelMean, SymmetricMean
 from .base import Summary, Test
 
-# Directions in which differences vary by less than this, relative to the largest, are rounding.
-_RANK = 1e-10
+# A limit theorem needs few directions of comparable size: of those that vary much less, one outlier is many deviations.
+_COMPARABLE = 0.05
+# Directions in which differences vary by less than so many rounding errors, relative to the largest, are left out.
+_ROUNDING_UNITS = 1e4
 
 
 class Differences(Summary):
@@ -18,12 +20,13 @@ class Differences(Summary):
     distribution = "symmetric about 0"
 
     def __init__(self, dim: int) -> None:
-        self.dim, self.n = dim, 0
+        self.dim, self.n, self.rounding = dim, 0, 0.0
         self.sum, self.outer = np.zeros(dim), np.zeros((dim, dim))
 
     def add(self, differences: Array) -> None:
-        """(n, dim)."""
-        xp = namespace(differences)
+        """(n, dim). Summed in double where there is double: the smallest directions are as telling as the largest."""
+        differences, xp = double(differences), namespace(differences)
+        self.rounding = max(self.rounding, _ROUNDING_UNITS * float(xp.finfo(differences.dtype).eps))
         self.sum += to_numpy(xp.sum(differences, axis=0))
         self.outer += to_numpy(xp.matmul(xp.matrix_transpose(differences), differences))
         self.n += int(differences.shape[0])
@@ -32,15 +35,17 @@ class Differences(Summary):
         self.sum += other.sum
         self.outer += other.outer
         self.n += other.n
+        self.rounding = max(self.rounding, other.rounding)
 
     def tests(self) -> list[Test]:
         if self.n == 0:
             return []
+        # Which directions are kept depends on the differences up to sign only, so signs stay fair coins.
         scale = np.sqrt(np.maximum(np.diagonal(self.outer), 1e-300))
         value, vector = np.linalg.eigh(self.outer / np.outer(scale, scale))
-        kept = value > _RANK * value.max()
+        kept = value > self.rounding * value.max()
         part = (vector.T @ (self.sum / scale))[kept]
-        statistic = float(np.sqrt((part**2 / value[kept]).sum() / self.n))
+        statistic = min(1.0, float(np.sqrt((part**2 / value[kept]).sum() / self.n)))
         return [Test(SymmetricMean(int(kept.sum())), "all features", statistic, self.n, 1)]
 
 
@@ -61,7 +66,7 @@ class Embedding(Summary):
         self.mean, self.n = mean, 0
         self.sum = np.zeros_like(mean)
         value, vector = np.linalg.eigh(covariance)
-        kept = value > _RANK * value.max()
+        kept = value > _COMPARABLE * value.max()
         self._whiten = vector[:, kept] / np.sqrt(value[kept])
         self.null = KernelMean(float(value.sum()), float(value.max()), radius, width)
 

@@ -29,7 +29,8 @@ class Lags(Summary):
 
     def add(self, lag: int, now: Array, before: Array) -> None:
         """(n, d) each, ``before`` the innovations ``lag`` steps earlier."""
-        self.sums[lag] += float(namespace(now).sum(now * before))
+        xp = namespace(now)
+        self.sums[lag] += float(xp.reshape(now, (-1,)) @ xp.reshape(before, (-1,)))
         self.counts[lag] += int(now.shape[0]) * int(now.shape[1])
 
     def merge(self, other: Lags) -> None:

@@ -42,36 +42,39 @@ class Tally(Summary):
         # Of each draw's own average of clipped values and of their squares: how many, sum, sum of squares. The last row is
         # the average over all rows.
         self.averages = np.zeros((len(self.rows) + 1, 2, 3))
-        self._open: list[Array] = []
+        self._open: tuple[Array, int] | None = None
 
-    def add(self, row: int, values: Array) -> None:
-        """(n,) or (n, m), a draw's values in a row; sums are taken where the values live."""
-        xp = namespace(values)
-        if not int(values.shape[0]):
+    def add(self, rows: int | Sequence[int], values: Array) -> None:
+        """Values of some rows, (rows, n) or (rows, n, m); for one row, (n,) or (n, m). Sums are taken where they live."""
+        if isinstance(rows, int):
+            rows, values = [rows], values[None]
+        if not values.shape[0] or not values.shape[1]:
             return
         if self.null == "normal":
-            flat = xp.reshape(values, (int(values.shape[0]), -1))
-            squares = flat * flat
-            clipped = xp.clip(flat, -CLIP, CLIP) if float(xp.max(squares)) > CLIP**2 else flat
-            averages = xp.stack([xp.mean(clipped, axis=1), xp.mean(squares if clipped is flat else clipped * clipped, axis=1)])
-            if self.relation != "disjoint":
-                self._open.append(averages)
-            found = xp.concat([xp.stack([xp.sum(flat), xp.sum(squares)]), xp.sum(averages, axis=1), xp.sum(averages**2, axis=1)])
-            host = to_numpy(found)
-            self.sums[row] += host[0]
-            self.squares[row] += host[1]
-            self._count(row, int(values.shape[0]), host[2:4], host[4:6])
+            self._moments(list(rows), values)
             values = ndtr(values)
         elif self.null == "chi2":
             values = chi2_cdf(values, self.freedom)
-        self.counts[row] += histogram(values, BINS)
+        self.counts[list(rows)] += histogram(values, BINS)
 
     def close(self) -> None:
-        if self._open:
-            xp = namespace(self._open[0])
-            mean: Array = sum(self._open[1:], start=self._open[0]) / len(self._open)
-            self._count(-1, int(mean.shape[1]), to_numpy(xp.sum(mean, axis=1)), to_numpy(xp.sum(mean**2, axis=1)))
-        self._open = []
+        if self._open is not None:
+            mean = self._open[0] / self._open[1]
+            self.averages[-1] += _three_sums(mean[:, None])[0]
+        self._open = None
+
+    def _moments(self, rows: list[int], values: Array) -> None:
+        xp = namespace(values)
+        flat = xp.reshape(values, (len(rows), int(values.shape[1]), -1))
+        clipped = xp.clip(flat, -CLIP, CLIP)
+        own = xp.stack([xp.mean(clipped, axis=2), xp.mean(clipped * clipped, axis=2)])
+        self.averages[rows] += _three_sums(own)
+        sums = to_numpy(xp.stack([xp.sum(flat, axis=(1, 2)), xp.sum(flat * flat, axis=(1, 2))]))
+        self.sums[rows] += sums[0]
+        self.squares[rows] += sums[1]
+        if self.relation != "disjoint":
+            total, count = self._open or (0.0, 0)
+            self._open = total + xp.sum(own, axis=1), count + len(rows)
 
     def merge(self, other: Tally) -> None:
         self.counts += other.counts
@@ -122,9 +125,6 @@ class Tally(Summary):
         row = seen[int((distances * np.sqrt(self.counts[seen].sum(1))).argmax())]
         return self.rows[row], self.counts[row].reshape(bins, -1).sum(1)
 
-    def _count(self, row: int, draws: int, sums: np.ndarray, squares: np.ndarray) -> None:
-        self.averages[row] += np.stack([np.full(2, float(draws)), sums, squares], axis=1)
-
     def _kept(self, rows: Sequence[int] | np.ndarray, power: int) -> tuple[float, float] | tuple[None, None]:
         """The farthest mean and the largest variance, over rows, of the draws' own averages of clipped values."""
         n, total, squares = self.averages[np.asarray(rows), power].T
@@ -134,6 +134,13 @@ class Tally(Summary):
         variance = np.maximum(squares - n * mean**2, 0.0) / np.maximum(n - 1.0, 1.0)
         middle = mean - (0.0 if power == 0 else CLIPPED_SQUARE)
         return float(mean[np.abs(middle).argmax()]), float(variance.max())
+
+
+def _three_sums(own: Array) -> np.ndarray:
+    """How many, sum and sum of squares over draws: (powers, rows, n) -> (rows, powers, 3)."""
+    xp = namespace(own)
+    found = to_numpy(xp.stack([xp.sum(own, axis=2), xp.sum(own * own, axis=2)]))
+    return np.stack([np.full(found.shape[1:], float(own.shape[2])), found[0], found[1]], axis=-1).swapaxes(0, 1)
 
 
 def _gaps(counts: np.ndarray) -> np.ndarray:

@@ -1,0 +1,251 @@
+"""Are the error rates what they are said to be? Thousands of certificates of exact samplers.
+
+    python -m studies.calibrate
+
+For every test of every battery: how often its p-value is at most 0.05, 0.01 and 0.001, with a binomial interval; for exact
+tests, whether p-values are uniform; how many certificates are refuted at a level at which refutations can be counted, and at
+1e-6; and what looking in stages costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+import exactness as ex
+from exactness.batteries.base import Battery, standard
+from exactness.judgement import adjust
+from exactness.laws.base import Law
+
+from .page import REPORTS, table, versions, write
+
+LEVELS = (0.05, 0.01, 0.001)
+# All intervals of one table hold together with this probability.
+TOGETHER = 0.99
+EXTRA = (ex.MeanEmbedding(most=300), ex.PermutationTwoSample(most=100, permutations=1999))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A law, an exact sampler of it, and how many draws a certificate takes."""
+
+    law: Law
+    sample: Callable[[int, int], np.ndarray]
+    draws: int
+
+
+def _mean(k: int, x: np.ndarray) -> np.ndarray:
+    return 0.7 * x + 0.2 * np.sin(k * x)
+
+
+_SIGMA = 0.3 + 0.1 * np.arange(1, 7)
+
+
+def _paths(n: int, seed: int) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    path = [generator.standard_normal((n, 2))]
+    for k in range(len(_SIGMA), 0, -1):
+        path.append(_mean(k, path[-1]) + _SIGMA[k - 1] * generator.standard_normal((n, 2)))
+    return np.stack(path, axis=1)
+
+
+@cache
+def cases() -> dict[str, Case]:
+    turn = np.array([[0.5, 0.2, 0.0], [0.2, 0.4, 0.1], [0.0, 0.1, 0.3]])
+    mixture = ex.GaussianMixture(
+        [0.5, 0.3, 0.2], [[1.5, 0.0, 0.0], [-1.0, 1.0, 0.5], [0.0, -1.5, 1.0]], [turn, 0.5 * turn, 0.3 * np.eye(3)]
+    )
+    return {
+        "chain": Case(ex.GaussianChain.from_mean(_mean, sigma=_SIGMA, dim=2), _paths, 300),
+        "mixture": Case(mixture, mixture.sample, 1_000),
+        "trusted sampler": Case(ex.TrustedSampler(mixture.sample), mixture.sample, 500),
+        **_more(),
+    }
+
+
+def _more() -> dict[str, Case]:
+    """Laws of couplings and of verified windows."""
+    return {}
+
+
+def batteries(law: Law) -> list[Battery]:
+    return [b for b in (*standard(), *EXTRA) if b.applies(law)]
+
+
+@dataclass
+class Row:
+    """What was counted of one test."""
+
+    law: str
+    test: str
+    validity: str
+    reach: float
+    uniform: bool
+    counts: list[int]
+    certificates: int
+    uniformity: float | None = None
+
+    def verdict(self, comparisons: int) -> str:
+        """Exact tests must not be off on either side, bounds must not be above."""
+        for count, level in zip(self.counts, LEVELS, strict=True):
+            low, high = interval(count, self.certificates, comparisons)
+            if level < self.reach:
+                if count:
+                    return f"beyond reach at {level:g}"
+                continue
+            if low > level:
+                return f"too many at {level:g}"
+            if self.uniform and high < level:
+                return f"too few at {level:g}"
+        return "ok"
+
+
+def interval(count: int, n: int, comparisons: int) -> tuple[float, float]:
+    """Clopper-Pearson, so wide that all comparisons hold together."""
+    found = stats.binomtest(count, n).proportion_ci(1.0 - (1.0 - TOGETHER) / comparisons)
+    return float(found.low), float(found.high)
+
+
+def p_values(job: tuple[str, int, int]) -> tuple[list[tuple], np.ndarray, list[float]]:
+    """The tests of a law, their p-values (certificates, tests), and the smallest adjusted one of each certificate."""
+    name, first, count = job
+    case = cases()[name]
+    plan = ex.Plan(first_paths=case.draws, max_paths=case.draws)
+    found, tests, smallest = [], [], []
+    for i in range(first, first + count):
+        generator = np.random.default_rng([7, i])
+        sample = case.sample(case.draws, 1_000_003 * (1 + i) % (1 << 31))
+        evidence = [battery.start(case.law, generator) for battery in batteries(case.law)]
+        for one in evidence:
+            one.update(sample)
+        results = [r for one in evidence for r in one.results()]
+        tests = [_label(r) for r in results]
+        p = [r.p_value for r in results]
+        found.append(p)
+        smallest.append(min(adjust(p, plan)))
+    return tests, np.array(found), smallest
+
+
+def _label(r) -> tuple:  # type: ignore[no-untyped-def]
+    where = (
+        ""
+        if r.rows == 1 and r.where in ("pooled", "all features", "all frequencies")
+        else (" (worst row)" if r.rows > 1 else f" ({r.where})")
+    )
+    # A discrete statistic, a bound over rows: p-values are at least uniform, not exactly.
+    uniform = r.null.validity == "exact" and r.rows == 1 and r.null.name not in ("share", "equality")
+    return f"{r.battery}: {r.name}, {r.null.name}{where}", r.null.validity, r.null.reach, uniform
+
+
+def calibrate(name: str, certificates: int, workers: int) -> tuple[list[Row], np.ndarray]:
+    size = max(1, certificates // (8 * workers))
+    jobs = [(name, i, min(size, certificates - i)) for i in range(0, certificates, size)]
+    with ProcessPoolExecutor(workers) as pool:
+        parts = list(pool.map(p_values, jobs))
+    p = np.concatenate([part[1] for part in parts])
+    rows = []
+    for j, (test, validity, reach, uniform) in enumerate(parts[0][0]):
+        counts = [int((p[:, j] <= level).sum()) for level in LEVELS]
+        # A permutation's p-values lie on a grid: compared with the uniform law of that grid by their cells.
+        fine = stats.kstest(p[:, j], "uniform").pvalue if uniform and reach == 0.0 else None
+        rows.append(Row(name, test, validity, reach, uniform, counts, len(p), None if fine is None else float(fine)))
+    return rows, np.concatenate([part[2] for part in parts])
+
+
+def refuted(job: tuple[str, float, int, int]) -> int:
+    """How many of so many whole certificates, in three stages, are refuted."""
+    name, alpha, first, count = job
+    case = cases()[name]
+    plan = ex.Plan(alpha=alpha, tolerance=1e-3, first_paths=50, max_paths=200, suspicion=1e-12)
+    verdicts = [ex.certify(case.sample, case.law, plan=plan, seed=i, name="null").verdict for i in range(first, first + count)]
+    return sum(v is ex.Verdict.REFUTED for v in verdicts)
+
+
+def count_refuted(name: str, alpha: float, certificates: int, workers: int) -> int:
+    size = max(1, certificates // (8 * workers))
+    jobs = [(name, alpha, i, min(size, certificates - i)) for i in range(0, certificates, size)]
+    with ProcessPoolExecutor(workers) as pool:
+        return sum(pool.map(refuted, jobs))
+
+
+def stage_cost(name: str, tolerance: float, certificates: int) -> tuple[float, float]:
+    """Mean draws until an exact sampler is certified: in five stages, and in one at the same tolerance and confidence."""
+    case = cases()[name]
+    mean = []
+    for stages in (5, 1):
+        plan = ex.Plan.for_tolerance(tolerance, case.law, stages=stages)
+        judged = [ex.certify(case.sample, case.law, plan=plan, seed=i, name="null") for i in range(certificates)]
+        assert all(c.verdict is ex.Verdict.CERTIFIED for c in judged), "an exact sampler was not certified"
+        mean.append(float(np.mean([c.paths for c in judged])))
+    return mean[0], mean[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--certificates", type=int, default=4_000, help="null certificates of each law")
+    parser.add_argument("--strict", type=int, default=10_000, help="null certificates at alpha 1e-6, over all laws")
+    parser.add_argument("--staged", type=int, default=20, help="certificates for the cost of stages")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=REPORTS)
+    options = parser.parse_args()
+    n, workers = options.certificates, options.workers
+    found = {name: calibrate(name, n, workers) for name in cases()}
+    rows = [row for one, _ in found.values() for row in one]
+    comparisons = len(rows) * len(LEVELS)
+    family = [(name, alpha, count_refuted(name, alpha, n, workers), n) for name in cases() for alpha in (0.05, 0.01)]
+    share = options.strict // len(cases()) + 1
+    strict = {name: count_refuted(name, 1e-6, share, workers) for name in cases()}
+    cost = {name: stage_cost(name, 0.05, options.staged) for name in ("chain", "mixture", "trusted sampler")}
+    text = page(rows, comparisons, family, strict, share, cost, n)
+    print(write("calibration.md", text, options.out))
+    data = {"rows": [asdict(r) for r in rows], "family": family, "strict": strict, "stages": cost}
+    write("calibration.json", json.dumps(data, indent=1) + "\n", options.out)
+
+
+def page(rows, comparisons, family, strict, share, cost, n) -> str:  # type: ignore[no-untyped-def]
+    bad = [r for r in rows if r.verdict(comparisons) != "ok"]
+    uniform = [r.uniformity for r in rows if r.uniformity is not None]
+    text = "# Calibration: error rates, measured\n\n"
+    text += f"Command: `make calibrate` (`python -m studies.calibrate`). {versions('numpy', 'scipy', 'exactness')}.\n\n"
+    text += (
+        f"Each test of {n:,} certificates of an exact sampler: the share of p-values at most 0.05, 0.01 and 0.001, with "
+        f"Clopper-Pearson intervals that hold all together ({comparisons} of them) with probability {TOGETHER:g}. Exact tests "
+        "must have the level inside; bounds, tests of the worst of several rows and of counts may lie below. A test never "
+        f"claims less than its reach. {len(rows) - len(bad)} of {len(rows)} tests are as they must be"
+        + ("." if not bad else ": see those that are not.") + "\n\n"
+    )  # fmt: skip
+    text += f"Uniformity of the {len(uniform)} exact p-values (Kolmogorov, smallest of all): {min(uniform, default=1.0):.2g}, "
+    text += f"times their number {min(1.0, len(uniform) * min(uniform, default=1.0)):.2g}.\n\n"
+    text += "## Whole certificates, three stages\n\n"
+    text += table(
+        ("law", "alpha", "refuted", "of", "interval"),
+        [(a, f"{b:g}", c, f"{d:,}", "{:.4f} to {:.4f}".format(*interval(c, d, len(family)))) for a, b, c, d in family]
+        + [(name, "1e-06", count, f"{share:,}", "") for name, count in strict.items()],
+    )
+    text += "\n## What stages cost\n\nMean draws until an exact sampler is certified at tolerance 0.05, in five stages (doubling) "
+    text += "and in one at the same tolerance and confidence.\n\n"
+    text += table(
+        ("law", "five stages", "one stage", "ratio"), [(k, f"{a:,.0f}", f"{b:,.0f}", f"{a / b:.2f}") for k, (a, b) in cost.items()]
+    )
+    text += "\n## Every test\n\n"
+    shown = []
+    for r in rows:
+        cells = []
+        for count in r.counts:
+            low, high = interval(count, r.certificates, comparisons)
+            cells.append(f"{count / r.certificates:.4f} ({low:.4f} to {high:.4f})")
+        fine = "" if r.uniformity is None else f"{r.uniformity:.2g}"
+        shown.append((r.law, r.test, r.validity, f"{r.reach:g}" if r.reach else "", *cells, fine, r.verdict(comparisons)))
+    return text + table(("law", "test", "null", "reach", *(f"{level:g}" for level in LEVELS), "uniform", ""), shown)
+
+
+if __name__ == "__main__":
+    main()

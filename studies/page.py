@@ -1,0 +1,35 @@
+"""What every page of a study says: its command, its seed, its versions."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+
+REPORTS = Path(__file__).parents[1] / "reports"
+
+
+def versions(*packages: str) -> str:
+    """Python and packages that are installed, in one line."""
+    found = []
+    for name in packages:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            found.append(f"{name} not installed")
+    return f"Python {platform.python_version()}, {', '.join(found)}; {platform.system()} {platform.machine()}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Markdown."""
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    lines += [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def write(name: str, text: str, folder: Path = REPORTS) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / name
+    target.write_text(text)
+    return target
