@@ -6,8 +6,10 @@ In reading order: say what is true (a law), claim that a sampler follows it, pla
 """
 
 from .batteries import (
+    Acceptance,
     Battery,
     CharacteristicFunction,
+    Couplings,
     Innovations,
     MeanEmbedding,
     MixtureInnovations,
@@ -21,7 +23,16 @@ from .certificate import Certificate, Finding, Verdict
 from .certify import certify
 from .claim import Claim
 from .errors import BadInput, ExactnessError
-from .laws import GaussianChain, GaussianMixture, GridLaw, ProductLaw, TrustedSampler, chain_marginals
+from .laws import (
+    GaussianChain,
+    GaussianCoupling,
+    GaussianMixture,
+    GridLaw,
+    ProductLaw,
+    TrustedSampler,
+    VerifiedWindow,
+    chain_marginals,
+)
 from .plan import Plan
 
 __all__ = [
@@ -31,6 +42,8 @@ __all__ = [
     "ProductLaw",
     "TrustedSampler",
     "chain_marginals",
+    "GaussianCoupling",
+    "VerifiedWindow",
     "Claim",
     "Plan",
     "certify",
@@ -47,6 +60,8 @@ __all__ = [
     "SteinDiscrepancy",
     "TwoSample",
     "PermutationTwoSample",
+    "Couplings",
+    "Acceptance",
     "ExactnessError",
     "BadInput",
 ]

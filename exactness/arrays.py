@@ -61,16 +61,32 @@ def like(values: np.ndarray, x: Array) -> Array:
 
 
 def ndtr(x: Array) -> Array:
-    """The standard normal distribution function."""
+    """The standard normal distribution function. In the lower tail torch's has few digits: take ``log_ndtr`` there."""
+    return _special(x).ndtr(x)
+
+
+def log_ndtr(x: Array) -> Array:
+    """Its logarithm, accurate in both tails."""
+    return _special(x).log_ndtr(x)
+
+
+def normal_scores(u: Array) -> Array:
+    """Phi^{-1}(u), finite: what is 0 or 1 to rounding is moved inside."""
+    info = namespace(u).finfo(u.dtype)
+    return _special(u).ndtri(namespace(u).clip(u, float(info.smallest_normal), 1.0 - 0.5 * float(info.eps)))
+
+
+def _special(x: Array) -> Any:
+    """The special functions of x's kind of array."""
     if compat.is_torch_array(x):
         import torch
 
-        return torch.special.ndtr(x)
+        return torch.special
     if compat.is_jax_array(x):
-        from jax.scipy.special import ndtr as jax_ndtr
+        import jax.scipy.special
 
-        return jax_ndtr(x)
-    return special.ndtr(x)
+        return jax.scipy.special
+    return special
 
 
 def chi2_cdf(x: Array, freedom: int) -> Array:

@@ -1,6 +1,8 @@
 """How it is judged: batteries turn samples into mergeable evidence, and evidence into tests with stated error rates."""
 
+from .acceptance import Acceptance
 from .base import Battery, Evidence, Result, standard
+from .couplings import Couplings
 from .innovations import Innovations
 from .kernels import CharacteristicFunction, MeanEmbedding, SteinDiscrepancy
 from .mixtures import MixtureInnovations, Rosenblatt
@@ -8,6 +10,7 @@ from .projected_ks import ProjectedKS
 from .two_sample import PermutationTwoSample, TwoSample
 
 __all__ = [
-    "Battery", "CharacteristicFunction", "Evidence", "Innovations", "MeanEmbedding", "MixtureInnovations", "PermutationTwoSample",
-    "ProjectedKS", "Result", "Rosenblatt", "SteinDiscrepancy", "TwoSample", "standard",
+    "Acceptance", "Battery", "CharacteristicFunction", "Couplings", "Evidence", "Innovations", "MeanEmbedding",
+    "MixtureInnovations", "PermutationTwoSample", "ProjectedKS", "Result", "Rosenblatt", "SteinDiscrepancy", "TwoSample",
+    "standard",
 ]  # fmt: skip

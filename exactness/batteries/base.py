@@ -96,6 +96,8 @@ class Battery(ABC):
 
 def standard() -> tuple[Battery, ...]:
     """The batteries that ``certify`` runs, each where it applies."""
+    from .acceptance import Acceptance
+    from .couplings import Couplings
     from .innovations import Innovations
     from .kernels import CharacteristicFunction, SteinDiscrepancy
     from .mixtures import MixtureInnovations, Rosenblatt
@@ -104,4 +106,5 @@ def standard() -> tuple[Battery, ...]:
 
     return (
         Innovations(), MixtureInnovations(), Rosenblatt(), ProjectedKS(), CharacteristicFunction(), SteinDiscrepancy(), TwoSample(),
+        Couplings(), Acceptance(),
     )  # fmt: skip

@@ -2,18 +2,22 @@
 
 from .base import Law, Projected, Projections
 from .chain import GaussianChain
+from .coupling import GaussianCoupling
 from .grid import GridLaw, chain_marginals
 from .mixture import GaussianMixture
 from .product import ProductLaw
 from .trusted import TrustedSampler
+from .window import VerifiedWindow
 
 __all__ = [
     "GaussianChain",
+    "GaussianCoupling",
     "GaussianMixture",
     "GridLaw",
     "Law",
     "ProductLaw",
     "TrustedSampler",
+    "VerifiedWindow",
     "Projected",
     "Projections",
     "chain_marginals",

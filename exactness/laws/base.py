@@ -41,6 +41,10 @@ class Law(ABC):
         """Where in a sample an entry sits, in words."""
         return f"row {index[0]}"
 
+    def readable(self, sample: Array) -> Array:
+        """Which entries are numbers that this law can judge, booleans of the sample's shape: the finite ones, as a rule."""
+        return namespace(sample).isfinite(sample)
+
     def accept(self, sample: object, n: int) -> Array:
         """The sample, if it can be judged: right type, shape, dtype and finite. Raises ``InvalidSample`` with the remedy."""
         if not is_array(sample):
@@ -57,7 +61,7 @@ class Law(ABC):
                 f"sample(n, seed) has dtype {sample.dtype}; return float32 or float64: "  # type: ignore[attr-defined]
                 "the states of a path in fewer bits do not hold the noise that is to be judged"
             )
-        finite = xp.isfinite(sample)
+        finite = self.readable(sample)
         if not bool(xp.all(finite)):
             bad = np.argwhere(~to_numpy(finite))
             first = tuple(int(i) for i in bad[0])

@@ -5,6 +5,7 @@ from .features import Differences, Embedding
 from .lags import Lags
 from .pairs import PairTally
 from .points import Points
+from .products import Products
 from .promises import Promises
 from .shares import Shares
 from .tally import Tally
@@ -16,6 +17,7 @@ __all__ = [
     "Lags",
     "PairTally",
     "Points",
+    "Products",
     "Promises",
     "Shares",
     "Summary",

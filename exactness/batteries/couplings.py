@@ -1,0 +1,129 @@
+"""Both ends of a coupling, with and without rejection. All tests are exact or bounds at every n, in any dimension.
+
+A look at the target's end alone is blind to a draft of another law, and one along the means' difference to an orthogonal part
+that was redrawn where it must be kept, or kept where it must be redrawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..arrays import Array, like, namespace, ndtr, normal_scores
+from ..laws.base import Law
+from ..laws.coupling import GaussianCoupling
+from .base import Battery, Evidence
+from .summaries import Points, Products, Shares, Summary, Tally, Vectors
+
+# Pairs of coordinates are looked at up to so many dimensions; beyond, pairs of so many random orthogonal directions.
+_MOST_COORDINATES = 64
+_ALONG, _ACROSS = "along the means' difference", "orthogonal"
+
+
+@dataclass(frozen=True)
+class Couplings(Battery):
+    """Margins, the share of accepted drafts, both ends given rejection, and how these ends hang together.
+
+    Given rejection the draft's and the target's coordinates along the means' difference are turned into normals by their own
+    distribution functions, so each end is N(0, I) again. How many draws are rejected is up to the sampler: a p-value holds
+    given that number, but a bound over all draws counts draws in which such a row has no value. So these rows have no bounds.
+    """
+
+    name: ClassVar[str] = "couplings"
+
+    def applies(self, law: Law) -> bool:
+        return isinstance(law, GaussianCoupling)
+
+    def start(self, law: Law, generator: np.random.Generator) -> Evidence:
+        assert isinstance(law, GaussianCoupling)
+        ends, dim = ("target", "draft"), law.dim
+        rows = [_ALONG, _ACROSS] if dim > 1 else [_ALONG]
+        thin = _thinner(dim, generator)
+        margins = {"draft": _Margin(rows, dim, thin)}
+        # Below weight 1 the target's end is not Gaussian along the means' difference; orthogonally it is.
+        if law.weight == 1.0:
+            margins["target"] = _Margin(rows, dim, thin)
+        elif dim > 1:
+            margins["target"] = _Margin(rows[1:], dim - 1, _thinner(dim - 1, generator))
+        share = Shares(["X = Y"], [law.acceptance])
+        # The rows come from the same draws, but may not have bounds: see the class.
+        rejected = Tally([f"{end}, {row}" for end in ends for row in rows], "normal", relation="disjoint")
+        summaries: dict[str, Summary] = {"accepted drafts": share, "given rejection": rejected}
+        for end, margin in margins.items():
+            summaries |= {f"{end}, {name}": summary for name, summary in margin.summaries.items()}
+        together, points = Vectors(2 * min(dim, _MOST_COORDINATES)), Points()
+        apart = [Vectors(min(dim, _MOST_COORDINATES)) for _ in ends]
+        products = Products([_ALONG, "sizes along", _ACROSS])
+        if law.kind == "gamma":
+            summaries |= {"vectors of both given rejection": together, "products given rejection": products}
+        else:
+            summaries |= {f"vectors of the {end} given rejection": v for end, v in zip(ends, apart, strict=True)}
+        if law.kind == "reflection":
+            summaries["reflection"] = points
+
+        def update(sample: Array) -> None:
+            x, y = law.noise(sample)
+            margins["draft"].add(y)
+            if "target" in margins:
+                margins["target"].add(x if law.weight == 1.0 else x[:, 1:])
+            accepted = law.accepted(sample)
+            xp, n = namespace(x), int(x.shape[0])
+            share.add(np.array([int(xp.count_nonzero(accepted))]), n)
+            x, y = x[~accepted], y[~accepted]
+            if not int(x.shape[0]):
+                return
+            if law.kind == "reflection":
+                points.add(law.mismatch(x, y), sample.dtype)
+            x, y = law.noise_given_rejection(x, y)
+            for i, z in enumerate((x, y)):
+                rejected.add(i * len(rows), z[:, 0])
+                if dim > 1:
+                    rejected.add(i * len(rows) + 1, z[:, 1:])
+            if law.kind == "gamma":
+                together.add(xp.concat([thin(x), thin(y)], axis=1))
+                for row, (left, right) in enumerate(((x[:, 0], y[:, 0]), (_size(x[:, 0]), _size(y[:, 0])), (x[:, 1:], y[:, 1:]))):
+                    products.add(row, left, right)
+            else:
+                for vectors, z in zip(apart, (x, y), strict=True):
+                    vectors.add(thin(z))
+
+        return Evidence(self.name, summaries, update)
+
+
+class _Margin:
+    """What is looked at of one end in all draws: vectors of ``dim`` entries, N(0, I) under the law, in rows of coordinates."""
+
+    def __init__(self, rows: list[str], dim: int, thin: Callable[[Array], Array]) -> None:
+        self._thin = thin
+        self._coordinates = Tally(rows, "normal", relation="independent")
+        self._norm = Tally(["all"], "chi2", freedom=dim, relation="independent")
+        self._vectors = Vectors(min(dim, _MOST_COORDINATES))
+        self.summaries: dict[str, Summary] = {
+            "coordinates": self._coordinates, "squared norm": self._norm, "vectors": self._vectors
+        }  # fmt: skip
+
+    def add(self, z: Array) -> None:
+        """(n, dim)."""
+        if len(self._coordinates.rows) == 1:
+            self._coordinates.add(0, z)
+        else:
+            self._coordinates.add(0, z[:, 0])
+            self._coordinates.add(1, z[:, 1:])
+        self._norm.add(0, namespace(z).sum(z * z, axis=1))
+        self._vectors.add(self._thin(z))
+
+
+def _thinner(dim: int, generator: np.random.Generator) -> Callable[[Array], Array]:
+    """(n, dim) -> at most ``_MOST_COORDINATES`` orthonormal directions of it."""
+    if dim <= _MOST_COORDINATES:
+        return lambda z: z
+    frame = np.linalg.qr(generator.standard_normal((dim, _MOST_COORDINATES)))[0]
+    return lambda z: z @ like(frame, z)
+
+
+def _size(z: Array) -> Array:
+    """|z| of a standard normal, made a standard normal again: two that are uncorrelated may depend on each other in size."""
+    return normal_scores(2.0 * ndtr(namespace(z).abs(z)) - 1.0)

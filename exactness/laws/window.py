@@ -1,0 +1,85 @@
+"""One verified window of drafts: how many of them are kept, given how likely target and draft were to make them.
+
+Sources: Leviathan et al. 2023 and Chen et al. 2023 (token by token); Sun et al. 2024, arXiv 2403.10444 (block verification).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from ..arrays import Array, double, is_array, namespace
+from ..errors import BadInput, InvalidSample
+from .base import Law
+
+Mode = Literal["token", "block"]
+
+
+class VerifiedWindow(Law):
+    """The claim about tau, the number of drafts kept of a window of L.
+
+    A draw has L + 1 numbers: log r_1 .. log r_L, with r_i = p/q at the i-th drafted state given those before it, and tau, an
+    integer in 0..L. The ratios are taken at their word: what is judged is which drafts were kept, and the law of the drafts is
+    not part of the claim. A ratio of 0 is legitimate (a token that the target never makes), so log r may be minus infinity;
+    plus infinity is not, for q does not draft what it has no mass on.
+
+    Args:
+        length: L >= 1, the same for every window.
+        mode: ``"token"`` (P_i = P_{i-1} min(1, r_i)) or ``"block"`` (P_i = min(1, P_{i-1} r_i)), with P_0 = 1.
+
+    In both P(tau >= i | y_1..y_i) = P_i. Token by token that is also the probability given *all* drafts. In a block it is not:
+    P_i may exceed P_{i-1}, so later drafts say something about whether earlier ones were kept.
+
+    >>> VerifiedWindow(4, "block").event_shape
+    (5,)
+    """
+
+    def __init__(self, length: int, mode: Mode) -> None:
+        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+            raise BadInput(f"length must be a positive integer, the number of drafts in a window, not {length!r}")
+        if mode not in get_args(Mode):
+            raise BadInput(f"mode must be one of {', '.join(get_args(Mode))}, not {mode!r}")
+        self.length, self.mode = length, mode
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return (self.length + 1,)
+
+    @property
+    def output_law(self) -> Law | None:
+        return None
+
+    def describe(self) -> dict[str, object]:
+        return {"kind": "VerifiedWindow", "length": self.length, "mode": self.mode}
+
+    def place(self, index: tuple[int, ...]) -> str:
+        return f"window {index[0]}, " + ("tau" if index[1] == self.length else f"log r_{index[1] + 1}")
+
+    def readable(self, sample: Array) -> Array:
+        xp = namespace(sample)
+        return xp.isfinite(sample) | (sample == -xp.inf)
+
+    def accept(self, sample: object, n: int) -> Array:
+        """As every law, and tau must be an integer in 0..L. Raises ``InvalidSample``."""
+        accepted = super().accept(sample, n)
+        xp, tau = namespace(accepted), accepted[:, -1]
+        wrong = ~((tau >= 0) & (tau <= self.length) & (xp.floor(tau) == tau))
+        if bool(xp.any(wrong)):
+            first = int(xp.argmax(xp.astype(wrong, xp.int32)))
+            raise InvalidSample(
+                f"tau of window {first} is {float(tau[first]):g}; the last column must hold the number of drafts kept, an integer "
+                f"in 0..{self.length}"
+            )
+        return accepted
+
+    def promised(self, log_ratios: Array) -> Array:
+        """P_1 .. P_L from log r_1 .. log r_L: (n, L) -> (n, L), in double precision where there is double. O(n L)."""
+        if not is_array(log_ratios) or tuple(log_ratios.shape)[1:] != (self.length,):
+            raise BadInput(f"log_ratios must be an array of shape (n, {self.length})")
+        xp, logs = namespace(log_ratios), double(log_ratios)
+        columns = [xp.clip(logs[:, 0], None, 0.0)]
+        for i in range(1, self.length):
+            if self.mode == "token":
+                columns.append(columns[-1] + xp.clip(logs[:, i], None, 0.0))
+            else:
+                columns.append(xp.clip(columns[-1] + logs[:, i], None, 0.0))
+        return xp.exp(xp.stack(columns, axis=1))
