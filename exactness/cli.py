@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -74,7 +75,7 @@ def certify(
     out: Annotated[Path, typer.Option(help="Folder for the certificates.")] = Path("certificates"),
     report: Annotated[Path | None, typer.Option(help="Also write the HTML page here.")] = None,
     seed: Annotated[int, typer.Option(help="Root seed of everything random.", min=0)] = 0,
-    alpha: Annotated[float | None, typer.Option(help="Error probability of refuting an exact sampler.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Error probability of refuting any exact sampler of this run.")] = None,
     tolerance: Annotated[float | None, typer.Option(help="Largest Kolmogorov distance to live with.")] = None,
     max_paths: Annotated[int | None, typer.Option(help="Most draws.")] = None,
     device: Annotated[str, typer.Option(help="Where the catalogue's samplers run: cpu, cuda, cuda:1.")] = "cpu",
@@ -96,6 +97,9 @@ def certify(
     if twice := [path.stem for path, count in paths.items() if count > 1]:
         raise BadInput(f"two claims would be saved as {twice[0]!r}: each needs a name of its own")
     _check_writable(out, report)
+    # One run is one family: alpha is that of refuting any of its exact samplers.
+    family = sum(e.kind != "control" for e in chosen) + sum(c.wrong is None for _, c in own)
+    overrides = msgspec.structs.replace(overrides, claims=max(1, family))
     console.print(f"seed {seed}, certificates in {out}", highlight=False)
     done: list[Certificate] = []
     total = count_with_controls(chosen) + len(own)

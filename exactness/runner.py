@@ -21,11 +21,12 @@ Done = Callable[[Certificate], None]
 
 
 class Overrides(msgspec.Struct, frozen=True):
-    """What the command line changes in a claim's own plan; None keeps it."""
+    """What a run changes in a claim's own plan; None keeps it. ``claims``: of the run, which share one alpha."""
 
     alpha: float | None = None
     tolerance: float | None = None
     max_paths: int | None = None
+    claims: int | None = None
 
     def apply(self, plan: Plan) -> Plan:
         changes = {k: v for k, v in msgspec.structs.asdict(self).items() if v is not None}
