@@ -115,9 +115,9 @@ def test_the_residual_of_another_weight_is_refuted_from_both_sides(kind, used, s
 @pytest.mark.parametrize(
     ("ends", "kind", "where"),
     [
-        (("quantile", "kept"), "gamma", "pairs given rejection"),
-        (("quantile", "fresh"), "gamma", "pairs given rejection"),
-        (("independent", "kept"), "gamma", "pairs given rejection"),
+        (("quantile", "kept"), "gamma", "products given rejection"),
+        (("quantile", "fresh"), "gamma", "products given rejection"),
+        (("independent", "kept"), "gamma", "products given rejection"),
         (("independent", "fresh"), "reflection", "reflection"),
         (("independent", "kept"), "reflection", "reflection"),
         (("quantile", "fresh"), "reflection", "reflection"),
@@ -156,7 +156,7 @@ def test_a_dependence_of_sizes_alone_is_refuted(seed):
 
     judged = judge(sample, claimed, seed)
     assert judged.verdict is ex.Verdict.REFUTED
-    assert refuted_by(judged) == {"pairs given rejection"}
+    assert refuted_by(judged) == {"products given rejection"}
     assert judged.leading.where == "sizes along"
 
 
