@@ -60,6 +60,14 @@ def like(values: np.ndarray, x: Array) -> Array:
     return xp.asarray(values, dtype=x.dtype, device=compat.device(x))
 
 
+def dot(x: Array, y: Array) -> Array:
+    """Inner products along the last axis: (..., d) and (..., d) -> (...)."""
+    if isinstance(x, np.ndarray):
+        # numpy reduces a short last axis element by element; einsum does not.
+        return np.einsum("...i,...i->...", x, y)
+    return namespace(x).sum(x * y, axis=-1)
+
+
 def ndtr(x: Array) -> Array:
     """The standard normal distribution function. In the lower tail torch's has few digits: take ``log_ndtr`` there."""
     return _special(x).ndtr(x)

@@ -28,7 +28,7 @@ Progress = Callable[[str, int, int], None]
 """(what is being done, draws so far, draws at most)."""
 
 # Draws are taken in batches of about this many numbers: memory stays flat however large n is.
-_BATCH_VALUES = 1 << 23
+_BATCH_VALUES = 1 << 22
 _PROBE_DRAWS = 16
 
 

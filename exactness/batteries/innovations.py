@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, like, namespace
+from ..arrays import Array, dot, like, namespace
 from ..laws.base import Law, unit_directions
 from ..laws.chain import GaussianChain
 from .base import Battery, Evidence
@@ -98,8 +98,7 @@ class Innovations(Battery):
 def _along(noise: Array, direction: Array) -> Array:
     """<noise, v/|v|>, (n,); where v = 0 the first coordinate serves: that choice is predictable too."""
     xp = namespace(noise)
-    square = xp.sum(direction * direction, axis=1)
-    inner = xp.sum(noise * direction, axis=1)
+    square, inner = dot(direction, direction), dot(noise, direction)
     # A square that under- or overflows is no length to divide by.
     good = (square > 0) & xp.isfinite(square)
     return xp.where(good, inner / xp.sqrt(xp.where(good, square, xp.ones_like(square))), noise[:, 0])

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from ..arrays import Array, double, is_array, namespace, to_numpy
+from ..arrays import Array, dot, double, is_array, namespace, to_numpy
 from ..errors import BadInput, InvalidSample
 from .base import Law
 
@@ -154,14 +154,14 @@ class GaussianChain(Law):
         xp, precision = namespace(paths), paths.dtype
         if self.start is not None:
             noise = xp.astype((double(paths[:, 0]) - self.start[0]) / self.start[1], precision)
-            yield Innovation(self.steps + 1, noise, xp.sum(noise * noise, axis=1))
+            yield Innovation(self.steps + 1, noise, dot(noise, noise))
         for i, k in enumerate(range(self.steps, 0, -1)):
             state, following = paths[:, i], double(paths[:, i + 1])
             mean, prediction = self.mean(k, state)
             gap, drift = following - mean, xp.astype(mean - double(state), precision)
             if self.sigma[k - 1] > 0:
                 noise = xp.astype(gap / float(self.sigma[k - 1]), precision)
-                squared = xp.sum(noise * noise, axis=1)
+                squared = dot(noise, noise)
                 if not bool(xp.all(xp.isfinite(squared))):
                     self._complain(k, state, prediction)
                 yield Innovation(k, noise, squared, None, state, drift)

@@ -54,6 +54,16 @@ def always(log_ratios: Tensor, deltas: Tensor, uniforms: Tensor, lengths: Tensor
 
 
 @dataclass(frozen=True)
+class ScaledThresholds:
+    """Block verification with h_i scaled: u < factor h is u/factor < h."""
+
+    factor: float = 1.03
+
+    def __call__(self, log_ratios: Tensor, deltas: Tensor, uniforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return block(log_ratios, deltas, uniforms / self.factor, lengths)
+
+
+@dataclass(frozen=True)
 class Control:
     """``build(process, coarse)`` is the wrong sampler, in a configuration where its error shows: long windows with many
     rejections late in them for the block controls, a poor independent draft (``coarse``) where each rejection counts.

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from ...arrays import Array, chi2_cdf, histogram, namespace, ndtr, to_numpy
+from ...arrays import Array, chi2_cdf, dot, histogram, namespace, ndtr, to_numpy
 from ..nulls import BINS, AndersonDarling, CramerVonMises, Kolmogorov, NormalMean, NormalVariance, Null
 from ..nulls.hilbert import edge_weights
 from ..nulls.normal import CLIP, CLIPPED_SQUARE
@@ -66,10 +66,11 @@ class Tally(Summary):
     def _moments(self, rows: list[int], values: Array) -> None:
         xp = namespace(values)
         flat = xp.reshape(values, (len(rows), int(values.shape[1]), -1))
-        clipped = xp.clip(flat, -CLIP, CLIP)
-        own = xp.stack([xp.mean(clipped, axis=2), xp.mean(clipped * clipped, axis=2)])
+        clipped, each = xp.clip(flat, -CLIP, CLIP), 1.0 / int(flat.shape[2])
+        own = xp.stack([dot(clipped, xp.ones_like(clipped)), dot(clipped, clipped)]) * each
         self.averages[rows] += _three_sums(own)
-        sums = to_numpy(xp.stack([xp.sum(flat, axis=(1, 2)), xp.sum(flat * flat, axis=(1, 2))]))
+        flat = xp.reshape(flat, (len(rows), -1))
+        sums = to_numpy(xp.stack([xp.sum(flat, axis=1), dot(flat, flat)]))
         self.sums[rows] += sums[0]
         self.squares[rows] += sums[1]
         if self.relation != "disjoint":
@@ -139,7 +140,7 @@ class Tally(Summary):
 def _three_sums(own: Array) -> np.ndarray:
     """How many, sum and sum of squares over draws: (powers, rows, n) -> (rows, powers, 3)."""
     xp = namespace(own)
-    found = to_numpy(xp.stack([xp.sum(own, axis=2), xp.sum(own * own, axis=2)]))
+    found = to_numpy(xp.stack([xp.sum(own, axis=2), dot(own, own)]))
     return np.stack([np.full(found.shape[1:], float(own.shape[2])), found[0], found[1]], axis=-1).swapaxes(0, 1)
 
 
