@@ -62,12 +62,12 @@ class TwoSample(Battery):
                 x, y = view(ours), view(theirs)
                 tally.add(np.stack([_cells(x, edges), _cells(y, edges)]), int(x.shape[0]))
                 means.add(x - y)
-                # Features in single precision: f(x) - f(y) stays antisymmetric, which is all that the null asks.
-                xp = namespace(x)
+                # Features in single precision: f(x) - f(y) stays antisymmetric, which is all that the null asks. Angles in
+                # double first, so that they do not depend on how draws are batched.
+                xp, frequency = namespace(x), like(all_waves, x)
+                a, b = (xp.astype(v @ frequency, xp.float32) for v in (x, y))
                 x, y = xp.astype(x, xp.float32), xp.astype(y, xp.float32)
                 squares.add(x[:, i] * x[:, j] - y[:, i] * y[:, j])
-                frequency = like(all_waves, x)
-                a, b = x @ frequency, y @ frequency
                 cosines, sines = xp.cos(a) - xp.cos(b), xp.sin(a) - xp.sin(b)
                 for f, field in enumerate(fields.values()):
                     here = slice(f * self.frequencies, (f + 1) * self.frequencies)
@@ -133,5 +133,6 @@ class _View:
 def _cells(x: Array, edges: np.ndarray) -> np.ndarray:
     """Counts in the cells between the edges (cells - 1, columns), one row a column: (columns, cells)."""
     xp, count = namespace(x), len(edges) + 1
-    cells = xp.stack([xp.searchsorted(like(edges[:, c], x), x[:, c]) for c in range(edges.shape[1])])
+    columns, lines = xp.unstack(x, axis=1), like(np.ascontiguousarray(edges.T), x)
+    cells = xp.stack([xp.searchsorted(lines[c], columns[c] + 0.0) for c in range(edges.shape[1])])
     return histogram((cells + 0.5) / count, count)

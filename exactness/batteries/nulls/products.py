@@ -48,7 +48,7 @@ class MeanProduct(Null):
 
         least = 2.0 * log(float(-ndtri(miss)) + 1e-300)
         gap = lambda log_n: self.detectable(exp(log_n), alpha, miss) - effect  # noqa: E731
-        return exp(brentq(gap, least + 1e-6, 60.0, xtol=1e-12, rtol=1e-14))
+        return exp(brentq(gap, max(0.0, least + 1e-6), 60.0, xtol=1e-12, rtol=1e-14))
 
     def _rate(self, rho: float) -> float:
         """sup over t of t rho - K(t), with K the cumulant generating function per product."""

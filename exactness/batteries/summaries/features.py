@@ -25,8 +25,9 @@ class Differences(Summary):
 
     def add(self, differences: Array) -> None:
         """(n, dim). Summed in double where there is double: the smallest directions are as telling as the largest."""
-        differences, xp = double(differences), namespace(differences)
+        xp = namespace(differences)
         self.rounding = max(self.rounding, _ROUNDING_UNITS * float(xp.finfo(differences.dtype).eps))
+        differences = double(differences)
         self.sum += to_numpy(xp.sum(differences, axis=0))
         self.outer += to_numpy(xp.matmul(xp.matrix_transpose(differences), differences))
         self.n += int(differences.shape[0])
