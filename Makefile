@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT := certificates
 
-.PHONY: certify test lint study clean install
+.PHONY: certify test lint calibrate power memory judging flakiness study clean install
 
 certify: install
 	$(BIN)/exactness certify --out $(OUT) --report $(OUT)/report.html
@@ -17,7 +17,16 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The slow statistical studies: error rates measured over many certificates.
+# Measurements, each a page of reports/. The first two take a quarter of an hour; flakiness as long as it is given.
+calibrate memory judging flakiness: install
+	$(BIN)/python -m studies.$@
+
+# Beside the tests in use today, which are installed first.
+power: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[peers]"
+	$(BIN)/python -m studies.power
+
+# The slow tier of the tests.
 study: install
 	$(BIN)/python -m pytest -n 2 -m slow
 

@@ -92,11 +92,20 @@ def main() -> None:
     figure(points, options.out / "memory.svg")
     text = "# Memory and time of a certificate\n\n"
     text += f"Command: `python -m studies.memory`. {versions('numpy', 'scipy', 'exactness')}; 2 cores.\n\n"
-    text += __doc__.split("\n\n")[2].strip() + " Peak memory is that of the process, the interpreter and its libraries included.\n\n"
+    text += (
+        __doc__.split("\n\n")[2].strip() + " Peak memory is that of the process, the interpreter and its libraries included.\n\n"
+    )
     text += table(
         ("paths", "innovations", "verdict", "sampling, s", "judging, s", "peak memory, MiB"),
         [
-            (f"{p['paths']:,}", f"{p['innovations']:,}", p["verdict"], f"{p['sampling_s']:.1f}", f"{p['judging_s']:.1f}", f"{p['peak_mib']:.0f}")
+            (
+                f"{p['paths']:,}",
+                f"{p['innovations']:,}",
+                p["verdict"],
+                f"{p['sampling_s']:.1f}",
+                f"{p['judging_s']:.1f}",
+                f"{p['peak_mib']:.0f}",
+            )
             for p in points
         ],
     )

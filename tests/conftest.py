@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import secrets
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,26 @@ settings.load_profile("exactness")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=0, help="root seed of the statistical tests")
+    parser.addoption("--seeds", type=int, action="append", help="run the statistical tests once with each of these root seeds")
+    parser.addoption("--vary-seed", action="store_true", help="another root seed every time, printed: to measure flakiness")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--vary-seed"):
+        config.option.seed = secrets.randbelow(1 << 31)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    seeds = metafunc.config.getoption("--seeds")
+    if seeds and "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", seeds, ids=[f"seed={s}" for s in seeds], scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever takes the seed is statistical: its docstring says at which rate it may fail."""
+    for item in items:
+        if "seed" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.statistical)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -1,4 +1,7 @@
-"""False alarms, measured: whole certificates of exact samplers, at a level at which alarms can be counted."""
+"""False alarms, measured: whole certificates of exact samplers, at a level at which alarms can be counted.
+
+A few here; ``make calibrate`` counts thousands, and every test's.
+"""
 
 from __future__ import annotations
 
@@ -20,25 +23,16 @@ def alarms(sample, law, certificates, seed, alpha):
 
 @pytest.mark.parametrize(("sample", "law"), [(SAMPLE, CHAIN), (MIXTURE.sample, MIXTURE)], ids=["chain", "mixture"])
 def test_family_wise_false_alarms_stay_below_alpha(sample, law, seed):
-    """At alpha = 0.05, over all tests and all three looks: 150 certificates, refused at a binomial p-value of 1e-4."""
-    count = alarms(sample, law, 150, seed, 0.05)
-    assert stats.binomtest(count, 150, 0.05, alternative="greater").pvalue > 1e-4, count
+    """At alpha = 0.05, over all tests and all three looks: 30 certificates, refused at a binomial p-value of 1e-7."""
+    count = alarms(sample, law, 30, seed, 0.05)
+    assert stats.binomtest(count, 30, 0.05, alternative="greater").pvalue > 1e-7, count
 
 
 def test_the_measurement_would_notice_a_judge_that_does_not_adjust(seed, monkeypatch):
-    """Without Holm and the stages' factor, the same 150 certificates raise more alarms than 0.05 allows."""
+    """Without Holm and the stages' factor, the same 30 certificates raise more alarms than 0.05 allows."""
     monkeypatch.setattr("exactness.judgement.adjust", lambda p, plan: list(p))
-    count = alarms(SAMPLE, CHAIN, 150, seed, 0.05)
-    assert stats.binomtest(count, 150, 0.05, alternative="greater").pvalue < 1e-4, count
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("alpha", [0.05, 0.01])
-@pytest.mark.parametrize(("sample", "law"), [(SAMPLE, CHAIN), (MIXTURE.sample, MIXTURE)], ids=["chain", "mixture"])
-def test_family_wise_false_alarms_over_two_thousand_certificates(sample, law, alpha, seed):
-    """The same with 2,000 certificates: refused at 1e-4."""
-    count = alarms(sample, law, 2_000, seed + 1, alpha)
-    assert stats.binomtest(count, 2_000, alpha, alternative="greater").pvalue > 1e-4, count
+    count = alarms(SAMPLE, CHAIN, 30, seed, 0.05)
+    assert stats.binomtest(count, 30, 0.05, alternative="greater").pvalue < 1e-7, count
 
 
 def test_a_looser_level_refutes_no_less(seed):

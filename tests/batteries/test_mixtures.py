@@ -102,7 +102,9 @@ def test_innovations_and_rosenblatt_transforms_are_what_they_should_be(shape, se
 
 def test_the_rosenblatt_transform_is_the_conditional_distribution_function():
     """Against numerical integration of the joint density along the second coordinate."""
-    mixture = ex.GaussianMixture([0.3, 0.7], [[0.5, -1.0], [-0.5, 1.0]], np.array([[[1.0, 0.6], [0.6, 1.0]], [[0.5, -0.2], [-0.2, 0.7]]]))
+    mixture = ex.GaussianMixture(
+        [0.3, 0.7], [[0.5, -1.0], [-0.5, 1.0]], np.array([[[1.0, 0.6], [0.6, 1.0]], [[0.5, -0.2], [-0.2, 0.7]]])
+    )
     point = np.array([[0.3, 0.4]])
 
     def mass(low, high):

@@ -10,9 +10,11 @@ import torch
 import exactness as ex
 from exactness.catalogue import Setting, entries, find
 from exactness.catalogue.entries import CONTROLS, NOT_A_CONTROL, PROBLEM_NAMES
+from exactness.catalogue.problems import PROBLEMS
 from samplers.torch import wrong
 from samplers.torch.rejections import Maximal, reflection
 from samplers.torch.verification import token_wise
+from samplers.torch.wrong import _poor, _stale
 from tests.registry import chain, process, sampler, speculative
 
 SETTING = Setting()
@@ -91,3 +93,23 @@ def test_reflection_is_right_token_by_token_and_wrong_only_unweighted_in_a_block
     block = speculative("ddpm-large", "free-noise", "block", "quantile-kept")
     spoiled = replace(block, rejection=wrong.Unweighted(Maximal("quantile", "kept")))
     assert not torch.equal(block.run(50, generator()).paths, spoiled.run(50, generator()).paths)
+
+
+@pytest.mark.parametrize("factor", [0.97, 1.03])
+def test_thresholds_of_a_block_that_are_three_percent_off_are_refuted(factor, seed):
+    """At alpha 1e-6, from either side, where drafts are poor; the budget is 500,000 paths, an eighth of it is enough."""
+    judged = scaled(_poor(PROBLEMS["ring"]().process, PROBLEMS["ring"]().coarse), factor, 62_500, seed)
+    assert judged.verdict is ex.Verdict.REFUTED, judged.reasons
+
+
+@pytest.mark.slow
+def test_thresholds_that_are_three_percent_off_are_refuted_where_drafts_are_stale(seed):
+    """The same with a free drafter and a window of 20, where it takes most of 500,000 paths."""
+    judged = scaled(_stale(PROBLEMS["ring"]().process), 1.03, 500_000, seed)
+    assert judged.verdict is ex.Verdict.REFUTED, judged.reasons
+
+
+def scaled(right, factor, most, seed):
+    plan = ex.Plan(alpha=1e-6, tolerance=1e-3, first_paths=31_250, max_paths=most)
+    runner = replace(right, verifier=wrong.ScaledThresholds(factor))
+    return ex.certify(sampler(runner), PROBLEMS["ring"]().law, plan=plan, seed=seed)

@@ -66,4 +66,4 @@ class Null(ABC):
 
     def parameters(self) -> dict[str, Any]:
         """What makes this test again, with its name: JSON types."""
-        return asdict(self)  # type: ignore[call-overload]
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}  # type: ignore[call-overload]
