@@ -27,10 +27,8 @@ ROOT = Path(__file__).parents[1]
 
 def batch(seeds: list[int]) -> tuple[int, list[str]]:
     """How many tests passed, and what failed, in one process that runs the tier once a seed."""
-    command = [
-        sys.executable, "-m", "pytest", "-q", "-m", "statistical and not slow", "-p", "no:cacheprovider", "-p", "no:randomly", "--tb=no",
-        "-rf", "tests/batteries", *(f"--seeds={seed}" for seed in seeds),
-    ]  # fmt: skip
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "statistical and not slow", "-p", "no:cacheprovider", "--tb=no", "-rf"]
+    command += ["tests/batteries", *(f"--seeds={seed}" for seed in seeds)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     passed = re.search(r"(\d+) passed", done.stdout)

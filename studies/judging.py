@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def ratios(problem: str, paths: int, repeats: int) -> dict[str, object]:
+def ratios(problem: str, paths: int, repeats: int) -> dict[str, Any]:
     """Medians over interleaved repeats."""
     (entry,) = find([f"{problem}/sequential"])
     claim = entry.build(Setting())
@@ -53,13 +54,19 @@ def ratios(problem: str, paths: int, repeats: int) -> dict[str, object]:
             evidence.results()
 
         with torch.no_grad():
-            times = {"sampling": seconds(lambda i=i: claim.sample(paths, i)), "target": seconds(target), "judging": seconds(judge)}
+            times = {"sampling": 0.0, "target": seconds(target), "judging": seconds(judge)}
+        started = time.perf_counter()
+        claim.sample(paths, i)
+        times["sampling"] = time.perf_counter() - started
         if i:  # the first round warms up
             for key, value in times.items():
                 found[key].append(value)
     share = [(j - t) / s for s, t, j in zip(found["sampling"], found["target"], found["judging"], strict=True)]
-    return {"law": problem, "paths": paths, "dim": law.dim, "steps": law.steps, "dtype": str(draws.dtype).removeprefix("torch."),
-            **{k: statistics.median(v) for k, v in found.items()}, "share": statistics.median(share), "range": [min(share), max(share)]}  # fmt: skip
+    return {
+        "law": problem, "paths": paths, "dim": law.dim, "steps": law.steps, "dtype": str(draws.dtype).removeprefix("torch."),
+        **{k: statistics.median(v) for k, v in found.items()},
+        "share": statistics.median(share), "lowest": min(share), "highest": max(share),
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -77,7 +84,7 @@ def main() -> None:
         ("law", "paths", "d", "steps", "dtype", "sampling, s", "target alone, s", "judging with target, s", "batteries / sampling"),
         [
             (r["law"], f"{r['paths']:,}", r["dim"], r["steps"], r["dtype"], f"{r['sampling']:.2f}", f"{r['target']:.2f}",
-             f"{r['judging']:.2f}", f"{r['share']:.2f} ({r['range'][0]:.2f} to {r['range'][1]:.2f})")
+             f"{r['judging']:.2f}", f"{r['share']:.2f} ({r['lowest']:.2f} to {r['highest']:.2f})")
             for r in rows
         ],
     )  # fmt: skip
