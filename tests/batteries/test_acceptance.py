@@ -16,10 +16,11 @@ from samplers.torch.couplings import log_ratio, residual_mass
 from samplers.torch.verification import block, block_length, block_thresholds, block_weights, token_wise
 from tests.batteries.test_evidence import collect, key
 from tests.conftest import module_or_skip
+from tests.registry import quiet_plan
 
 DELTAS = (0.6, 0.3, 1.1)
 VERIFIERS = {"token": token_wise, "block": block}
-PLAN = ex.Plan(alpha=1e-6, tolerance=0.1, first_paths=60_000, max_paths=60_000)
+PLAN = quiet_plan(alpha=1e-6, tolerance=0.1, first_paths=60_000, max_paths=60_000)
 
 
 def windows(verifier, deltas=DELTAS, dtype=torch.float64):
@@ -103,7 +104,7 @@ def test_both_verifiers_are_certified(mode, deltas, dtype, seed):
 )  # fmt: skip
 def test_wrong_verifiers_are_refuted_from_both_sides(verifier, mode, seed):
     """11 falsehoods at alpha 1e-6, 150,000 windows each."""
-    judged = judge(verifier, mode, seed, plan=ex.Plan(alpha=1e-6, first_paths=150_000, max_paths=150_000))
+    judged = judge(verifier, mode, seed, plan=quiet_plan(alpha=1e-6, first_paths=150_000, max_paths=150_000))
     assert judged.verdict is ex.Verdict.REFUTED, judged.reasons
 
 

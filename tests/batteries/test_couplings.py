@@ -16,10 +16,11 @@ from exactness.errors import BadInput, InvalidSample
 from samplers.torch.couplings import displacement, emit_rejected, log_ratio
 from tests.batteries.test_evidence import collect, key
 from tests.conftest import module_or_skip
+from tests.registry import quiet_plan
 
 TARGET, DRAFT, SIGMA = np.array([0.4, -1.1, 0.3]), np.array([0.8, -0.7, 0.9]), 0.7
 ENDS = {"gamma": ("independent", "fresh"), "reflection": ("quantile", "kept")}
-PLAN = ex.Plan(alpha=1e-6, tolerance=0.07, first_paths=20_000, max_paths=20_000)
+PLAN = quiet_plan(alpha=1e-6, tolerance=0.07, first_paths=20_000, max_paths=20_000)
 
 
 def law(kind="maximal", weight=1.0):
@@ -180,7 +181,7 @@ def test_any_dimension_is_judged(dim, weight, seed):
     generator = np.random.default_rng(7)
     means = generator.standard_normal(dim), generator.standard_normal(dim)
     means = means[0], means[0] + SIGMA * (means[1] - means[0]) / np.linalg.norm(means[1] - means[0])
-    plan = ex.Plan(alpha=1e-6, tolerance=0.1, first_paths=8_000, max_paths=8_000)
+    plan = quiet_plan(alpha=1e-6, tolerance=0.1, first_paths=8_000, max_paths=8_000)
     for kind, ends in ENDS.items():
         claimed = ex.GaussianCoupling(*means, SIGMA, kind, weight)
         assert judge(couple(ends, weight, means=means), claimed, seed, plan).verdict is ex.Verdict.CERTIFIED

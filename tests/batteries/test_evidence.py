@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import exactness as ex
 from exactness.judgement import adjust, findings_of
 from tests.conftest import module_or_skip
-from tests.registry import plain_chain
+from tests.registry import plain_chain, quiet_plan
 
 CHAIN, SAMPLE = plain_chain()
 PATHS = SAMPLE(240, 0)
@@ -127,7 +127,7 @@ def spoil_lag(paths, chain, size):
 @pytest.mark.parametrize("spoil", [spoil_mean, spoil_scale, spoil_lag])
 def test_innovations_refute_one_wrong_step_from_both_sides(spoil, size, seed):
     """At alpha 1e-6: 20,000 paths wrong in one step of four are refuted, exact ones are not."""
-    plan = ex.Plan(alpha=1e-6, first_paths=20_000, max_paths=20_000)
+    plan = quiet_plan(alpha=1e-6, first_paths=20_000, max_paths=20_000)
     wrong = ex.certify(lambda n, s: spoil(SAMPLE(n, s), CHAIN, size), CHAIN, plan=plan, seed=seed, name=spoil.__name__)
     assert wrong.verdict is ex.Verdict.REFUTED, wrong.reasons
     assert "step 1" in {f.where for f in wrong.findings if f.adjusted_p <= plan.alpha}
@@ -136,7 +136,7 @@ def test_innovations_refute_one_wrong_step_from_both_sides(spoil, size, seed):
 @pytest.mark.parametrize("size", [-0.15, 0.15], ids=["down", "up"])
 def test_projected_ks_refutes_a_shift_from_both_sides(size, seed):
     """Alpha 1e-6."""
-    plan = ex.Plan(alpha=1e-6, tolerance=0.1, first_paths=10_000, max_paths=10_000)
+    plan = quiet_plan(alpha=1e-6, tolerance=0.1, first_paths=10_000, max_paths=10_000)
     right, wrong = (
         ex.certify(lambda n, s, e=e: MIXTURE.sample(n, s) + e, MIXTURE, plan=plan, seed=seed, batteries=[ex.ProjectedKS()])
         for e in (0.0, size)
@@ -154,7 +154,7 @@ def test_the_start_is_part_of_the_claim_unless_it_is_left_out(seed):
             states.append(0.7 * states[-1] + 0.2 * np.sin(k * states[-1]) + CHAIN.sigma[k - 1] * noise[:, i + 1])
         return np.stack(states, axis=1)
 
-    plan = ex.Plan(tolerance=0.1, first_paths=10_000, max_paths=10_000)
+    plan = quiet_plan(tolerance=0.1, first_paths=10_000, max_paths=10_000)
     wrong = ex.certify(shifted, CHAIN, plan=plan, seed=seed)
     assert wrong.verdict is ex.Verdict.REFUTED
     assert wrong.leading.where in ("start", "pooled")
@@ -171,7 +171,7 @@ def test_a_deterministic_step_that_does_not_hold_refutes():
         middle = 0.5 * z[:, 0] + z[:, 1]
         return np.stack([z[:, 0], middle, 0.5 * middle + error], axis=1)
 
-    plan = ex.Plan(tolerance=0.2, first_paths=2_000, max_paths=2_000)
+    plan = quiet_plan(tolerance=0.2, first_paths=2_000, max_paths=2_000)
     assert ex.certify(sample, chain, plan=plan).verdict is ex.Verdict.CERTIFIED
     wrong = ex.certify(lambda n, s: sample(n, s, 1e-6), chain, plan=plan)
     assert wrong.verdict is ex.Verdict.REFUTED
@@ -196,9 +196,9 @@ def test_findings_count_every_row_that_was_looked_at():
 def test_holm_is_that_of_statsmodels(p):
     from statsmodels.stats.multitest import multipletests
 
-    plan = ex.Plan(first_paths=100, max_paths=100)
+    plan = quiet_plan(first_paths=100, max_paths=100)
     np.testing.assert_allclose(adjust(p, plan), multipletests(p, method="holm")[1], rtol=1e-12, atol=1e-300)
-    staged = ex.Plan(first_paths=100, max_paths=400)
+    staged = quiet_plan(first_paths=100, max_paths=400)
     np.testing.assert_allclose(adjust(p, staged), np.minimum(1.0, 3 * multipletests(p, method="holm")[1]), rtol=1e-12, atol=1e-300)
 
 
@@ -221,7 +221,7 @@ def test_judging_a_network_keeps_no_graph():
         return torch.stack(path, 1).requires_grad_()
 
     law = ex.GaussianChain.from_mean(mean, sigma=[1.0, 1.0], dim=2)
-    judged = ex.certify(sample, law, plan=ex.Plan(tolerance=0.2, first_paths=1_000, max_paths=2_000))
+    judged = ex.certify(sample, law, plan=quiet_plan(tolerance=0.2, first_paths=1_000, max_paths=2_000))
     assert judged.verdict is ex.Verdict.CERTIFIED
     assert recorded
     assert not any(recorded)

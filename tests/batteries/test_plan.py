@@ -1,0 +1,108 @@
+"""What a plan promises: draws said to be enough are enough, claims of a run share alpha, looking early costs little."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import exactness as ex
+from exactness.batteries import standard
+from exactness.judgement import adjust, findings_of
+from exactness.recheck import check_arithmetic
+from tests.batteries.test_mixtures import BATTERIES, MIXTURE
+from tests.registry import plain_chain
+
+CHAIN, SAMPLE = plain_chain()
+LAWS = {
+    "chain": (CHAIN, SAMPLE),
+    "mixture": (MIXTURE, MIXTURE.sample),
+    "trusted": (ex.TrustedSampler(MIXTURE.sample), MIXTURE.sample),
+}
+
+
+@pytest.mark.parametrize("stages", [1, 4])
+@pytest.mark.parametrize("name", LAWS)
+def test_the_plan_for_a_tolerance_certifies_an_exact_sampler(name, stages, seed):
+    """A verdict other than certified has probability below 1e-6: alpha, and the bounds' slack of four standard deviations."""
+    law, sample = LAWS[name]
+    plan = ex.Plan.for_tolerance(0.08, law, stages=stages, suspicion=1e-9)
+    assert len(plan.stages) == stages
+    assert ex.certify(sample, law, plan=plan, seed=seed).verdict is ex.Verdict.CERTIFIED
+
+
+def test_the_number_of_monitored_discrepancies_is_known_beforehand():
+    """What is planned for is at least what is then bounded."""
+    for law, sample in LAWS.values():
+        evidence = [b.start(law, np.random.default_rng(0)) for b in standard() if b.applies(law)]
+        planned = sum(rows for one in evidence for _, rows in one.monitored())
+        for one in evidence:
+            one.update(sample(200, 1))
+        bounded = sum(r.rows for one in evidence for r in one.results() if r.bound(0.5) is not None)
+        assert bounded <= planned <= 1.5 * bounded
+
+
+def test_a_smaller_tolerance_takes_more_draws_in_the_square():
+    small, large = (ex.Plan.for_tolerance(t, MIXTURE).max_paths for t in (0.02, 0.04))
+    assert small / large == pytest.approx(4.0, rel=0.15)
+
+
+def test_a_tolerance_that_cannot_be_had_says_so():
+    with pytest.raises(ex.BadInput, match="no number of draws"):
+        ex.Plan.for_tolerance(0.0009, CHAIN)
+    with pytest.raises(ex.BadInput, match="stages must be a positive integer"):
+        ex.Plan.for_tolerance(0.1, CHAIN, stages=0)
+    with pytest.raises(ex.BadInput, match="no number of draws"):
+        ex.Plan.for_tolerance(0.1, MIXTURE, batteries=[ex.MeanEmbedding()])
+
+
+def test_claims_of_a_run_share_alpha():
+    """A p-value counts as often as there are claims; detectable effects know it."""
+    one, many = ex.Plan(), ex.Plan(claims=50)
+    p = [1e-9, 0.003, 0.2]
+    assert adjust(p, many) == pytest.approx([min(1.0, 50 * q) for q in adjust(p, one)])
+    assert many.level(7) == pytest.approx(one.level(7) / 50)
+    evidence = ex.Innovations().start(CHAIN, np.random.default_rng(0))
+    evidence.update(SAMPLE(300, 0))
+    for a, b in zip(*(sorted(findings_of([evidence], plan), key=lambda f: (f.name, f.where)) for plan in (one, many)), strict=True):
+        assert a.detectable < b.detectable or a.test == "equality"
+    with pytest.raises(ex.BadInput, match="claims must be a positive integer"):
+        ex.Plan(claims=0)
+
+
+def test_stages_cost_at_most_1_7_times_the_draws_of_one_look():
+    """Gandy and Scott's mark. For the tolerance: draws of five stages against one. For what is seen: n at the same power."""
+    for law, _ in LAWS.values():
+        five, one = (ex.Plan.for_tolerance(0.05, law, stages=s).max_paths for s in (5, 1))
+        assert five / one < 1.7
+    plan = ex.Plan.for_tolerance(0.05, CHAIN, stages=5)
+    for null in (ex.batteries.nulls.NormalMean(), ex.batteries.nulls.Kolmogorov(), ex.batteries.nulls.MeanVector(8)):
+        needed = [null.needed(0.05, alpha / 100, 0.01) for alpha in (plan.alpha / 5, plan.alpha)]
+        assert 1.0 < needed[0] / needed[1] < 1.7
+
+
+@pytest.mark.parametrize("name", BATTERIES)
+def test_certificates_of_every_battery_are_saved_and_their_arithmetic_holds(name, tmp_path):
+    """And tampering with a statistic shows."""
+    battery = BATTERIES[name][0]
+    law = MIXTURE if battery.applies(MIXTURE) else LAWS["trusted"][0]
+    plan = ex.Plan(tolerance=0.3, first_paths=2_000, max_paths=2_000)
+    judged = ex.certify(MIXTURE.sample, law, plan=plan, batteries=[battery])
+    judged.save(tmp_path / "c.json")
+    again = ex.Certificate.load(tmp_path / "c.json")
+    assert again == judged
+    assert check_arithmetic(again) == []
+    text = (tmp_path / "c.json").read_text()
+    first = judged.findings[0].statistic
+    (tmp_path / "c.json").write_text(text.replace(f'"statistic": {first!r}', f'"statistic": {first * 1.5 + 0.01!r}', 1))
+    assert check_arithmetic(ex.Certificate.load(tmp_path / "c.json"))
+
+
+def test_the_smallest_effect_that_is_seen_is_written_beside_every_test_that_may_decide():
+    evidence = ex.CharacteristicFunction().start(MIXTURE, np.random.default_rng(0))
+    evidence.update(MIXTURE.sample(3_000, 0))
+    for finding in findings_of([evidence], ex.Plan()):
+        # alpha 1e-6 is beyond the reach of the asymptotic ones: nothing would have been refuted by them.
+        assert (finding.detectable is None) == (finding.validity == "asymptotic")
+        assert finding.detectable is None or math.isfinite(finding.detectable)
