@@ -76,7 +76,7 @@ def certify(
     report: Annotated[Path | None, typer.Option(help="Also write the HTML page here.")] = None,
     seed: Annotated[int, typer.Option(help="Root seed of everything random.", min=0)] = 0,
     alpha: Annotated[float | None, typer.Option(help="Error probability of refuting any exact sampler of this run.")] = None,
-    tolerance: Annotated[float | None, typer.Option(help="Largest Kolmogorov distance to live with.")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="Largest difference of probabilities to live with.")] = None,
     max_paths: Annotated[int | None, typer.Option(help="Most draws.")] = None,
     device: Annotated[str, typer.Option(help="Where the catalogue's samplers run: cpu, cuda, cuda:1.")] = "cpu",
     dtype: Annotated[str | None, typer.Option(help="float32 or float64; each law's own if left out.")] = None,

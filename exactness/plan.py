@@ -22,8 +22,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     Args:
         alpha: probability of refuting an exact sampler, over all tests, stages and claims together. 1e-6 to 1e-9 for daily use.
-        tolerance: the largest Kolmogorov distance (a difference of probabilities, in [0, 1]) along any monitored direction
-            that the user is willing to live with. ``CERTIFIED`` means that every upper bound is below it.
+        tolerance: the largest difference of probabilities (a Kolmogorov distance along a monitored direction, the share of an
+            event) that the user is willing to live with. ``CERTIFIED`` means that the upper bound of each is below it; bounds
+            in other units are reported, and decide nothing.
         confidence: probability that all those bounds hold at once.
         power: what "detectable" means: the probability with which such an effect would have been refuted.
         first_paths, max_paths: draws of the first stage and of the last; each stage doubles the one before.

@@ -155,8 +155,8 @@ def _facts(certificates: Sequence[Certificate]) -> list[tuple[str, str]]:
 
     packages = certificates[0].environment.packages
     return [
-        ("false alarms", same([f"alpha {c.plan.alpha:g} per certificate, over all tests and stages" for c in certificates])),
-        ("tolerance", same([f"{c.plan.tolerance:g}" for c in certificates]) + " (Kolmogorov distance)"),
+        ("false alarms", same([_false_alarms(c) for c in certificates])),
+        ("tolerance", same([f"{c.plan.tolerance:g}" for c in certificates]) + " (difference of probabilities)"),
         ("confidence of the bounds", same([f"{c.plan.confidence:g}" for c in certificates])),
         ("seed", same([str(c.seed) for c in certificates])),
         ("device", same([f"{c.environment.device}, {c.environment.array} {c.environment.dtype}" for c in certificates])),
@@ -164,6 +164,11 @@ def _facts(certificates: Sequence[Certificate]) -> list[tuple[str, str]]:
                      + ", ".join(f"{k} {v}" for k, v in packages.items())),
         ("made", max(c.created for c in certificates)),
     ]  # fmt: skip
+
+
+def _false_alarms(c: Certificate) -> str:
+    together = "per certificate" if c.plan.claims == 1 else f"for the {c.plan.claims} claims of the run together"
+    return f"alpha {c.plan.alpha:g} {together}, over all tests and stages"
 
 
 def _mean(total: float | None, paths: float, factor: float) -> str:
