@@ -18,7 +18,7 @@ from scipy import stats
 from exactness.batteries import nulls as N
 from exactness.batteries.nulls.hilbert import edge_weights
 from exactness.batteries.nulls.normal import CLIP
-from exactness.batteries.summaries import Tally
+from exactness.batteries.summaries import Shares, Tally
 
 ALPHA, MISS, TRIALS = 1e-3, 0.01, 300
 EDGES = np.arange(1, N.BINS) / N.BINS
@@ -243,3 +243,21 @@ def test_signs_of_heavy_tails_keep_the_symmetric_bound_far_out():
     for level in (1e-2, 1e-3, 1e-4):
         assert counts[p <= level].sum() / 200_000 <= level + 5 * math.sqrt(level / 200_000)
     assert len(values) == len(p)
+
+
+def test_the_bound_of_the_most_extreme_event_covers_the_others(seed):
+    """A rare event stands out most, a common one departs most: the bound at 95% covers both in at least 190 of 200 trials.
+
+    The rare event's own interval must not cover the common one's departure, or there would be nothing to test.
+    """
+    law, truth = np.array([0.5, 0.49, 0.01]), np.array([0.46, 0.49, 0.05])
+    generator, covered, own = np.random.default_rng(seed), 0, 0
+    for counts in generator.multinomial(20_000, truth, size=200):
+        summary = Shares(["a", "b", "c"], law)
+        summary.add(counts, 20_000)
+        (test,) = summary.tests()
+        assert test.where == "c"
+        covered += np.abs(truth - law).max() <= test.null.bound(test.statistic, 20_000, 0.05)
+        own += np.abs(truth - law).max() + 0.003 <= N.Share(0.01).bound(test.statistic, 20_000, 0.05)
+    assert covered >= 190
+    assert own <= 190

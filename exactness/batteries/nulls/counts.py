@@ -16,10 +16,12 @@ from .base import Null, Validity
 class Share(Null):
     """The share of n draws in which an event of known probability happened: binomial.
 
-    Planning uses Chernoff's bounds, which the exact test is never behind.
+    Planning uses Chernoff's bounds, which the exact test is never behind. ``others``: the largest departure among other events
+    that this one stands for as the most extreme, so that the bound holds for them too.
     """
 
     probability: float
+    others: float = 0.0
 
     name: ClassVar[str] = "share"
     unit: ClassVar[str] = "probability"
@@ -49,11 +51,12 @@ class Share(Null):
         return super().needed(effect, alpha, miss)
 
     def bound(self, statistic: float, paths: int, error: float) -> float:
-        """Clopper and Pearson 1934, half the error on each side."""
+        """Clopper and Pearson 1934, half the error on each side; of other events Hoeffding's."""
         hits = round(statistic * paths)
         high = 1.0 if hits >= paths else float(betaincinv(hits + 1, paths - hits, 1.0 - 0.5 * error))
         low = 0.0 if hits <= 0 else float(betaincinv(hits, paths - hits + 1, 0.5 * error))
-        return max(high - self.probability, self.probability - low, 0.0)
+        rest = self.others + sqrt(log(2.0 / error) / (2.0 * paths)) if self.others else 0.0
+        return max(high - self.probability, self.probability - low, rest)
 
     def paths_for_bound(self, tolerance: float, error: float) -> float:
         return 0.5 * log(2.0 / error) * (2.0 / tolerance) ** 2

@@ -38,4 +38,6 @@ class Shares(Summary):
         shares = self.counts / self.n
         p = np.array([null.p_value(float(s), self.n) for null, s in zip(self.nulls, shares, strict=True)])
         i = int(p.argmin())
-        return [Test(self.nulls[i], self.events[i], float(shares[i]), self.n, len(self.events))]
+        gaps = np.abs([null.effect(float(s)) for null, s in zip(self.nulls, shares, strict=True)])
+        null = Share(self.nulls[i].probability, float(gaps.max()) if len(gaps) > 1 else 0.0)
+        return [Test(null, self.events[i], float(shares[i]), self.n, len(self.events))]
