@@ -28,7 +28,7 @@ class Verdict(enum.Enum):
     @property
     def remedy(self) -> str:
         return {
-            Verdict.CERTIFIED: "Nothing to do: not refuted, and every monitored difference of probabilities is within the tolerance.",
+            Verdict.CERTIFIED: "Nothing to do: not refuted, and every monitored difference of probabilities is tolerable.",
             Verdict.REFUTED: "The sampler does not follow the law. The first findings say where it departs; start there.",
             Verdict.INCONCLUSIVE: "Not refuted, but the evidence is too thin for the tolerance: raise max_paths or the tolerance.",
             Verdict.INVALID: "The output could not be judged. The reason says what to mend; nothing is known of the law.",
