@@ -38,9 +38,10 @@ class Verdict(enum.Enum):
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One test. ``n`` values independent under the law; ``paths`` draws; ``rows`` > 1: the most extreme of so many.
 
-    ``effect`` and ``detectable`` are in ``unit``; ``bound`` is an upper confidence bound on the effect, where there is one;
-    ``detectable`` is the smallest effect that would have been refuted with the plan's power, None if none would: the level is
-    beyond the reach of the test. ``test`` and ``parameters`` make the test again (:func:`exactness.batteries.nulls.null_of`).
+    ``effect`` and ``detectable`` are in ``unit``; ``bound`` is an upper confidence bound on the effect, where there is one, and
+    ``bounded`` says whether every draw counts, so that one makes sense; ``detectable`` is the smallest effect that would have
+    been refuted with the plan's power, None if none would: the level is beyond the reach of the test. ``test`` and
+    ``parameters`` make the test again (:func:`exactness.batteries.nulls.null_of`).
     ``adjusted_p`` counts all tests (Holm) and all stages: below alpha it refutes.
     """
 
@@ -61,6 +62,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     bound: float | None
     detectable: float | None
     parameters: dict[str, Any] = {}
+    bounded: bool = True
 
 
 TOLERATED = "probability"

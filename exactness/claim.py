@@ -55,5 +55,9 @@ class Claim:
             raise BadInput(f"the sampler of {self.name!r} must be a function sample(n, seed); got {type(self.sample).__name__}")
         if not isinstance(self.law, Law):
             raise BadInput(f"the law of {self.name!r} must be one of exactness.laws; got {type(self.law).__name__}")
+        for battery in self.batteries or ():
+            if not isinstance(battery, Battery):
+                hint = "; make one: MixtureInnovations()" if isinstance(battery, type) and issubclass(battery, Battery) else ""
+                raise BadInput(f"the batteries of {self.name!r} must be exactness batteries; got {battery!r:.60}{hint}")
         if self.plan is not None and not isinstance(self.plan, Plan):
             raise BadInput(f"the plan of {self.name!r} must be an exactness.Plan; got {type(self.plan).__name__}")

@@ -44,6 +44,7 @@ def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
                 bound=result.bound(error),
                 detectable=_or_none(null.detectable(result.n, plan.level(len(results) * result.rows), 1.0 - plan.power)),
                 parameters=null.parameters(),
+                bounded=result.bounded,
             )
         )
     return sorted(found, key=lambda f: (f.adjusted_p, f.p_value, f.name))

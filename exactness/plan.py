@@ -105,6 +105,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
         if isinstance(stages, bool) or not isinstance(stages, int) or stages < 1:
             raise BadInput(f"stages must be a positive integer, not {stages!r}")
+        from .laws.base import Law
+
+        if not isinstance(law, Law):
+            raise BadInput(f"the law must be one of exactness.laws; got {type(law).__name__}")
+        if stages > 40:
+            raise BadInput(f"stages must be at most 40, not {stages}: each doubles the draws")
+        known = {"alpha", "confidence", "power", "suspicion", "claims", "seed_must_count"}
+        if wrong := set(others) - known:
+            raise BadInput(f"{', '.join(sorted(wrong))}: only {', '.join(sorted(known))} may be given besides; the draws follow")
         chosen = [b for b in (standard() if batteries is None else batteries) if b.applies(law)]
         bounded = [pair for b in chosen for pair in b.start(law, np.random.default_rng(0)).monitored()]
         draft = cls(tolerance=tolerance, first_paths=1, max_paths=1 << (stages - 1), **others)  # type: ignore[arg-type]

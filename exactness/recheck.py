@@ -31,16 +31,17 @@ def check_arithmetic(certificate: Certificate) -> list[str]:
         return faults
     if not certificate.stages:
         return ["there is a verdict but no stage: nothing was looked at"]
-    discrepancies = sum(f.rows for f in findings if f.bound is not None)
     nulls = {id(f): _null(f) for f in findings}
     unknown = {f.test for f in findings if nulls[id(f)] is None}
     if unknown:
         return [f"its tests {', '.join(sorted(unknown))} are not known to this version, so they cannot be recomputed"]
     adjusted = adjust([f.p_value for f in findings], plan)
+    discrepancies = sum(f.rows for f in findings if f.bounded and _bound(f, nulls[id(f)]) is not None)
+    error = plan.bound_error(discrepancies) if discrepancies else 1.0
     for finding, p in zip(findings, adjusted, strict=True):
         null = nulls[id(finding)]
         assert null is not None
-        expected = {
+        expected: dict[str, float | str | None] = {
             "p_value": null.p_over_rows(finding.statistic, finding.n, finding.rows),
             "adjusted_p": p,
             "effect": null.effect(finding.statistic),
@@ -48,8 +49,7 @@ def check_arithmetic(certificate: Certificate) -> list[str]:
             "validity": null.validity,
             "unit": null.unit,
         }
-        if finding.bound is not None:
-            expected["bound"] = null.bound(finding.statistic, finding.paths, plan.bound_error(discrepancies)) or 0.0
+        expected["bound"] = null.bound(finding.statistic, finding.paths, error) if finding.bounded else None
         for name, value in expected.items():
             written = getattr(finding, name)
             if not _agree(written, value):
@@ -89,8 +89,9 @@ def repeat(certificate: Certificate, claims: Sequence[Claim], controls: Sequence
     if new.probe != certificate.probe:
         faults.append("same versions and device, but the first draws differ: the sampler has changed")
     else:
-        old = {f.name: f.statistic for f in certificate.findings}
-        moved = [f.name for f in new.findings if abs(f.statistic - old.get(f.name, float("inf"))) > 1e-6 * (1 + abs(f.statistic))]
+        # Names repeat where a summary makes several tests of one kind.
+        old, now = (sorted((f.name, f.where, f.statistic) for f in c.findings) for c in (certificate, new))
+        moved = [b[0] for a, b in zip(old, now, strict=False) if a[:2] != b[:2] or abs(a[2] - b[2]) > 1e-6 * (1 + abs(b[2]))]
         if moved:
             faults.append(f"same first draws, but other statistics: {', '.join(moved[:3])}")
     return Recheck(faults, "and it repeats")
@@ -103,8 +104,12 @@ def _null(finding: Finding) -> Null | None:
         return None
 
 
-def _agree(written: float | str | None, value: float | str) -> bool:
-    if written is None or isinstance(written, str) or isinstance(value, str):
+def _bound(finding: Finding, null: Null | None) -> float | None:
+    return None if null is None else null.bound(finding.statistic, finding.paths, 0.5)
+
+
+def _agree(written: float | str | None, value: float | str | None) -> bool:
+    if written is None or value is None or isinstance(written, str) or isinstance(value, str):
         # What is infinite is written as nothing.
         return written == value or (written is None and value == math.inf)
     return abs(written - value) <= max(_CLOSE * abs(value), 1e-300)

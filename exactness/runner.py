@@ -30,6 +30,7 @@ class Overrides(msgspec.Struct, frozen=True):
 
     def apply(self, plan: Plan) -> Plan:
         changes = {k: v for k, v in msgspec.structs.asdict(self).items() if v is not None}
+        changes["claims"] = max(plan.claims, self.claims or 1)
         return Plan(**(msgspec.structs.asdict(plan) | changes))
 
 

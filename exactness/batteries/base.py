@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..arrays import Array
+from ..errors import BadInput
 from ..laws.base import Law
 from .nulls import Null
 from .summaries import Summary
@@ -55,6 +56,8 @@ class Evidence:
 
     def merge(self, other: Evidence) -> None:
         """Take in another evidence of the same battery, law and seed. Associative and commutative."""
+        if other.battery != self.battery or other.summaries.keys() != self.summaries.keys():
+            raise BadInput(f"evidence of {other.battery!r} does not add to that of {self.battery!r}: same battery, law and seed")
         for name, summary in self.summaries.items():
             summary.merge(other.summaries[name])
         self.paths += other.paths
@@ -84,6 +87,13 @@ class Battery(ABC):
     """
 
     name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        """Batteries are frozen dataclasses of counts: each must be an integer that makes sense."""
+        for label, value in vars(self).items():
+            least = 0 if label in ("directions", "lags") else 1
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise BadInput(f"{label} of {type(self).__name__} must be an integer of at least {least}, not {value!r}")
 
     @abstractmethod
     def applies(self, law: Law) -> bool:

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, double, keyed_uniforms, like, namespace, to_numpy
+from ..arrays import Array, double, like, namespace, to_numpy
 from ..laws.base import Law
 from ..laws.mixture import GaussianMixture
 from .base import Battery, Evidence
-from .reference import beside
+from .reference import beside, noise_of
 from .summaries import Differences, Embedding
 from .summaries.embedded import Embedded
 
@@ -83,7 +83,7 @@ class MeanEmbedding(Battery):
 
         def update(sample: Array) -> None:
             draws = law.output(sample)
-            kept.add(to_numpy(keyed_uniforms(draws, key)), to_numpy(double(draws)))
+            kept.add(noise_of(draws, key).random(int(draws.shape[0])), to_numpy(double(draws)))
 
         return Evidence(self.name, {f"at most {self.most} draws": kept}, update)
 

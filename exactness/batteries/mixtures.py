@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, double, keyed_uniforms, like, namespace, to_numpy
+from ..arrays import Array, double, like, namespace, to_numpy
 from ..laws.base import Law, unit_directions
 from ..laws.mixture import GaussianMixture
 from .base import Battery, Evidence
+from .reference import noise_of
 from .summaries import Shares, Summary, Tally, Vectors
 
 # With more components than this only all of them together are looked at.
@@ -22,9 +23,8 @@ _TINY = 1e-37
 class MixtureInnovations(Battery):
     """Component drawn from the responsibilities, then whitened: c ~ w and z ~ N(0, I) independent of c, exactly if X is right.
 
-    Sees what projections hide: a correlation inside components, a mode that is missing, one that is too wide. The draw of the
-    component takes its noise from the draw's own bits and the judge's key (:func:`exactness.arrays.keyed_uniforms`), so the
-    evidence does not depend on the order in which draws come.
+    Sees what projections hide: a correlation inside components, a mode that is missing, one that is too wide. The noise with
+    which the component is drawn is the judge's own (:func:`exactness.batteries.reference.noise_of`).
     """
 
     directions: int = 4
@@ -49,7 +49,7 @@ class MixtureInnovations(Battery):
 
         def update(sample: Array) -> None:
             draws = law.output(sample)
-            label, z = mixture.innovations(draws, keyed_uniforms(draws, key))
+            label, z = mixture.innovations(draws, noise_of(draws, key).random(int(draws.shape[0])))
             squared = namespace(z).sum(z * z, axis=1)
             shares.add(np.bincount(to_numpy(label), minlength=count), int(label.shape[0]))
             for i in range(dim):

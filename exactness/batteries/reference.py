@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 
 import numpy as np
 
-from ..arrays import Array, double, like, namespace, to_numpy
+from ..arrays import Array, digest, double, like, namespace, to_numpy
 from ..laws.base import Law
 from ..laws.mixture import GaussianMixture
 from ..laws.trusted import TrustedSampler
 
 # Features of so many draws are made at a time.
 _PIECE = 1 << 14
-_HEAD = 64
 
 
 def can_draw(law: Law | None) -> bool:
@@ -27,18 +25,22 @@ def draw(law: Law, n: int, seed: int) -> Array:
     return law.draw(n, seed) if isinstance(law, TrustedSampler) else law.sample(n, seed)
 
 
-def beside(law: Law, draws: Array, key: int) -> Iterator[tuple[Array, Array]]:
-    """The draws and as many of the judge's own, both flattened to (m, D), in double where the draws live, piece by piece.
+def noise_of(draws: Array, key: int) -> np.random.Generator:
+    """The judge's noise for a batch of draws: of its key and of all the draws' bits.
 
-    The judge's seed is made of its key and of the first draws' bits: shards that are judged apart get different references,
-    and the same shard gets the same one.
+    So shards that are judged apart get different noise, in whatever order they are merged, and the same shard gets the same.
     """
-    seed = zlib.crc32(np.ascontiguousarray(to_numpy(draws[:_HEAD])).tobytes(), key & 0xFFFFFFFF) & 0x7FFFFFFF
+    return np.random.default_rng([key, digest(draws)])
+
+
+def beside(law: Law, draws: Array, key: int) -> Iterator[tuple[Array, Array]]:
+    """The draws and as many of the judge's own, both flattened to (m, D), in double where the draws live, piece by piece."""
+    seed = int(noise_of(draws, key).integers(1 << 31))
     n, xp = int(draws.shape[0]), namespace(draws)
     other = draw(law, n, seed)
     for i in range(0, n, _PIECE):
-        ours = xp.reshape(double(draws[i : i + _PIECE]), (min(_PIECE, n - i), -1))
-        theirs = other[i : i + _PIECE]
+        ours, theirs = draws[i : i + _PIECE], other[i : i + _PIECE]
         if namespace(theirs) is not xp or theirs.dtype != ours.dtype:
+            # Rounded alike: what is constant must stay equal.
             theirs = like(to_numpy(theirs), ours)
-        yield ours, xp.reshape(theirs, ours.shape)
+        yield tuple(xp.reshape(double(v), (min(_PIECE, n - i), -1)) for v in (ours, theirs))

@@ -12,11 +12,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, double, histogram, keyed_uniforms, like, namespace, to_numpy
+from ..arrays import Array, double, histogram, like, namespace, to_numpy
+from ..errors import BadInput
 from ..laws.base import Law
 from ..laws.trusted import TrustedSampler
 from .base import Battery, Evidence
-from .reference import beside, draw
+from .reference import beside, noise_of
 from .summaries import Differences, PairTally, Summary
 from .summaries.permuted import Permuted
 
@@ -42,10 +43,10 @@ class TwoSample(Battery):
     name: ClassVar[str] = "two-sample"
 
     def applies(self, law: Law) -> bool:
-        return isinstance(law, TrustedSampler)
+        return isinstance(law.output_law, TrustedSampler)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
-        view = _View(law, generator)
+        view = _View(law.output_law, generator)
         waves = {}
         for factor in (0.25, 0.5, 1.0):
             waves[factor] = generator.standard_normal((view.dim, self.frequencies)) / (factor * view.median)
@@ -58,16 +59,15 @@ class TwoSample(Battery):
         key = int(generator.integers(1 << 63))
 
         def update(sample: Array) -> None:
-            for ours, theirs in beside(law, sample, key):
+            for ours, theirs in beside(view.law, law.output(sample), key):
                 x, y = view(ours), view(theirs)
                 tally.add(np.stack([_cells(x, edges), _cells(y, edges)]), int(x.shape[0]))
                 means.add(x - y)
-                # Features in single precision: f(x) - f(y) stays antisymmetric, which is all that the null asks. Angles in
-                # double first, so that they do not depend on how draws are batched.
+                squares.add(x[:, i] * x[:, j] - y[:, i] * y[:, j])
+                # Waves in single precision: f(x) - f(y) stays antisymmetric, which is all that the null asks. Angles in double
+                # first, so that they do not depend on how draws are batched.
                 xp, frequency = namespace(x), like(all_waves, x)
                 a, b = (xp.astype(v @ frequency, xp.float32) for v in (x, y))
-                x, y = xp.astype(x, xp.float32), xp.astype(y, xp.float32)
-                squares.add(x[:, i] * x[:, j] - y[:, i] * y[:, j])
                 cosines, sines = xp.cos(a) - xp.cos(b), xp.sin(a) - xp.sin(b)
                 for f, field in enumerate(fields.values()):
                     here = slice(f * self.frequencies, (f + 1) * self.frequencies)
@@ -92,16 +92,20 @@ class PermutationTwoSample(Battery):
     name: ClassVar[str] = "two-sample by permutation"
 
     def applies(self, law: Law) -> bool:
-        return isinstance(law, TrustedSampler)
+        return isinstance(law.output_law, TrustedSampler)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
-        view = _View(law, generator)
+        view = _View(law.output_law, generator)
         key = int(generator.integers(1 << 63))
         kept = Permuted(self.most, self.permutations, view.median, int(generator.integers(1 << 31)))
 
         def update(sample: Array) -> None:
-            for ours, theirs in beside(law, sample, key):
-                kept.add(to_numpy(keyed_uniforms(ours, key)), to_numpy(view(ours)), to_numpy(view(theirs)))
+            draws = law.output(sample)
+            # Which pairs are kept does not depend on what they are.
+            keys = noise_of(draws, key + 1).random(int(draws.shape[0]))
+            for ours, theirs in beside(view.law, draws, key):
+                here, keys = keys[: len(ours)], keys[len(ours) :]
+                kept.add(here, to_numpy(view(ours)), to_numpy(view(theirs)))
 
         return Evidence(self.name, {f"at most {self.most} pairs": kept}, update)
 
@@ -109,10 +113,17 @@ class PermutationTwoSample(Battery):
 class _View:
     """Flat draws (n, D), scaled by a pilot and turned to at most _MOST_DIMENSIONS directions."""
 
-    def __init__(self, law: Law, generator: np.random.Generator) -> None:
-        pilot = to_numpy(double(draw(law, _PILOT, int(generator.integers(1 << 31))))).reshape(_PILOT, -1)
+    def __init__(self, law: Law | None, generator: np.random.Generator) -> None:
+        assert isinstance(law, TrustedSampler)
+        self.law = law
+        pilot, again = (to_numpy(double(law.draw(_PILOT, int(generator.integers(1 << 31))))).reshape(_PILOT, -1) for _ in range(2))
+        if np.array_equal(pilot, again) and np.ptp(pilot) > 0.0:
+            raise BadInput("the trusted sampler gives the same draws for different seeds: derive all its randomness from the seed")
         self._centre = np.median(pilot, axis=0)
-        spread = pilot.std(axis=0)
+        with np.errstate(over="ignore"):
+            spread = pilot.std(axis=0)
+        if not np.all(np.isfinite(spread)):
+            raise BadInput("the trusted sampler's draws are too large to be squared: divide both outputs by a number")
         # A constant coordinate keeps its own scale: a difference there is seen as it is.
         self._spread = np.where(spread > 1e-12 * (1.0 + np.abs(self._centre)), spread, 1.0)
         size = pilot.shape[1]

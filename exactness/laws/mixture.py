@@ -131,13 +131,13 @@ class GaussianMixture(Law, Projected):
         variance = np.stack([self._variance_along(v) for v in omega])
         return (self.weights * np.exp(1j * omega @ self.means.T - 0.5 * variance)).sum(1)
 
-    def innovations(self, x: Array, uniforms: Array) -> tuple[Array, Array]:
+    def innovations(self, x: Array, uniforms: np.ndarray) -> tuple[Array, Array]:
         """Each draw's component, drawn from its responsibilities, and its whitened offset: labels (n,) and z (n, d).
 
         X follows the mixture if and only if the labels follow the weights and z ~ N(0, I) independently of them, because x is a
         function of the two. ``uniforms`` (n,): the judge's noise. O(n C d), in pieces of constant memory.
         """
-        return self._in_pieces(self._innovations, x, uniforms)
+        return self._in_pieces(self._innovations, x, like(np.asarray(uniforms), double(x)))
 
     def rosenblatt(self, x: Array) -> Array:
         """u_i = P(X_i <= x_i | X_1..X_{i-1} = x_1..x_{i-1}), independent and uniform under the mixture: (n, d) -> (n, d).

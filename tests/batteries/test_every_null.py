@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from scipy import stats
 
 from exactness.batteries import nulls as N
 from exactness.batteries.nulls.hilbert import edge_weights
-from exactness.batteries.nulls.normal import CLIP
+from exactness.batteries.nulls.normal import CLIP, chi_square_tails
 from exactness.batteries.summaries import Shares, Tally
 
 ALPHA, MISS, TRIALS = 1e-3, 0.01, 300
@@ -261,3 +262,29 @@ def test_the_bound_of_the_most_extreme_event_covers_the_others(seed):
         own += np.abs(truth - law).max() <= N.Share(0.01).bound(test.statistic, 20_000, 0.05)
     assert covered >= 190
     assert own == 0
+
+
+@pytest.mark.parametrize("z", [-6.5, -5.0, -2.0, -0.5, 0.5, 2.0, 5.0, 6.5])
+@pytest.mark.parametrize("n", [100_001, 10**7, 10**9])
+def test_chi_square_tails_are_right_with_very_many_values(n, z):
+    """Against the density integrated in 40 digits; scipy's lower tail is not (0.37 of it at n = 1e9, z = -5)."""
+    mp = mpmath.mp.clone()
+    mp.dps = 40
+    x = n + z * math.sqrt(2.0 * n)
+    a, from_mean = mp.mpf(n) / 2, (mp.mpf(x) - n) / 2 / mp.sqrt(mp.mpf(n) / 2)
+    density = lambda t: mp.sqrt(a) * mp.exp((a - 1) * mp.log(a + t * mp.sqrt(a)) - a - t * mp.sqrt(a) - mp.loggamma(a))  # noqa: E731
+    away = -1 if z < 0 else 1
+    expected = mp.quad(density, sorted(from_mean + away * k for k in (0, 1, 3, 6, 14)))
+    assert chi_square_tails(n, x)[z > 0] == pytest.approx(float(expected), rel=1e-8)
+
+
+def test_a_draws_average_counts_its_values_not_its_rows():
+    """Rows of one and of 19 values: the bound of the pooled mean covers the shift of the 19."""
+    tally = Tally(["one", "many"], "normal", relation="independent")
+    z = np.random.default_rng(0).standard_normal((20_000, 20))
+    tally.add(0, z[:, :1])
+    tally.add(1, z[:, 1:] + 0.1)
+    tally.close()
+    test = next(t for t in tally.tests() if isinstance(t.null, N.NormalMean) and t.where == "pooled")
+    assert test.statistic == pytest.approx(0.095, abs=0.005)
+    assert test.null.bound(test.statistic, 20_000, 0.001) > 0.095

@@ -7,11 +7,12 @@ import pytest
 from scipy import stats
 
 import exactness as ex
-from exactness.arrays import keyed_uniforms, to_numpy
+from exactness.arrays import digest
 from exactness.batteries.kernels import moments_of_waves
+from exactness.batteries.reference import noise_of
 from exactness.laws.embedding import kernel_at, kernel_between
 from tests.conftest import module_or_skip
-from tests.registry import quiet_plan
+from tests.registry import plain_chain, quiet_plan
 
 TURN = np.array([[0.5, 0.2, 0.0], [0.2, 0.4, 0.1], [0.0, 0.1, 0.3]])
 WEIGHTS, MEANS = [0.5, 0.3, 0.2], np.array([[1.5, 0.0, 0.0], [-1.0, 1.0, 0.5], [0.0, -1.5, 1.0]])
@@ -90,7 +91,7 @@ def test_innovations_and_rosenblatt_transforms_are_what_they_should_be(shape, se
     """z and u of 5,000 draws: independent of each other and of the label, at 1e-8 a test (13 of them)."""
     mixture = SHAPES[shape]
     draws = mixture.sample(5_000, seed)
-    label, z = mixture.innovations(draws, keyed_uniforms(draws, 3))
+    label, z = mixture.innovations(draws, np.random.default_rng(seed + 1).random(5_000))
     # Putting label and noise together gives the draw again.
     root = np.linalg.cholesky(mixture.full_covariances())
     np.testing.assert_allclose(mixture.means[label] + np.einsum("nij,nj->ni", root[label], z), draws, atol=1e-12)
@@ -120,29 +121,85 @@ def test_the_rosenblatt_transform_is_the_conditional_distribution_function():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("backend", ["torch", "jax"])
-def test_noise_that_belongs_to_the_draw_is_the_same_on_every_kind_of_array(backend, dtype):
+def test_a_batch_has_the_same_digest_on_every_kind_of_array(backend, dtype):
     x = np.random.default_rng(0).standard_normal((1_000, 3)).astype(dtype)
-    expected = keyed_uniforms(x, 11)
     if backend == "torch":
         other = module_or_skip("torch").as_tensor(x)
     else:
         if dtype == "float64":
             pytest.skip("JAX keeps single precision here")
         other = module_or_skip("jax.numpy").asarray(x)
-    np.testing.assert_array_equal(to_numpy(keyed_uniforms(other, 11)).astype(np.float64), expected)
-    np.testing.assert_array_equal(keyed_uniforms(x[::-1].copy(), 11)[::-1], expected)
-    assert not np.array_equal(keyed_uniforms(x, 12), expected)
+    assert digest(other) == digest(x)
 
 
-def test_noise_that_belongs_to_the_draw_is_uniform_and_independent_of_it(seed):
-    """100,000 draws in three settings, and against a neighbour's: each refused at 1e-6."""
-    lattice = np.arange(100_000.0)[:, None] + seed
-    for x in (lattice, np.random.default_rng(seed).standard_normal((100_000, 1)), lattice.astype(np.float32)):
-        u = keyed_uniforms(x, 5)
-        assert stats.kstest(u, "uniform").pvalue > 1e-6
-        assert abs(np.corrcoef(u, x[:, 0])[0, 1]) < 5.0 / np.sqrt(100_000)
-        assert abs(np.corrcoef(u[1:], u[:-1])[0, 1]) < 5.0 / np.sqrt(100_000)
-        assert abs(np.corrcoef(u, keyed_uniforms(x, 6))[0, 1]) < 5.0 / np.sqrt(100_000)
+def test_a_digest_depends_on_every_bit_and_on_the_order():
+    """Batches that begin alike, that hold the same draws in another order, or that differ in one bit get noise of their own."""
+    x = np.random.default_rng(0).standard_normal((500, 2))
+    late, swapped, sparse = x.copy(), x.copy(), np.zeros((500, 2))
+    late[-1, -1] = np.nextafter(late[-1, -1], 1.0)
+    swapped[[3, 4]] = swapped[[4, 3]]
+    other = sparse.copy()
+    other[300, 1] = 5e-324
+    assert len({digest(v) for v in (x, late, swapped, sparse, other, sparse[:499], x[:, :1])}) == 7
+    assert noise_of(x, 1).random() == noise_of(x.copy(), 1).random() != noise_of(x, 2).random()
+
+
+def test_digests_are_spread_evenly(seed):
+    """Low and high bits of 2,000 batches that differ in one number: uniform, at 1e-8 each."""
+    x = np.zeros((2_000, 4, 1))
+    x[:, 2, 0] = np.arange(2_000) + seed
+    found = np.array([digest(v) for v in x], dtype=np.uint64)
+    for part in (found >> np.uint64(32), found & np.uint64(0xFFFFFFFF)):
+        assert stats.kstest((part + 0.5) / 2.0**32, "uniform").pvalue > 1e-8
+
+
+def test_equal_draws_get_noise_of_their_own(seed):
+    """Single precision far from zero: few distinct values, each with many copies. Labels stay right (alpha 1e-6)."""
+    mixture = ex.GaussianMixture([0.5, 0.5], [[1e3], [1e3 + 1.0]], [1.0, 1.0])
+    plan = quiet_plan(tolerance=0.1, first_paths=20_000, max_paths=20_000)
+    judged = ex.certify(lambda n, s: mixture.sample(n, s).astype(np.float32), mixture, plan=plan, seed=seed)
+    assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
+
+
+def test_a_law_with_atoms_is_no_trouble_for_two_samples(seed):
+    """Most draws are 0, so batches begin alike; a few values repeat all the time. Alpha 1e-6."""
+
+    def sparse(n, s):
+        g = np.random.default_rng(s)
+        return (g.random((n, 2)) < 0.002) * g.integers(1, 4, size=(n, 2)).astype(float)
+
+    law, whole = ex.TrustedSampler(sparse), None
+    for i in range(20):
+        shard = ex.TwoSample().start(law, np.random.default_rng(0))
+        shard.update(sparse(2_000, 1_000 * seed + i))
+        if whole is None:
+            whole = shard
+        else:
+            whole.merge(shard)
+    assert min(r.p_value for r in whole.results()) > 1e-6
+
+
+def test_a_constant_coordinate_may_be_rounded():
+    def base(n, s):
+        x = np.random.default_rng(s).standard_normal((n, 2))
+        x[:, 1] = 0.1
+        return x
+
+    plan = quiet_plan(tolerance=0.2, first_paths=2_000, max_paths=2_000)
+    judged = ex.certify(lambda n, s: base(n, s).astype(np.float32), ex.TrustedSampler(base), plan=plan)
+    assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
+    moved = ex.certify(lambda n, s: base(n, s) + np.array([0.0, 1e-3]), ex.TrustedSampler(base), plan=plan)
+    assert moved.verdict is ex.Verdict.REFUTED
+
+
+def test_the_last_state_of_a_chain_may_be_that_of_a_trusted_sampler(seed):
+    chain, sample = plain_chain()
+    final = ex.TrustedSampler(lambda n, s: sample(n, s)[:, -1])
+    plan = quiet_plan(tolerance=0.2, first_paths=4_000, max_paths=4_000)
+    for shift, verdict in ((0.0, ex.Verdict.CERTIFIED), (0.5, ex.Verdict.REFUTED)):
+        other = ex.TrustedSampler(lambda n, s, shift=shift: final.sample(n, s) + shift)
+        law = ex.GaussianChain.from_mean(lambda k, x: 0.7 * x + 0.2 * np.sin(k * x), sigma=chain.sigma, dim=2, final=other)
+        assert ex.certify(sample, law, plan=plan, seed=seed).verdict is verdict
 
 
 def test_moments_of_waves_are_those_of_draws(seed):
@@ -175,7 +232,7 @@ def test_an_asymptotic_test_never_decides_beyond_its_range(seed):
     """The characteristic function's Mahalanobis test sees a gross error, and still claims no p-value below its reach."""
     battery = ex.CharacteristicFunction()
     evidence = battery.start(MIXTURE, np.random.default_rng(seed))
-    evidence.update(MIXTURE.sample(2_000, seed) + 1.0)
+    evidence.update(MIXTURE.sample(20_000, seed) + 1.0)
     limits = [r for r in evidence.results() if r.null.validity == "asymptotic"]
     assert limits
     for r in limits:
@@ -207,6 +264,12 @@ def test_a_trusted_sampler_that_fails_is_the_users_to_mend():
         ex.TrustedSampler(lambda n, s: np.zeros(3)).event_shape  # noqa: B018
     with pytest.raises(ex.BadInput, match="must be a function"):
         ex.TrustedSampler(3)
+    for sample, message in (
+        (lambda n, s: np.random.default_rng(0).standard_normal((n, 2)), "the same draws for different seeds"),
+        (lambda n, s: 1e200 * np.random.default_rng(s).standard_normal((n, 2)), "too large to be squared"),
+    ):
+        with pytest.raises(ex.BadInput, match=message):
+            ex.TwoSample().start(ex.TrustedSampler(sample), np.random.default_rng(0))
     broken = ex.TrustedSampler(lambda n, s: np.full((n, 2), np.nan))
     with pytest.raises(ex.BadInput, match="the trusted sampler itself"):
         ex.certify(lambda n, s: np.random.default_rng(s).standard_normal((n, 2)), broken)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 
 import exactness as ex
 from exactness.batteries import standard
 from exactness.judgement import adjust, findings_of
-from exactness.recheck import check_arithmetic
+from exactness.recheck import check_arithmetic, repeat
 from tests.batteries.test_mixtures import BATTERIES, MIXTURE
 from tests.registry import plain_chain
 
@@ -55,6 +56,13 @@ def test_a_tolerance_that_cannot_be_had_says_so():
         ex.Plan.for_tolerance(0.1, CHAIN, stages=0)
     with pytest.raises(ex.BadInput, match="no number of draws"):
         ex.Plan.for_tolerance(0.1, MIXTURE, batteries=[ex.MeanEmbedding()])
+    for arguments, message in (
+        ({"stages": 100}, "at most 40"),
+        ({"max_paths": 10}, "the draws follow"),
+        ({"law": "x"}, "must be one of exactness.laws"),
+    ):
+        with pytest.raises(ex.BadInput, match=message):
+            ex.Plan.for_tolerance(0.1, **({"law": CHAIN} | arguments))
 
 
 def test_claims_of_a_run_share_alpha():
@@ -80,6 +88,24 @@ def test_stages_cost_at_most_1_7_times_the_draws_of_one_look():
     for null in (ex.batteries.nulls.NormalMean(), ex.batteries.nulls.Kolmogorov(), ex.batteries.nulls.MeanVector(8)):
         needed = [null.needed(0.05, alpha / 100, 0.01) for alpha in (plan.alpha / 5, plan.alpha)]
         assert 1.0 < needed[0] / needed[1] < 1.7
+
+
+@pytest.mark.parametrize("name", BATTERIES)
+def test_certificates_of_every_battery_repeat(name):
+    """Judged again, the same statistics: also where a summary makes several tests of one name."""
+    battery = BATTERIES[name][0]
+    law = MIXTURE if battery.applies(MIXTURE) else LAWS["trusted"][0]
+    claim = ex.Claim(name, MIXTURE.sample, law, ex.Plan(tolerance=0.3, first_paths=600, max_paths=600), [battery])
+    judged = ex.certify(claim.sample, law, plan=claim.plan, batteries=[battery], name=name)
+    assert repeat(judged, [claim]).faults == []
+
+
+def test_a_bound_cannot_be_left_out():
+    """Bounds that do not suit, taken out of a certificate, are missed."""
+    judged = ex.certify(MIXTURE.sample, MIXTURE, plan=ex.Plan(tolerance=0.05, first_paths=2_000, max_paths=2_000))
+    assert judged.verdict is ex.Verdict.INCONCLUSIVE
+    kept = [msgspec.structs.replace(f, bound=None) for f in judged.findings]
+    assert check_arithmetic(msgspec.structs.replace(judged, findings=kept))
 
 
 @pytest.mark.parametrize("name", BATTERIES)

@@ -215,3 +215,40 @@ def test_the_draws_that_are_said_to_be_enough_are_enough():
     enough = int(re.search(r"about ([\d,]+) draws", said).group(1).replace(",", ""))
     again = ex.certify(SAMPLE, CHAIN, plan=ex.Plan(tolerance=0.1, first_paths=enough, max_paths=enough))
     assert again.verdict is ex.Verdict.CERTIFIED, again.reasons
+
+
+def test_a_law_with_atoms_is_not_taken_for_a_sampler_without_seed():
+    """Three equally likely values: single draws of neighbouring batches coincide all the time."""
+
+    def coin(n, s):
+        return np.random.default_rng(s).integers(0, 3, size=(n, 1)).astype(float)
+
+    plan = ex.Plan(tolerance=0.3, first_paths=500, max_paths=4_000)
+    for seed in range(10):
+        assert ex.certify(coin, ex.TrustedSampler(coin), plan=plan, seed=seed).verdict is not ex.Verdict.INVALID
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: [ex.ProjectedKS], r"make one: MixtureInnovations\(\)"),
+        (lambda: ["KS"], "must be exactness batteries"),
+        (
+            lambda: [ex.CharacteristicFunction(frequencies=0)],
+            "frequencies of CharacteristicFunction must be",
+        ),
+        (lambda: [ex.MeanEmbedding(most=0)], "most of MeanEmbedding"),
+        (lambda: [ex.Innovations(lags=-1)], "lags of Innovations must be an integer of at least 0"),
+    ],
+)
+def test_batteries_are_checked(make, message):
+    law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    with pytest.raises(ex.BadInput, match=message):
+        ex.certify(law.sample, law, batteries=make())
+
+
+def test_evidence_of_another_battery_does_not_add():
+    law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    one, other = (b.start(law, np.random.default_rng(0)) for b in (ex.Rosenblatt(), ex.ProjectedKS()))
+    with pytest.raises(ex.BadInput, match="does not add"):
+        one.merge(other)

@@ -10,6 +10,7 @@ from .base import Summary, Test
 
 # A limit theorem needs few directions of comparable size: of those that vary much less, one outlier is many deviations.
 _COMPARABLE = 0.05
+_DRAWS_PER_WEIGHT = 20.0
 # Directions in which differences vary by less than so many rounding errors, relative to the largest, are left out.
 _ROUNDING_UNITS = 1e4
 
@@ -41,6 +42,8 @@ class Differences(Summary):
     def tests(self) -> list[Test]:
         if self.n == 0:
             return []
+        if not (np.all(np.isfinite(self.outer)) and np.all(np.isfinite(self.sum))):
+            return [Test(SymmetricMean(self.dim), "all features", float("nan"), self.n, 1)]
         # Which directions are kept depends on the differences up to sign only, so signs stay fair coins.
         scale = np.sqrt(np.maximum(np.diagonal(self.outer), 1e-300))
         value, vector = np.linalg.eigh(self.outer / np.outer(scale, scale))
@@ -69,6 +72,8 @@ class Embedding(Summary):
         value, vector = np.linalg.eigh(covariance)
         kept = value > _COMPARABLE * value.max()
         self._whiten = vector[:, kept] / np.sqrt(value[kept])
+        # Where a rare component decides a direction, one draw weighs radius^2/variance: the limit needs many times as many.
+        self._fewest = max(ChiSquareLimit.fewest, round(_DRAWS_PER_WEIGHT * radius**2 / float(value[kept].min())))
         self.null = KernelMean(float(value.sum()), float(value.max()), radius, width)
 
     def add(self, features: Array) -> None:
@@ -87,5 +92,5 @@ class Embedding(Summary):
         white = gap @ self._whiten
         return [
             Test(self.null, "all frequencies", float(np.linalg.norm(gap)), self.n, 1),
-            Test(ChiSquareLimit(len(white)), "all frequencies", float(np.linalg.norm(white)), self.n, 1),
+            Test(ChiSquareLimit(len(white), fewest=self._fewest), "all frequencies", float(np.linalg.norm(white)), self.n, 1),
         ]

@@ -66,16 +66,17 @@ class Tally(Summary):
     def _moments(self, rows: list[int], values: Array) -> None:
         xp = namespace(values)
         flat = xp.reshape(values, (len(rows), int(values.shape[1]), -1))
-        clipped, each = xp.clip(flat, -CLIP, CLIP), 1.0 / int(flat.shape[2])
-        own = xp.stack([dot(clipped, xp.ones_like(clipped)), dot(clipped, clipped)]) * each
+        clipped, width = xp.clip(flat, -CLIP, CLIP), int(flat.shape[2])
+        own = xp.stack([dot(clipped, xp.ones_like(clipped)), dot(clipped, clipped)]) / width
         self.averages[rows] += _three_sums(own)
         flat = xp.reshape(flat, (len(rows), -1))
         sums = to_numpy(xp.stack([xp.sum(flat, axis=1), dot(flat, flat)]))
         self.sums[rows] += sums[0]
         self.squares[rows] += sums[1]
         if self.relation != "disjoint":
+            # Rows may hold different numbers of values: a draw's average is over all of them.
             total, count = self._open or (0.0, 0)
-            self._open = total + xp.sum(own, axis=1), count + len(rows)
+            self._open = total + width * xp.sum(own, axis=1), count + width * len(rows)
 
     def merge(self, other: Tally) -> None:
         self.counts += other.counts
