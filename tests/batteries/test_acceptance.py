@@ -20,7 +20,7 @@ from tests.registry import quiet_plan
 
 DELTAS = (0.6, 0.3, 1.1)
 VERIFIERS = {"token": token_wise, "block": block}
-PLAN = quiet_plan(alpha=1e-6, tolerance=0.1, first_paths=60_000, max_paths=60_000)
+PLAN = quiet_plan(alpha=1e-6, tolerance=0.1, first_paths=90_000, max_paths=90_000)
 
 
 def windows(verifier, deltas=DELTAS, dtype=torch.float64):

@@ -93,8 +93,8 @@ def test_every_combination_of_ends_is_maximal(ends, seed):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"power": 0.8}, {"power": 1.25}, {"share": 0.97}, {"across": 0.95}, {"across": 1.05}, {"target_instead": 0.3},
-        {"draft_shift": -0.05}, {"draft_shift": 0.05}, {"used": 0.7},
+        {"power": 0.8}, {"power": 1.25}, {"share": 0.93}, {"across": 0.93}, {"across": 1.07}, {"target_instead": 0.3},
+        {"draft_shift": -0.1}, {"draft_shift": 0.1}, {"used": 0.7},
     ],
     ids=str,
 )  # fmt: skip

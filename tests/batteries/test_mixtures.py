@@ -34,7 +34,14 @@ BATTERIES = {
     "permutation": (ex.PermutationTwoSample(), 500, 0.005),
 }
 # Twice and more what is seen half of the time: the tests must hold at any seed.
-SIZE = {"mean embedding": 12.0, "permutation": 20.0, "projected KS": 2.5, "Stein": 2.5, "characteristic function": 2.0}
+SIZE = {
+    "mean embedding": 18.0,
+    "Rosenblatt": 1.6,
+    "permutation": 20.0,
+    "projected KS": 2.5,
+    "Stein": 2.5,
+    "characteristic function": 2.0,
+}
 
 
 def shifted(size):
