@@ -1,0 +1,180 @@
+"""The n at which a test has 99% power: doubling until it does, then bisecting to a quarter of an octave."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# A point passes if no more than one repetition in so many fails to refute.
+_PASS = 50
+# Repetitions behind a power that is reported of a point that does not pass, where the search itself would stop earlier.
+_LEAST = 10
+# Repetitions for which a pool must suffice at the largest n.
+_FEWEST = 8
+
+
+@dataclass(frozen=True)
+class Pair:
+    """``x`` (n, d) is judged; ``y`` (n, d) are draws of the law; ``more(n, seed)`` gives other draws of the law."""
+
+    x: Any
+    y: Any
+    more: Callable[[int, int], Any]
+
+
+Refutes = Callable[[Pair, float, int], float]
+"""``refutes(pair, alpha, seed)``: 1 or 0, or the probability with which a randomised test refutes."""
+Draw = Callable[[int, int], Pair]
+"""``draw(n, repetition)``."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """``seconds``: no test is tried at an n where one call takes longer. ``largest``: nor beyond this n.
+
+    Repetitions are ``repetitions`` while a call takes up to 0.1 s, half as many up to 0.5 s, and a fifth beyond.
+    """
+
+    repetitions: int
+    largest: int
+    seconds: float
+    pool: int
+    level: int
+    comparison: int
+    limit: int
+
+    def repetitions_at(self, seconds: float) -> int:
+        return max(1, self.repetitions // (1 if seconds <= 0.1 else 2 if seconds <= 0.5 else 5))
+
+
+FULL = Effort(repetitions=100, largest=1 << 18, seconds=5.0, pool=1 << 18, level=200, comparison=200, limit=200)
+QUICK = Effort(repetitions=4, largest=1 << 8, seconds=1.0, pool=1 << 10, level=2, comparison=2, limit=4)
+
+
+@dataclass(frozen=True)
+class Point:
+    n: int
+    refuted: float
+    repetitions: int
+    passed: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """``point`` is the smallest n that passed, or the largest that was tried; ``why`` says why none beyond it was."""
+
+    reached: bool
+    at_most: bool
+    point: Point
+    why: str
+    mebibytes: float | None
+
+
+@dataclass(frozen=True)
+class Search:
+    """One test, one departure. ``pool``: how many draws there are in all, if repetitions at one n share them out."""
+
+    refutes: Refutes
+    draw: Draw
+    alpha: float
+    effort: Effort
+    pool: int | None = None
+
+    def needed(self, smallest: int) -> Found:
+        """The smallest n that passes, from ``smallest`` on."""
+        self.refutes(self.draw(smallest, 0), self.alpha, 0)  # imports and compilers run here, not in a timing
+        largest, why = self.effort.largest, "the largest n tried"
+        if self.pool is not None and self.pool // _FEWEST < largest:
+            largest, why = self.pool // _FEWEST, "the draws at hand"
+        failed: Point | None = None
+        n = smallest
+        while n <= largest:
+            point = self._judge(n)
+            if failed is not None and point.seconds > self.effort.seconds:
+                why = f"a call takes over {self.effort.seconds:g} s"
+                break
+            if point.passed:
+                return self._refined(failed, point)
+            failed = point
+            n *= 2
+        assert failed is not None
+        point = self._judge(failed.n, _LEAST)
+        return Found(False, False, point, why, self._memory(failed.n))
+
+    def _refined(self, failed: Point | None, passed: Point) -> Found:
+        """Between a point that failed and its double: two bisections, to a factor of 2^(1/4)."""
+        low, high = 0, 4 if failed is not None else 1
+        while failed is not None and high - low > 1:
+            middle = (low + high) // 2
+            point = self._judge(round(failed.n * 2 ** (middle / 4)))
+            low, high, passed = (low, middle, point) if point.passed else (middle, high, passed)
+        return Found(True, failed is None, passed, "", self._memory(passed.n))
+
+    def _judge(self, n: int, least: int = 1) -> Point:
+        """Repetitions at one n, until all are done or, after ``least``, too many have failed or a call is too slow."""
+        refuted, times, repetitions = 0.0, list[float](), 1
+        while len(times) < repetitions:
+            refuted += _timed(self.refutes, self.draw(n, len(times)), self.alpha, len(times), times)
+            if len(times) == 1 and (least > 1 or times[0] <= self.effort.seconds):
+                repetitions = min(self.effort.repetitions_at(times[0]), self.pool // n if self.pool else self.effort.repetitions)
+            if len(times) - refuted > repetitions // _PASS and len(times) >= least:
+                break
+        passed = len(times) == repetitions and len(times) - refuted <= repetitions // _PASS
+        return Point(n, round(refuted, 3), len(times), passed, float(np.median(times)))
+
+    def _memory(self, n: int) -> float | None:
+        return peak_memory(self.refutes, self.draw(n, 0), self.alpha)
+
+
+def rate(refutes: Refutes, draw: Draw, alpha: float, repetitions: int, n: int) -> Point:
+    """How often a test refutes at one n."""
+    refutes(draw(n, 0), alpha, 0)
+    times = list[float]()
+    refuted = sum(_timed(refutes, draw(n, r), alpha, r, times) for r in range(repetitions))
+    return Point(n, round(refuted, 3), repetitions, False, float(np.median(times)))
+
+
+def upwards(refutes: Refutes, draw: Draw, alpha: float, repetitions: int, first: int) -> Point:
+    """From ``first`` on in steps of an eighth of an octave: the first n at which at most one in a hundred fails."""
+    for step in range(64):
+        n, refuted, times = math.ceil(first * 2 ** (step / 8)), 0.0, list[float]()
+        while len(times) < repetitions and len(times) - refuted <= repetitions // 100:
+            refuted += _timed(refutes, draw(n, len(times)), alpha, len(times), times)
+        if len(times) - refuted <= repetitions // 100:
+            return Point(n, refuted, len(times), True, float(np.median(times)))
+    raise RuntimeError(f"no power at 200 times the first n, {first}")
+
+
+def _timed(refutes: Refutes, pair: Pair, alpha: float, seed: int, times: list[float]) -> float:
+    started = time.perf_counter()
+    refuted = refutes(pair, alpha, seed)
+    times.append(time.perf_counter() - started)
+    return refuted
+
+
+def peak_memory(refutes: Refutes, pair: Pair, alpha: float) -> float | None:
+    """Growth of the resident set at its peak during one call, MiB; None where the system does not say (not Linux with glibc).
+
+    Not tracemalloc: compiled tests allocate behind Python's back.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return None
+    ctypes.CDLL(None).malloc_trim(0)  # else freed memory of earlier calls hides what this one takes
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = _status("VmRSS")
+    refutes(pair, alpha, 0)
+    return max(0.0, _status("VmHWM") - before)
+
+
+def _status(key: str) -> float:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
+    return int(line.split()[1]) / 1024.0
