@@ -25,7 +25,8 @@ a call takes up to 0.1 s, {most // 2} up to 0.5 s, {max(1, most // 5)} beyond. A
 to refute (98 of 100, 49 of 50, 20 of 20), so "99%" means, with 97.5% confidence, a power above 0.93, 0.89 or 0.83. n is searched by
 doubling and two bisections, to a factor of 1.19. A two-sample test sees n draws of the sampler and n of the law.
 **"> n (power)"**: not reached at the largest n tried, with the power there; no test is tried at an n where one call takes
-over {effort["seconds"]:g} s, nor beyond {effort["largest"]:,}. **ms**: median of one call, without drawing the samples.
+over {effort["seconds"]:g} s, nor beyond {effort["largest"]:,}. **ms**: processor time of one call (median), without drawing the
+samples.
 **MiB**: growth of the resident set at its peak in one call, over the samples that are there already.
 """
 

@@ -66,6 +66,27 @@ class Point:
     repetitions: int
     passed: bool
     seconds: float
+    wall: float
+
+
+class Clock:
+    """Times of calls: of the processor, because other work on the machine does not lengthen it, and on the wall."""
+
+    def __init__(self) -> None:
+        self.seconds, self.walls = list[float](), list[float]()
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+    def timed(self, refutes: Refutes, pair: Pair, alpha: float, seed: int) -> float:
+        wall, seconds = time.perf_counter(), time.process_time()
+        refuted = refutes(pair, alpha, seed)
+        self.seconds.append(time.process_time() - seconds)
+        self.walls.append(time.perf_counter() - wall)
+        return refuted
+
+    def point(self, n: int, refuted: float, passed: bool) -> Point:
+        return Point(n, round(refuted, 3), len(self), passed, float(np.median(self.seconds)), float(np.median(self.walls)))
 
 
 @dataclass(frozen=True)
@@ -121,15 +142,15 @@ class Search:
 
     def _judge(self, n: int, least: int = 1) -> Point:
         """Repetitions at one n, until all are done or, after ``least``, too many have failed or a call is too slow."""
-        refuted, times, repetitions = 0.0, list[float](), 1
-        while len(times) < repetitions:
-            refuted += _timed(self.refutes, self.draw(n, len(times)), self.alpha, len(times), times)
-            if len(times) == 1 and (least > 1 or times[0] <= self.effort.seconds):
-                repetitions = min(self.effort.repetitions_at(times[0]), self.pool // n if self.pool else self.effort.repetitions)
-            if len(times) - refuted > repetitions // _PASS and len(times) >= least:
+        refuted, clock, repetitions = 0.0, Clock(), 1
+        while len(clock) < repetitions:
+            refuted += clock.timed(self.refutes, self.draw(n, len(clock)), self.alpha, len(clock))
+            if len(clock) == 1 and (least > 1 or clock.seconds[0] <= self.effort.seconds):
+                most = self.pool // n if self.pool else self.effort.repetitions
+                repetitions = min(self.effort.repetitions_at(clock.seconds[0]), most)
+            if len(clock) - refuted > repetitions // _PASS and len(clock) >= least:
                 break
-        passed = len(times) == repetitions and len(times) - refuted <= repetitions // _PASS
-        return Point(n, round(refuted, 3), len(times), passed, float(np.median(times)))
+        return clock.point(n, refuted, len(clock) == repetitions and len(clock) - refuted <= repetitions // _PASS)
 
     def _memory(self, n: int) -> float | None:
         return peak_memory(self.refutes, self.draw(n, 0), self.alpha)
@@ -138,27 +159,20 @@ class Search:
 def rate(refutes: Refutes, draw: Draw, alpha: float, repetitions: int, n: int) -> Point:
     """How often a test refutes at one n."""
     refutes(draw(n, 0), alpha, 0)
-    times = list[float]()
-    refuted = sum(_timed(refutes, draw(n, r), alpha, r, times) for r in range(repetitions))
-    return Point(n, round(refuted, 3), repetitions, False, float(np.median(times)))
+    clock = Clock()
+    refuted = sum(clock.timed(refutes, draw(n, r), alpha, r) for r in range(repetitions))
+    return clock.point(n, refuted, False)
 
 
 def upwards(refutes: Refutes, draw: Draw, alpha: float, repetitions: int, first: int) -> Point:
     """From ``first`` on in steps of an eighth of an octave: the first n at which at most one in a hundred fails."""
     for step in range(64):
-        n, refuted, times = math.ceil(first * 2 ** (step / 8)), 0.0, list[float]()
-        while len(times) < repetitions and len(times) - refuted <= repetitions // 100:
-            refuted += _timed(refutes, draw(n, len(times)), alpha, len(times), times)
-        if len(times) - refuted <= repetitions // 100:
-            return Point(n, refuted, len(times), True, float(np.median(times)))
+        n, refuted, clock = math.ceil(first * 2 ** (step / 8)), 0.0, Clock()
+        while len(clock) < repetitions and len(clock) - refuted <= repetitions // 100:
+            refuted += clock.timed(refutes, draw(n, len(clock)), alpha, len(clock))
+        if len(clock) - refuted <= repetitions // 100:
+            return clock.point(n, refuted, True)
     raise RuntimeError(f"no power at 200 times the first n, {first}")
-
-
-def _timed(refutes: Refutes, pair: Pair, alpha: float, seed: int, times: list[float]) -> float:
-    started = time.perf_counter()
-    refuted = refutes(pair, alpha, seed)
-    times.append(time.perf_counter() - started)
-    return refuted
 
 
 def peak_memory(refutes: Refutes, pair: Pair, alpha: float) -> float | None:
