@@ -13,11 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import platform
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +28,14 @@ from exactness.batteries import Innovations, MixtureInnovations
 from exactness.catalogue import Setting, find
 from exactness.laws.base import Law
 
+from .page import REPORTS, versions, write
 from .render import markdown
 from .rows import TOGETHER, Row, on, ours, ours_two_sample, peers, smallest_p
 from .search import FULL, QUICK, Draw, Effort, Pair, Refutes, Search, rate, upwards
 
 ALPHA = 1e-3
 POWER = 0.99
-_PACKAGES = ("numpy", "scipy", "torch", "scikit-learn", "hyppo", "pqm", "goodpoints")
+_PACKAGES = ("exactness", "numpy", "scipy", "torch", "scikit-learn", "hyppo", "pqm", "goodpoints")
 
 
 # --- A: a mixture in d = 8
@@ -291,34 +290,28 @@ PARTS: dict[str, Callable[[Effort, int, bool], dict[str, Any]]] = {"A": part_a, 
 
 
 def run(parts: Sequence[str], out: Path, seed: int, quick: bool) -> None:
-    """Results are written after every part."""
+    """Results are written after every part, beside parts of earlier runs of the same seed, effort and versions."""
     command = "python -m studies.power" + (" --quick" if quick else "") + (f" --seed {seed}" if seed else "")
-    command += "" if list(parts) == list(PARTS) else f" --parts {''.join(parts)}"
-    report: dict[str, Any] = {"command": command, "seed": seed, "quick": quick, "versions": versions(), "parts": {}}
     effort = QUICK if quick else FULL
-    report["effort"] = asdict(effort)
-    out.mkdir(parents=True, exist_ok=True)
+    report: dict[str, Any] = {"command": command, "seed": seed, "versions": versions(*_PACKAGES), "effort": asdict(effort)}
     for part in parts:
-        report["parts"][part] = PARTS[part](effort, seed, quick)
-        (out / "power.json").write_text(json.dumps(report, indent=1) + "\n")
-        (out / "power.md").write_text(markdown(report))
+        result = PARTS[part](effort, seed, quick)
+        together = _kept(out / "power.json", report) | {part: result}
+        whole = report | {"parts": dict(sorted(together.items()))}
+        write("power.json", json.dumps(whole, indent=1) + "\n", out)
+        write("power.md", markdown(whole), out)
 
 
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+def _kept(target: Path, report: dict[str, Any]) -> dict[str, Any]:
+    earlier = json.loads(target.read_text()) if target.exists() else {}
+    return earlier.get("parts", {}) if all(earlier.get(key) == value for key, value in report.items()) else {}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m studies.power", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a few repetitions of everything, under a minute")
     parser.add_argument("--parts", default="ABCD", help="which of A, B, C and D (default: all)")
-    parser.add_argument("--out", type=Path, default=Path("reports"), help="folder of power.json and power.md")
+    parser.add_argument("--out", type=Path, default=REPORTS, help="folder of power.json and power.md")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args(arguments)
     if not set(chosen.parts) <= set(PARTS) or not chosen.parts:
@@ -329,8 +322,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _search(row: Row, draw: Draw, effort: Effort, pool: int | None = None) -> dict[str, Any]:
     _progress(row.name)
     line: dict[str, Any] = {"name": row.name, "against": row.against, "installed": row.installed}
-    search = Search(row.refutes, draw, ALPHA, effort, pool)
-    return line | (asdict(search.needed(row.smallest)) if row.installed else {})
+    if not row.installed:
+        return line
+    found = Search(row.refutes, draw, ALPHA, effort, pool).needed(row.smallest)
+    _progress(f"    n {'=' if found.reached else '>'} {found.point.n:,}")
+    return line | asdict(found)
 
 
 def _seed(*key: int) -> int:

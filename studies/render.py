@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any
+
+from .page import table
 
 
 def markdown(report: dict[str, Any]) -> str:
     parts = report["parts"]
     sections = [section(parts[name]) for name, section in _SECTIONS.items() if name in parts]
-    return "\n\n".join([_head(report), *sections]) + "\n"
+    return _blocks([_head(report), *sections])
 
 
 def _head(report: dict[str, Any]) -> str:
     effort = report["effort"]
-    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     most = effort["repetitions"]
     return f"""# Power, beside the tests in use today
 
-`{report["command"]}`, seed {report["seed"]}. {versions}. One thread.
+Command: `{report["command"]}`, seed {report["seed"]}. {report["versions"]}. One thread.
 
 The tests of one table are shown the same samples. **n** is the smallest number of draws that passed, of {most} repetitions while
 a call takes up to 0.1 s, {most // 2} up to 0.5 s, {max(1, most // 5)} beyond. A point passes if at most one repetition in 50 fails
@@ -42,13 +42,13 @@ Test has compression level 3 and 32 bins, which it thins to powers of four, so t
     ]
     text += [f"### {case['name'].capitalize()}: {case['about']}\n\n{_departure(case)}" for case in part["departures"]]
     text.append(_alarms(part["false alarms"]))
-    return "\n\n".join(text)
+    return _blocks(text)
 
 
 def _departure(case: dict[str, Any]) -> str:
     ratio = ["likelihood ratio of the two laws (no test does better)", "the law", f"{case['limit']:,}", "", "", ""]
     rows = [[r["name"], r["against"], *_found(r)] for r in case["rows"]]
-    return _table(["test", "compares with", "n", "refuted", "ms", "MiB"], [ratio, *rows], "llrrrr")
+    return table(["test", "compares with", "n", "refuted", "ms", "MiB"], [ratio, *rows], 4)
 
 
 def _found(row: dict[str, Any]) -> list[str]:
@@ -63,7 +63,7 @@ def _alarms(part: dict[str, Any]) -> str:
     about = (
         f"Exact draws refuted at alpha = {part['alpha']:g}, n = {part['n']:,}: Holm, Bonferroni and bounds stay below the level."
     )
-    return f"### False alarms\n\n{about}\n\n" + _table(["test", "refuted"], rows, "lr")
+    return f"### False alarms\n\n{about}\n\n" + table(["test", "refuted"], rows, 1)
 
 
 def _part_b(part: dict[str, Any]) -> str:
@@ -77,7 +77,7 @@ def _part_b(part: dict[str, Any]) -> str:
 Eight Gaussians on a ring in the plane, 40 steps; samplers that are wrong on purpose. Paths needed at alpha = {part["alpha"]:g}
 (n · ms). Ours on whole paths against the chain's law; two-sample tests on last states x_0, or on pairs (x_0, x_1), against those of
 the plain sampler. Repetitions at one n are disjoint parts of {part["pool"]:,} paths: 8 where n is an eighth of them."""
-    return f"{about}\n\n" + _table(["test", *names], rows, "l" + "r" * len(names))
+    return f"{about}\n\n" + table(["test", *names], rows, len(names))
 
 
 def _cell(row: dict[str, Any]) -> str:
@@ -94,7 +94,7 @@ def _part_c(part: dict[str, Any]) -> str:
 
 The mixture of A: its means are the same in all {part["repetitions"]} repetitions. Elsewhere, at other means of the same kind,
 PQMass took 8 ms and had power 0.54 under the shift and 0.90 under the correlation. One-sample tests see 1,000 draws."""
-    return f"{about}\n\n" + _table(["departure", "test", "compares with", "n", "refuted", "ms"], rows, "lllrrr")
+    return f"{about}\n\n" + table(["departure", "test", "compares with", "n", "refuted", "ms"], rows, 3)
 
 
 def _part_d(part: dict[str, Any]) -> str:
@@ -112,10 +112,14 @@ How many are needed for 99% power: the likelihood-ratio test knows the departure
 correlation); the certificate makes {part["tests"]} tests at once (one stage, Holm). Its n is the first, in steps of 2^(1/8) from
 the ratio's, at which at most one in 100 of {part["repetitions"]} repetitions fails to refute."""
     heads = ["departure", "alpha", "ratio test needs", "certificate needs", "paths", "refuted", "ratio"]
-    return f"{about}\n\n" + _table(heads, rows, "lrrrrrr")
+    return f"{about}\n\n" + table(heads, rows, 6)
 
 
 _SECTIONS = {"A": _part_a, "B": _part_b, "C": _part_c, "D": _part_d}
+
+
+def _blocks(parts: list[str]) -> str:
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
 def _n(row: dict[str, Any]) -> str:
@@ -131,8 +135,3 @@ def _of(point: dict[str, Any]) -> str:
 
 def _ms(seconds: float) -> str:
     return f"{1e3 * seconds:,.1f}" if seconds < 0.1 else f"{1e3 * seconds:,.0f}"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:
-    rule = ["---:" if a == "r" else "---" for a in align]
-    return "\n".join("| " + " | ".join(line) + " |" for line in [heads, rule, *rows])
