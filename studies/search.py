@@ -55,7 +55,7 @@ class Effort:
         return max(1, self.repetitions // (1 if seconds <= 0.1 else 2 if seconds <= 0.5 else 5))
 
 
-FULL = Effort(repetitions=100, largest=1 << 18, seconds=5.0, pool=1 << 18, level=200, comparison=200, limit=200)
+FULL = Effort(repetitions=100, largest=1 << 18, seconds=5.0, pool=1 << 18, level=200, comparison=200, limit=500)
 QUICK = Effort(repetitions=4, largest=1 << 8, seconds=1.0, pool=1 << 10, level=2, comparison=2, limit=4)
 
 
