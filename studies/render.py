@@ -1,4 +1,4 @@
-"""The report of ``studies.power`` as Markdown: a pure function of its JSON."""
+"""The page of ``studies.power`` as Markdown: a pure function of its JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _head(report: dict[str, Any]) -> str:
     most = effort["repetitions"]
     return f"""# Power, beside the tests in use today
 
-Command: `{report["command"]}`, seed {report["seed"]}. {report["versions"]}. One thread.
+Command: {"`make power` " if report["command"].endswith("power") else ""}(`{report["command"]}`), seed {report["seed"]}. {report["versions"]}. One thread.
 
 The tests of one table are shown the same samples. **n** is the smallest number of draws that passed, of {most} repetitions while
 a call takes up to 0.1 s, {most // 2} up to 0.5 s, {max(1, most // 5)} beyond. A point passes if at most one repetition in 50 fails
