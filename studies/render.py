@@ -15,10 +15,12 @@ def markdown(report: dict[str, Any]) -> str:
 
 def _head(report: dict[str, Any]) -> str:
     effort = report["effort"]
-    most = effort["repetitions"]
+    most, command = effort["repetitions"], f"`{report['command']}`"
+    if command.endswith("power`"):
+        command = f"`make power` ({command})"
     return f"""# Power, beside the tests in use today
 
-Command: {"`make power` " if report["command"].endswith("power") else ""}(`{report["command"]}`), seed {report["seed"]}. {report["versions"]}. One thread.
+Command: {command}. Seed {report["seed"]}. {report["versions"]}; one thread.
 
 The tests of one table are shown the same samples. **n** is the smallest number of draws that passed, of {most} repetitions while
 a call takes up to 0.1 s, {most // 2} up to 0.5 s, {max(1, most // 5)} beyond. A point passes if at most one repetition in 50 fails
