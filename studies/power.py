@@ -71,7 +71,7 @@ def departures(quick: bool) -> list[Departure]:
         _departure("shift", "0.1 standard deviations of a component, in one coordinate", shifted),
         _departure("scale", "every component's standard deviation times 1.05, means kept", scaled),
         _departure("weight", "0.02 of weight moved, from the largest to the smallest component", moved),
-        # The best test is whether any of n draws visits the mode, which is far from the others.
+        # Seen with its components, an exact sample of n draws visits the mode with probability 1 - 0.99^n.
         Departure("missing mode", "a fifth component of weight 0.01 that the sampler never visits", mixture(5), law, missing),
     ]
     return found[:1] if quick else found
