@@ -31,7 +31,7 @@ from exactness.laws.base import Law
 from .page import REPORTS, versions, write
 from .render import markdown
 from .rows import TOGETHER, Row, on, ours, ours_two_sample, peers, smallest_p
-from .search import FULL, QUICK, Draw, Effort, Pair, Refutes, Search, rate, upwards
+from .search import FULL, QUICK, Draw, Effort, Pair, Refutes, Search, fitted, rate
 
 ALPHA = 1e-3
 POWER = 0.99
@@ -77,21 +77,21 @@ def departures(quick: bool) -> list[Departure]:
     return found[:1] if quick else found
 
 
-def part_a(effort: Effort, seed: int, quick: bool) -> dict[str, Any]:
+def part_a(run: Run) -> dict[str, Any]:
     found = []
-    for case in departures(quick):
-        draw = _mixture_draw(case.law, case.sampler, seed)
-        rows = [_search(row, draw, effort) for row in [*ours(case.law), ours_two_sample(), *peers()]]
+    for case in departures(run.quick):
+        draw = _mixture_draw(case.law, case.sampler, run.seed)
+        rows = [run.search(f"A {case.name}", row, draw) for row in [*ours(case.law), ours_two_sample(), *peers()]]
         found.append({"name": case.name, "about": case.about, "limit": case.limit, "rows": rows})
-    return {"alpha": ALPHA, "departures": found, "false alarms": false_alarms(effort, seed)}
+    return {"alpha": ALPHA, "departures": found, "false alarms": false_alarms(run)}
 
 
-def false_alarms(effort: Effort, seed: int) -> dict[str, Any]:
+def false_alarms(run: Run) -> dict[str, Any]:
     """How often each test refutes an exact sampler at alpha = 0.05."""
     n, alpha, law = 512, 0.05, mixture()
-    draw = _mixture_draw(law, law, seed + 1)
-    rows = [_rate(row, draw, n, alpha, effort.level) for row in [*ours(law), ours_two_sample(), *peers()]]
-    return {"n": n, "alpha": alpha, "repetitions": effort.level, "rows": rows}
+    draw = _mixture_draw(law, law, run.seed + 1)
+    rows = [run.rate("A false alarms", row, draw, n, alpha, run.effort.level) for row in [*ours(law), ours_two_sample(), *peers()]]
+    return {"n": n, "alpha": alpha, "repetitions": run.effort.level, "rows": rows}
 
 
 def _mixture_draw(law: GaussianMixture, sampler: GaussianMixture, seed: int) -> Draw:
@@ -120,16 +120,16 @@ def _normal_limit(null: tuple[float, float], other: tuple[float, float], alpha: 
 # --- B: paths of the ring's controls
 
 
-def part_b(effort: Effort, seed: int, quick: bool) -> dict[str, Any]:
-    size, names = effort.pool, [e.name for e in find(["ring/control/*"])]
-    reference = _last_two(_pool("ring/sequential", 2 * size, seed)[0])
+def part_b(run: Run) -> dict[str, Any]:
+    size, names = run.effort.pool, [e.name for e in find(["ring/control/*"])]
+    reference = _last_two(_pool("ring/sequential", 2 * size, run.seed)[0])
     found = []
-    for i, name in enumerate(names[3:4] if quick else names):
-        paths, law = _pool(name, size, seed + 1 + i)
-        rows = [_search(row, _slices(paths, paths), effort, size) for row in ours(law, 8)]
-        states = _slices(_last_two(paths), reference)
-        rows += [_search(row, states, effort, size) for row in _state_rows()]
-        found.append({"name": name.rsplit("/", 1)[1], "rows": rows})
+    for i, name in enumerate(names[3:4] if run.quick else names):
+        paths, law = _pool(name, size, run.seed + 1 + i)
+        control, states = name.rsplit("/", 1)[1], _slices(_last_two(paths), reference)
+        rows = [run.search(f"B {control}", row, _slices(paths, paths), size) for row in ours(law, 8)]
+        rows += [run.search(f"B {control}", row, states, size) for row in _state_rows()]
+        found.append({"name": control, "rows": rows})
     return {"alpha": ALPHA, "pool": size, "controls": found}
 
 
@@ -167,7 +167,7 @@ def _slices(x: Any, y: Any) -> Draw:
 # --- C: two samples of 5,000
 
 
-def part_c(effort: Effort, seed: int, quick: bool) -> dict[str, Any]:
+def part_c(run: Run) -> dict[str, Any]:
     law, n, few, alpha = mixture(), 5_000, 1_000, 0.05
     correlated = np.full((8, 8), 0.2) + 0.8 * np.eye(8)
     samplers = {
@@ -178,15 +178,10 @@ def part_c(effort: Effort, seed: int, quick: bool) -> dict[str, Any]:
     tests = [(peers()[-1], n), (ours_two_sample(), n), *((row, few) for row in one_sample)]
     found = []
     for name, sampler in {**samplers, "none (false alarms)": law}.items():
-        draw = _mixture_draw(law, sampler, seed + 2)
-        found.append({"name": name, "rows": [_rate(row, draw, size, alpha, effort.comparison) for row, size in tests]})
-    return {"alpha": alpha, "repetitions": effort.comparison, "departures": found}
-
-
-def _rate(row: Row, draw: Draw, n: int, alpha: float, repetitions: int) -> dict[str, Any]:
-    _progress(row.name)
-    line: dict[str, Any] = {"name": row.name, "against": row.against, "n": n, "installed": row.installed}
-    return line | (asdict(rate(row.refutes, draw, alpha, repetitions, n)) if row.installed else {})
+        draw = _mixture_draw(law, sampler, run.seed + 2)
+        rows = [run.rate(f"C {name}", row, draw, size, alpha, run.effort.comparison) for row, size in tests]
+        found.append({"name": name, "rows": rows})
+    return {"alpha": alpha, "repetitions": run.effort.comparison, "departures": found}
 
 
 # --- D: the likelihood ratio
@@ -224,20 +219,19 @@ def noises(shift: float, scale: float, lag: float) -> list[Noise]:
     ]  # fmt: skip
 
 
-def part_d(effort: Effort, seed: int, quick: bool) -> dict[str, Any]:
+def part_d(run: Run) -> dict[str, Any]:
     """Quick runs look for departures that are large enough to need few paths."""
     chain = GaussianChain.from_mean(lambda k, x: 0.9 * x, sigma=np.full(_STEPS, 0.5), dim=_DIM)
     found = []
-    for noise in noises(0.2, 1.2, 0.2) if quick else noises(0.02, 1.02, 0.02):
+    for noise in noises(0.2, 1.2, 0.2) if run.quick else noises(0.02, 1.02, 0.02):
         for alpha in (1e-3, 1e-6):
-            _progress(f"{noise.name} at {alpha:g}")
+            _progress(f"D {noise.name} at {alpha:g}")
             limit = noise.limit(alpha)
             first = max(2, math.ceil(limit / _PER_PATH))
-            point = upwards(_chain_refutes(chain), _chain_draw(noise, seed), alpha, effort.limit, first)
-            line = {"name": noise.name, "about": noise.about, "alpha": alpha, "limit": limit, "paths": point.n}
-            innovations = point.n * _PER_PATH
-            found.append(line | {"innovations": innovations, "ratio": innovations / limit, "point": asdict(point)})
-    return {"steps": _STEPS, "dim": _DIM, "tests": _tests_of(chain), "repetitions": effort.limit, "rows": found}
+            fit = fitted(_chain_refutes(chain), _chain_draw(noise, run.seed), alpha, run.effort.limit, first, POWER)
+            line = {"name": noise.name, "about": noise.about, "alpha": alpha, "limit": limit, "fit": asdict(fit)}
+            found.append(line | {"ratios": [n * _PER_PATH / limit for n in (fit.n, fit.low, fit.high)]})
+    return {"steps": _STEPS, "dim": _DIM, "tests": _tests_of(chain), "repetitions": run.effort.limit, "rows": found}
 
 
 def _chain_refutes(chain: GaussianChain) -> Refutes:
@@ -286,16 +280,43 @@ def _lag_limit(lag: float, alpha: float) -> float:
 # --- running
 
 
-PARTS: dict[str, Callable[[Effort, int, bool], dict[str, Any]]] = {"A": part_a, "B": part_b, "C": part_c, "D": part_d}
+@dataclass(frozen=True)
+class Run:
+    """``only``: rows of other names are taken from ``earlier`` results where they are there, by case and name."""
+
+    effort: Effort
+    seed: int
+    quick: bool
+    only: str
+    earlier: dict[tuple[str, str], dict[str, Any]]
+
+    def search(self, case: str, row: Row, draw: Draw, pool: int | None = None) -> dict[str, Any]:
+        """The n that a test needs."""
+        search = Search(row.refutes, draw, ALPHA, self.effort, pool)
+        return self._line(case, row, lambda: asdict(search.needed(row.smallest)))
+
+    def rate(self, case: str, row: Row, draw: Draw, n: int, alpha: float, repetitions: int) -> dict[str, Any]:
+        """How often a test refutes at one n."""
+        return self._line(case, row, lambda: asdict(rate(row.refutes, draw, alpha, repetitions, n))) | {"n": n}
+
+    def _line(self, case: str, row: Row, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        if self.only not in row.name and (case, row.name) in self.earlier:
+            return self.earlier[case, row.name]
+        line: dict[str, Any] = {"name": row.name, "against": row.against, "installed": row.installed}
+        _progress(f"{case}: {row.name}" + ("" if row.installed else ", not installed"))
+        return line | (measure() if row.installed else {})
 
 
-def run(parts: Sequence[str], out: Path, seed: int, quick: bool) -> None:
-    """Results are written after every part, beside parts of earlier runs of the same seed, effort and versions."""
+PARTS: dict[str, Callable[[Run], dict[str, Any]]] = {"A": part_a, "B": part_b, "C": part_c, "D": part_d}
+
+
+def study(parts: Sequence[str], out: Path, seed: int, quick: bool, only: str = "") -> None:
+    """Results are written after every part, beside those of earlier runs of the same seed, effort and versions."""
     command = "python -m studies.power" + (" --quick" if quick else "") + (f" --seed {seed}" if seed else "")
     effort = QUICK if quick else FULL
     report: dict[str, Any] = {"command": command, "seed": seed, "versions": versions(*_PACKAGES), "effort": asdict(effort)}
     for part in parts:
-        result = PARTS[part](effort, seed, quick)
+        result = PARTS[part](Run(effort, seed, quick, only, _rows_of(_kept(out / "power.json", report))))
         together = _kept(out / "power.json", report) | {part: result}
         whole = report | {"parts": dict(sorted(together.items()))}
         write("power.json", json.dumps(whole, indent=1) + "\n", out)
@@ -307,26 +328,27 @@ def _kept(target: Path, report: dict[str, Any]) -> dict[str, Any]:
     return earlier.get("parts", {}) if all(earlier.get(key) == value for key, value in report.items()) else {}
 
 
+def _rows_of(parts: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    cases = [(f"{p} {c['name']}", c) for p in ("A", "B", "C") for c in _cases(parts.get(p, {}))]
+    cases += [("A false alarms", parts["A"]["false alarms"])] if "A" in parts else []
+    return {(name, row["name"]): row for name, case in cases for row in case["rows"]}
+
+
+def _cases(part: dict[str, Any]) -> list[dict[str, Any]]:
+    return part.get("departures", []) + part.get("controls", [])
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m studies.power", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a few repetitions of everything, under a minute")
     parser.add_argument("--parts", default="ABCD", help="which of A, B, C and D (default: all)")
     parser.add_argument("--out", type=Path, default=REPORTS, help="folder of power.json and power.md")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="measure rows with this in their names; others stay as power.json has them")
     chosen = parser.parse_args(arguments)
     if not set(chosen.parts) <= set(PARTS) or not chosen.parts:
         parser.error(f"--parts must name some of {''.join(PARTS)}, not {chosen.parts!r}")
-    run(sorted(set(chosen.parts)), chosen.out, chosen.seed, chosen.quick)
-
-
-def _search(row: Row, draw: Draw, effort: Effort, pool: int | None = None) -> dict[str, Any]:
-    _progress(row.name)
-    line: dict[str, Any] = {"name": row.name, "against": row.against, "installed": row.installed}
-    if not row.installed:
-        return line
-    found = Search(row.refutes, draw, ALPHA, effort, pool).needed(row.smallest)
-    _progress(f"    n {'=' if found.reached else '>'} {found.point.n:,}")
-    return line | asdict(found)
+    study(sorted(set(chosen.parts)), chosen.out, chosen.seed, chosen.quick, chosen.only)
 
 
 def _seed(*key: int) -> int:

@@ -100,20 +100,24 @@ PQMass took 8 ms and had power 0.54 under the shift and 0.90 under the correlati
 
 
 def _part_d(part: dict[str, Any]) -> str:
-    rows = [
-        [
-            f"{r['name']}: {r['about']}", f"{r['alpha']:g}", f"{r['limit']:,.0f}", f"{r['innovations']:,}", f"{r['paths']:,}",
-            _of(r["point"]), f"{r['ratio']:.2f}",
+    rows = []
+    for r in part["rows"]:
+        ratio, low, high = r["ratios"]
+        powers = ", ".join(f"{p['refuted'] / p['repetitions']:.3g}" for p in r["fit"]["points"])
+        needs = [
+            f"{r['limit']:,.0f}",
+            f"{ratio * r['limit']:,.0f}",
+            f"{r['fit']['n']:,.0f}",
+            f"{ratio:.2f} ({low:.2f} to {high:.2f})",
         ]
-        for r in part["rows"]
-    ]  # fmt: skip
+        rows.append([f"{r['name']}: {r['about']}", f"{r['alpha']:g}", *needs, powers])
     about = f"""## D. The likelihood ratio, and a whole certificate
 
 A chain of {part["steps"]} steps in d = {part["dim"]}, start included: {(part["steps"] + 1) * part["dim"]} innovations a path.
 How many are needed for 99% power: the likelihood-ratio test knows the departure (exact for shift and scale, normal limit for the
-correlation); the certificate makes {part["tests"]} tests at once (one stage, Holm). Its n is the first, in steps of 2^(1/8) from
-the ratio's, at which at most one in 100 of {part["repetitions"]} repetitions fails to refute."""
-    heads = ["departure", "alpha", "ratio test needs", "certificate needs", "paths", "refuted", "ratio"]
+correlation); the certificate makes {part["tests"]} tests at once (one stage, Holm). Its n is read from a probit line through its
+powers, of {part["repetitions"]} repetitions each, at the ratio's n and on in steps of 2^(1/6); in brackets a 95% interval."""
+    heads = ["departure", "alpha", "ratio test needs", "certificate needs", "paths", "over the ratio test's", "powers"]
     return f"{about}\n\n" + table(heads, rows, 6)
 
 

@@ -29,7 +29,19 @@ def test_the_quick_study_writes_its_tables(tmp_path, no_peers):
     for part in ("A", "B"):
         cases = report["parts"][part]["departures" if part == "A" else "controls"]
         assert all(row["point"]["repetitions"] for case in cases for row in case["rows"] if row["installed"])
-    assert all(row["ratio"] >= 0.8 for row in report["parts"]["D"]["rows"])
+    assert all(row["limit"] > 0 and len(row["ratios"]) == 3 for row in report["parts"]["D"]["rows"])
+
+
+def test_rows_and_parts_that_are_not_asked_for_stay(tmp_path, no_peers):
+    power.main(["--quick", "--parts", "C", "--out", str(tmp_path)])
+    target = tmp_path / "power.json"
+    report = json.loads(target.read_text())
+    for row in (row for case in report["parts"]["C"]["departures"] for row in case["rows"]):
+        row["seconds"] = 1e3
+    target.write_text(json.dumps(report))
+    power.main(["--quick", "--parts", "C", "--only", "two-sample", "--out", str(tmp_path)])
+    rows = [row for case in json.loads(target.read_text())["parts"]["C"]["departures"] for row in case["rows"]]
+    assert {row["name"] for row in rows if row["seconds"] < 1e3} == {"exactness: two-sample"}
 
 
 @pytest.mark.parametrize("arguments", [["--parts", "E"], ["--parts", ""]])
