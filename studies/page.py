@@ -21,9 +21,9 @@ def versions(*packages: str) -> str:
     return f"Python {platform.python_version()}, {', '.join(found)}; {platform.system()} {platform.machine()}"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Markdown."""
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], right: int = 0) -> str:
+    """Markdown; the last ``right`` columns are aligned to the right, as numbers are."""
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * (len(head) - right)}{'---:|' * right}"]
     lines += [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
