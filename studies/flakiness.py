@@ -1,8 +1,8 @@
 """Does any statistical test fail by chance? The whole statistical tier again and again, each time with a new seed.
 
-    python -m studies.flakiness --runs 2000
+    python -m studies.flakiness --runs 2000 --minutes 60
 
-The seeds come from the operating system's entropy: nothing is fixed. Every function below ``tests/batteries`` that takes the
+Runs add up over calls, until ``--fresh``: start again after a change of tests or batteries. The seeds come from the operating system's entropy: nothing is fixed. Every function below ``tests/batteries`` that takes the
 ``seed`` fixture is run; failures are listed with the seed that repeats them.
 """
 
@@ -44,11 +44,16 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=20, help="runs a process")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=600.0, help="start no further process after so long")
+    parser.add_argument("--fresh", action="store_true", help="forget the runs that were counted before")
     parser.add_argument("--out", type=Path, default=REPORTS)
     options = parser.parse_args()
     seeds = [secrets.randbelow(1 << 31) for _ in range(options.runs)]
     groups = [seeds[i : i + options.each] for i in range(0, len(seeds), options.each)]
     started, passed, failed, runs = time.monotonic(), 0, Counter[str](), 0
+    before = options.out / "flakiness.json"
+    if before.exists() and not options.fresh:
+        kept = json.loads(before.read_text())
+        passed, failed, runs = kept["passed"], Counter(kept["failed"]), kept["runs"]
 
     def work(group: list[int]) -> tuple[int, list[str], int]:
         if time.monotonic() - started > 60.0 * options.minutes:
@@ -59,7 +64,7 @@ def main() -> None:
         for i, (good, bad, count) in enumerate(pool.map(work, groups)):
             passed, runs = passed + good, runs + count
             failed.update(bad)
-            print(f"{runs} of {len(seeds)} runs: {passed} passed, {sum(failed.values())} failed", flush=True)
+            print(f"{runs} runs: {passed} passed, {sum(failed.values())} failed", flush=True)
             # Written as it goes: a killed study keeps what it has.
             if i % 5 == 4 or i == len(groups) - 1:
                 _write(options.out, runs, passed, failed)
