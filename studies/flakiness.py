@@ -2,8 +2,9 @@
 
     python -m studies.flakiness --runs 2000 --minutes 60
 
-Runs add up over calls, until ``--fresh``: start again after a change of tests or batteries. The seeds come from the operating system's entropy: nothing is fixed. Every function below ``tests/batteries`` that takes the
-``seed`` fixture is run; failures are listed with the seed that repeats them.
+Runs add up over calls, until ``--fresh``: start again after a change of tests or batteries. The seeds come from the operating
+system's entropy: nothing is fixed. Every function below ``tests/batteries`` that takes the ``seed`` fixture is run; failures are
+listed with the seed that repeats them.
 """
 
 from __future__ import annotations
