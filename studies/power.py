@@ -155,11 +155,15 @@ def _last_two(paths: Any) -> np.ndarray:
 
 
 def _slices(x: Any, y: Any) -> Draw:
-    """Repetitions at one n are disjoint parts of the pools; the judge's pilots come from the reference's other end."""
+    """Repetitions at one n are disjoint parts of the pools; the judge's pilots come from the part of y beyond x's size."""
+
+    def more(m: int, seed: int) -> Any:
+        first = len(x) + seed % max(1, len(y) - len(x) - m)
+        return y[first : first + m]
 
     def draw(n: int, repetition: int) -> Pair:
         here = slice(repetition * n, (repetition + 1) * n)
-        return Pair(x[here], y[here], lambda m, s: y[-m:])
+        return Pair(x[here], y[here], more)
 
     return draw
 
