@@ -29,9 +29,9 @@ from exactness.catalogue import Setting, find
 from exactness.laws.base import Law
 
 from .page import REPORTS, versions, write
-from .render import markdown
-from .rows import TOGETHER, Row, on, ours, ours_two_sample, peers, smallest_p
-from .search import FULL, QUICK, Draw, Effort, Pair, Refutes, Search, fitted, rate
+from .power_page import markdown
+from .power_rows import TOGETHER, Row, on, ours, ours_two_sample, peers, smallest_p
+from .power_search import FULL, QUICK, Draw, Effort, Pair, Refutes, Search, fitted, rate
 
 ALPHA = 1e-3
 POWER = 0.99

@@ -18,7 +18,7 @@ from exactness.batteries import Battery, TwoSample, standard
 from exactness.judgement import adjust
 from exactness.laws.base import Law
 
-from .search import Pair, Refutes
+from .power_search import Pair, Refutes
 
 TOGETHER = "all standard batteries"
 ONE_STAGE = Plan(first_paths=1_000, max_paths=1_000)
