@@ -7,6 +7,7 @@ level, and its tail has the right rate: as n grows it is the Gaussian tail with 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cache
 from math import exp, log, sqrt
@@ -32,9 +33,9 @@ class NormOfMean(Null):
     validity: ClassVar[Validity] = "bound"
 
     @property
+    @abstractmethod
     def _numbers(self) -> tuple[float, float, float, float]:
         """trace, top, radius, width."""
-        raise NotImplementedError
 
     def p_value(self, statistic: float, n: int) -> float:
         trace, top, radius, _ = self._numbers
