@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 import exactness as ex
 from exactness.errors import BadInput, InvalidSample
@@ -20,7 +21,7 @@ from tests.registry import quiet_plan
 
 DELTAS = (0.6, 0.3, 1.1)
 VERIFIERS = {"token": token_wise, "block": block}
-PLAN = quiet_plan(alpha=1e-6, tolerance=0.1, first_paths=90_000, max_paths=90_000)
+PLAN = quiet_plan(alpha=1e-6, tolerance=0.3, first_paths=12_000, max_paths=12_000)
 
 
 def windows(verifier, deltas=DELTAS, dtype=torch.float64):
@@ -85,7 +86,7 @@ def judge(verifier, mode, seed, deltas=DELTAS, dtype=torch.float64, plan=PLAN):
 @pytest.mark.parametrize("deltas", [DELTAS, (0.4,), (0.05,) * 8], ids=len)
 @pytest.mark.parametrize("mode", VERIFIERS)
 def test_both_verifiers_are_certified(mode, deltas, dtype, seed):
-    """12 certificates at alpha 1e-6, and 1e-3 each of being suspicious."""
+    """12 certificates at alpha 1e-6."""
     judged = judge(VERIFIERS[mode], mode, seed, deltas, dtype)
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
 
@@ -93,18 +94,33 @@ def test_both_verifiers_are_certified(mode, deltas, dtype, seed):
 @pytest.mark.parametrize(
     ("verifier", "mode"),
     [
-        (first_failure_stops, "block"), (scaled(0.97), "block"), (scaled(1.03), "block"), (capped_at_the_end_only, "block"),
-        (powered(block, 0.95), "block"), (powered(block, 1.05), "block"), (token_wise, "block"), (block, "token"),
-        (powered(token_wise, 0.95), "token"), (powered(token_wise, 1.05), "token"), (shared_uniform, "token"),
+        (first_failure_stops, "block"), (scaled(0.88), "block"), (scaled(1.12), "block"), (capped_at_the_end_only, "block"),
+        (powered(block, 0.85), "block"), (powered(block, 1.18), "block"), (token_wise, "block"), (block, "token"),
+        (powered(token_wise, 0.85), "token"), (powered(token_wise, 1.18), "token"), (shared_uniform, "token"),
     ],
     ids=[
-        "first-failure-stops", "h-times-0.97", "h-times-1.03", "capped-at-the-end-only", "block-r^0.95", "block-r^1.05",
-        "token-as-block", "block-as-token", "token-r^0.95", "token-r^1.05", "one-uniform-for-all",
+        "first-failure-stops", "h-times-0.88", "h-times-1.12", "capped-at-the-end-only", "block-r^0.85", "block-r^1.18",
+        "token-as-block", "block-as-token", "token-r^0.85", "token-r^1.18", "one-uniform-for-all",
     ],
 )  # fmt: skip
 def test_wrong_verifiers_are_refuted_from_both_sides(verifier, mode, seed):
-    """11 falsehoods at alpha 1e-6, 150,000 windows each."""
-    judged = judge(verifier, mode, seed, plan=quiet_plan(alpha=1e-6, first_paths=150_000, max_paths=150_000))
+    """11 falsehoods at alpha 1e-6, 30,000 windows each."""
+    judged = judge(verifier, mode, seed, plan=quiet_plan(alpha=1e-6, first_paths=30_000, max_paths=30_000))
+    assert judged.verdict is ex.Verdict.REFUTED, judged.reasons
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("verifier", "mode"),
+    [
+        (scaled(0.97), "block"), (scaled(1.03), "block"), (powered(block, 0.95), "block"), (powered(block, 1.05), "block"),
+        (powered(token_wise, 0.95), "token"), (powered(token_wise, 1.05), "token"),
+    ],
+    ids=["h-times-0.97", "h-times-1.03", "block-r^0.95", "block-r^1.05", "token-r^0.95", "token-r^1.05"],
+)  # fmt: skip
+def test_finer_errors_are_refuted_with_more_windows(verifier, mode, seed):
+    """6 falsehoods at alpha 1e-6, 300,000 windows each."""
+    judged = judge(verifier, mode, seed, plan=quiet_plan(alpha=1e-6, first_paths=300_000, max_paths=300_000))
     assert judged.verdict is ex.Verdict.REFUTED, judged.reasons
 
 
@@ -118,21 +134,23 @@ def test_the_right_share_of_the_wrong_drafts_is_refuted_by_their_probability(see
 
 
 @pytest.mark.parametrize("mode", VERIFIERS)
-def test_promised_lengths_match_golden(golden, mode, seed):
-    """E[tau] = E[sum_i P_i]: within 4 standard errors at 200,000 windows (false alarms: 6e-5 a row, 6 rows)."""
+def test_promised_lengths_match_golden(golden, mode):
+    """E[tau] = E[sum_i P_i], by the trapezoid rule in the noise of both steps: 1e-4 is what the kinks of the minima leave."""
+    z = np.linspace(-8.0, 8.0, 801)
+    weight = np.multiply.outer(stats.norm.pdf(z), stats.norm.pdf(z)).ravel() * (z[1] - z[0]) ** 2
+    noise = torch.as_tensor(np.stack(np.meshgrid(z, z, indexing="ij"), axis=-1).reshape(-1, 2))
     for row in golden("block_two_steps")["rows"]:
-        draws = windows(VERIFIERS[mode], [float(d) for d in row["delta"]])(200_000, seed)
-        total = ex.VerifiedWindow(2, mode).promised(draws[:, :-1]).sum(1)
-        error = float(total.std()) / len(total) ** 0.5
-        assert abs(float(total.mean()) - float(row[f"expected_accepted_{mode}"])) < 4 * error, row
+        ratios = log_ratio(torch.tensor([float(d) for d in row["delta"]]).double(), noise).numpy()
+        expected = weight @ ex.VerifiedWindow(2, mode).promised(ratios).sum(1)
+        assert expected == pytest.approx(float(row[f"expected_accepted_{mode}"]), abs=1e-4), row
 
 
 @pytest.mark.parametrize("mode", VERIFIERS)
 def test_the_variance_of_the_length_is_right_or_a_bound(mode, seed):
-    """Token by token it is that of tau given the drafts: within 5 standard errors (6e-7) at 200,000 windows. In a block: below."""
-    evidence = collect(ex.Acceptance(), ex.VerifiedWindow(3, mode), [windows(VERIFIERS[mode])(200_000, seed)])
+    """Token by token it is that of tau given the drafts: within 5 standard errors (6e-7) at 50,000 windows. In a block: below."""
+    evidence = collect(ex.Acceptance(), ex.VerifiedWindow(3, mode), [windows(VERIFIERS[mode])(50_000, seed)])
     claimed = next(r for r in evidence.results() if r.name == "length").null.variance
-    draws = windows(VERIFIERS[mode])(200_000, seed)
+    draws = windows(VERIFIERS[mode])(50_000, seed)
     gaps = (draws[:, -1] - ex.VerifiedWindow(3, mode).promised(draws[:, :-1]).sum(1)) / 3
     squares = gaps**2
     error = float(squares.std()) / len(squares) ** 0.5
@@ -163,7 +181,7 @@ def test_a_draft_that_the_target_never_makes_must_be_rejected(seed):
     assert float(law.promised(sample(2, 0)[:, :-1])[0, 1:].sum()) == 0.0
     judged = [
         ex.certify(sample, law, plan=PLAN, seed=seed),
-        ex.certify(lambda n, s: sample(n, s, n // 50), law, plan=PLAN, seed=seed),
+        ex.certify(lambda n, s: sample(n, s, n // 25), law, plan=PLAN, seed=seed),
     ]
     assert judged[0].verdict is ex.Verdict.CERTIFIED, judged[0].reasons
     assert judged[1].verdict is ex.Verdict.REFUTED

@@ -23,16 +23,16 @@ def alarms(sample, law, certificates, seed, alpha):
 
 @pytest.mark.parametrize(("sample", "law"), [(SAMPLE, CHAIN), (MIXTURE.sample, MIXTURE)], ids=["chain", "mixture"])
 def test_family_wise_false_alarms_stay_below_alpha(sample, law, seed):
-    """At alpha = 0.05, over all tests and all three looks: 15 certificates, refused at a binomial p-value of 1e-7."""
-    count = alarms(sample, law, 15, seed, 0.05)
-    assert stats.binomtest(count, 15, 0.05, alternative="greater").pvalue > 1e-7, count
+    """At alpha = 0.05, over all tests and all three looks: 10 certificates, refused at a binomial p-value of 1e-7."""
+    count = alarms(sample, law, 10, seed, 0.05)
+    assert stats.binomtest(count, 10, 0.05, alternative="greater").pvalue > 1e-7, count
 
 
 def test_the_measurement_would_notice_a_judge_that_does_not_adjust(seed, monkeypatch):
-    """Without Holm and the stages' factor, the same 30 certificates raise more alarms than 0.05 allows."""
+    """Without Holm and the stages' factor, the same 20 certificates raise more alarms than 0.05 allows."""
     monkeypatch.setattr("exactness.judgement.adjust", lambda p, plan: list(p))
-    count = alarms(SAMPLE, CHAIN, 30, seed, 0.05)
-    assert stats.binomtest(count, 30, 0.05, alternative="greater").pvalue < 1e-7, count
+    count = alarms(SAMPLE, CHAIN, 20, seed, 0.05)
+    assert stats.binomtest(count, 20, 0.05, alternative="greater").pvalue < 1e-7, count
 
 
 def test_a_looser_level_refutes_no_less(seed):

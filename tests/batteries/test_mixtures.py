@@ -24,23 +24,24 @@ SHAPES = {
     "full": MIXTURE,
 }
 BATTERIES = {
-    "mixture innovations": (ex.MixtureInnovations(), 30_000, 1e-6),
-    "Rosenblatt": (ex.Rosenblatt(), 30_000, 1e-6),
-    "projected KS": (ex.ProjectedKS(), 30_000, 1e-6),
-    "characteristic function": (ex.CharacteristicFunction(), 30_000, 1e-6),
-    "Stein": (ex.SteinDiscrepancy(), 30_000, 1e-6),
-    "mean embedding": (ex.MeanEmbedding(), 2_000, 1e-6),
-    "two-sample": (ex.TwoSample(), 30_000, 1e-6),
+    "mixture innovations": (ex.MixtureInnovations(), 10_000, 1e-6),
+    "Rosenblatt": (ex.Rosenblatt(), 10_000, 1e-6),
+    "projected KS": (ex.ProjectedKS(), 10_000, 1e-6),
+    "characteristic function": (ex.CharacteristicFunction(), 10_000, 1e-6),
+    "Stein": (ex.SteinDiscrepancy(), 10_000, 1e-6),
+    "mean embedding": (ex.MeanEmbedding(most=2_000), 2_000, 1e-6),
+    "two-sample": (ex.TwoSample(), 10_000, 1e-6),
     "permutation": (ex.PermutationTwoSample(), 500, 0.005),
 }
 # Twice and more what is seen half of the time: the tests must hold at any seed.
 SIZE = {
     "mean embedding": 18.0,
-    "Rosenblatt": 1.6,
+    "Rosenblatt": 3.0,
     "permutation": 20.0,
-    "projected KS": 2.5,
-    "Stein": 2.5,
-    "characteristic function": 2.0,
+    "projected KS": 8.0,
+    "Stein": 5.0,
+    "characteristic function": 5.0,
+    "two-sample": 2.5,
 }
 
 
@@ -76,7 +77,7 @@ def test_a_correlation_inside_components_is_seen_where_coordinates_are_right(see
     """Every coordinate's law is right: per-coordinate Kolmogorov tests are blind, the innovations are not (alpha 1e-6)."""
     plain = ex.GaussianMixture([0.4, 0.6], [[2.0, 0.0], [-1.0, 1.0]], [1.0, 1.0])
     tilted = ex.GaussianMixture(plain.weights, plain.means, np.array([[[1.0, 0.2], [0.2, 1.0]]] * 2))
-    plan = quiet_plan(tolerance=0.2, first_paths=6_000, max_paths=6_000)
+    plan = quiet_plan(tolerance=0.2, first_paths=12_000, max_paths=12_000)
     judged = ex.certify(tilted.sample, plain, plan=plan, seed=seed, batteries=[ex.MixtureInnovations()])
     assert judged.verdict is ex.Verdict.REFUTED
     assert "product" in judged.leading.name
@@ -84,9 +85,9 @@ def test_a_correlation_inside_components_is_seen_where_coordinates_are_right(see
     assert blind.verdict is ex.Verdict.CERTIFIED
 
 
-@pytest.mark.parametrize("more", [0.05, -0.05])
+@pytest.mark.parametrize("more", [0.1, -0.1])
 def test_a_moved_weight_is_seen(more, seed):
-    """Alpha 1e-6: a weight of 0.2 moved by 0.05 at 20,000 draws is 18 standard errors, less what overlapping modes hide."""
+    """Alpha 1e-6: a weight of 0.2 moved by 0.1 at 10,000 draws is 25 standard errors, less what overlapping modes hide."""
     wrong = ex.GaussianMixture([0.5 - more, 0.3, 0.2 + more], MEANS, COVARIANCES)
     judged = judge("mixture innovations", wrong.sample, seed)
     assert judged.verdict is ex.Verdict.REFUTED
@@ -152,9 +153,9 @@ def test_a_digest_depends_on_every_bit_and_on_the_order():
 
 
 def test_digests_are_spread_evenly(seed):
-    """Low and high bits of 2,000 batches that differ in one number: uniform, at 1e-8 each."""
-    x = np.zeros((2_000, 4, 1))
-    x[:, 2, 0] = np.arange(2_000) + seed
+    """Low and high bits of 500 batches that differ in one number: uniform, at 1e-8 each."""
+    x = np.zeros((500, 4, 1))
+    x[:, 2, 0] = np.arange(500) + seed
     found = np.array([digest(v) for v in x], dtype=np.uint64)
     for part in (found >> np.uint64(32), found & np.uint64(0xFFFFFFFF)):
         assert stats.kstest((part + 0.5) / 2.0**32, "uniform").pvalue > 1e-8
@@ -163,7 +164,7 @@ def test_digests_are_spread_evenly(seed):
 def test_equal_draws_get_noise_of_their_own(seed):
     """Single precision far from zero: few distinct values, each with many copies. Labels stay right (alpha 1e-6)."""
     mixture = ex.GaussianMixture([0.5, 0.5], [[1e3], [1e3 + 1.0]], [1.0, 1.0])
-    plan = quiet_plan(tolerance=0.1, first_paths=20_000, max_paths=20_000)
+    plan = quiet_plan(tolerance=0.2, first_paths=8_000, max_paths=8_000)
     judged = ex.certify(lambda n, s: mixture.sample(n, s).astype(np.float32), mixture, plan=plan, seed=seed)
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
 

@@ -42,7 +42,7 @@ def draws(effect_of, null, n, generator):
 
 @named
 def test_accepts_the_truth_and_refutes_both_sides_at_the_detectable_effect(null, seed):
-    """At alpha 1e-3 and power 0.99: of 200 true samples at most 5 refuted (P 4e-7), of 200 wrong ones at least 188 (P 3e-6)."""
+    """At alpha 1e-3 and power 0.99: of 200 true samples at most 6 refuted (P 3e-9), of 200 wrong ones at least 184 (P 9e-11)."""
     n, alpha, miss = 4_000, 1e-3, 0.01
     generator = np.random.default_rng(seed)
     effect = null.detectable(n, alpha, miss)
@@ -54,10 +54,10 @@ def test_accepts_the_truth_and_refutes_both_sides_at_the_detectable_effect(null,
     else:
         wrong = [lambda z: z + shift, lambda z: z - shift]
     refuted = sum(null.p_value(draws(lambda z: z, null, n, generator), n) <= alpha for _ in range(200))
-    assert refuted <= 5
+    assert refuted <= 6
     for spoil in wrong:
         caught = sum(null.p_value(draws(spoil, null, n, generator), n) <= alpha for _ in range(200))
-        assert caught >= 188
+        assert caught >= 184
 
 
 @pytest.mark.parametrize("null", [NormalMean(), NormalVariance()], ids=lambda n: n.name)

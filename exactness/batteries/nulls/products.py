@@ -59,7 +59,12 @@ class MeanProduct(Null):
 
     def _slope(self, rho: float) -> float:
         """The t at which K'(t) = rho: K' rises from 0 to infinity as t goes from 0 to 1/largest eigenvalue."""
-        low, high = 0.0, 1.0 / (2.0 * float(self._eigenvalues()[0]))
+        c = self._eigenvalues()
+        if len(c) == 1:
+            # One eigenvalue, as for pairs: a quadratic equation, which most tests of a certificate need.
+            a, scaled = 4.0 * float(c[0]) ** 2, rho * sum(m - 1 for m in self.lengths)
+            return 2.0 * scaled / (a + sqrt(a * (a + 4.0 * scaled * scaled)))
+        low, high = 0.0, 1.0 / (2.0 * float(c[0]))
         # The rate is stationary in t, so half the digits of t are enough for all of its own.
         for _ in range(30):
             middle = 0.5 * (low + high)
