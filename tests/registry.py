@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 import exactness as ex
+from samplers.schedules import KINDS, Schedule, cosine_betas, ddpm, rectified_flow
 from samplers.torch.denoisers import MixtureDenoiser
 from samplers.torch.drafters import Free, Frozen, Independent
-from samplers.torch.processes import KINDS, Process, Schedule, cosine_betas, ddpm, rectified_flow
+from samplers.torch.processes import Process
 from samplers.torch.rejections import Maximal, UntilAccepted
 from samplers.torch.speculative import Speculative
 from samplers.torch.verification import block, token_wise

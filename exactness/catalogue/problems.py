@@ -18,7 +18,8 @@ from ..laws import GaussianChain, GaussianMixture, GridLaw, Law, ProductLaw, cha
 from ..plan import Plan
 
 if TYPE_CHECKING:
-    from samplers.torch.processes import Predict, Process, Schedule
+    from samplers.schedules import Schedule
+    from samplers.torch.processes import Predict, Process
 
 Labels = Callable[[int, int], np.ndarray]
 
@@ -49,7 +50,7 @@ _BUDGET = Plan(alpha=1e-6, tolerance=0.08, first_paths=1_250, max_paths=10_000)
 @cache
 def two_modes() -> Problem:
     """Two modes on the line; the law of x_0 is known by grid propagation, so last states are tested too."""
-    from samplers.torch.processes import cosine_betas, ddpm
+    from samplers.schedules import cosine_betas, ddpm
 
     schedule = ddpm(cosine_betas(32))
     weights, means, variances = [0.3, 0.7], [[2.0], [-1.0]], [0.1, 0.2]
@@ -62,7 +63,7 @@ def two_modes() -> Problem:
 @cache
 def ring() -> Problem:
     """Eight Gaussians on a circle of radius 2."""
-    from samplers.torch.processes import cosine_betas, ddpm
+    from samplers.schedules import cosine_betas, ddpm
 
     angle = np.arange(8) * np.pi / 4
     means = 2.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -75,7 +76,7 @@ def ring() -> Problem:
 @cache
 def grid() -> Problem:
     """Twenty-five Gaussians on a 5 x 5 grid, of unequal diagonal covariances, by churned rectified flow."""
-    from samplers.torch.processes import rectified_flow
+    from samplers.schedules import rectified_flow
 
     axis = np.linspace(-2.0, 2.0, 5)
     means = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(25, 2)
@@ -90,8 +91,9 @@ def grid() -> Problem:
 @cache
 def product() -> Problem:
     """Thirty-two independent one-dimensional mixtures, rotated: the joint law of x_0 is known in d = 32."""
+    from samplers.schedules import cosine_betas, ddpm
     from samplers.torch.denoisers import MixtureDenoiser, ProductDenoiser
-    from samplers.torch.processes import Process, cosine_betas, ddpm
+    from samplers.torch.processes import Process
 
     dim, kinds = 32, 4
     schedule = ddpm(cosine_betas(40))
@@ -116,7 +118,7 @@ def digits() -> Problem:
     """One component a picture, standard deviation 0.22 on pixels scaled to [-1, 1]."""
     from sklearn.datasets import load_digits
 
-    from samplers.torch.processes import cosine_betas, ddpm
+    from samplers.schedules import cosine_betas, ddpm
 
     pictures = load_digits().data / 8.0 - 1.0
     count = len(pictures)
@@ -130,8 +132,9 @@ def digits() -> Problem:
 @cache
 def labelled() -> Problem:
     """The ring again, each chain knowing its component: x_0 has the law of the mixture exactly, whatever K is."""
+    from samplers.schedules import cosine_betas, gaussian_reverse
     from samplers.torch.denoisers import LabelledDenoiser
-    from samplers.torch.processes import Process, cosine_betas, gaussian_reverse
+    from samplers.torch.processes import Process
 
     angle, variance, components = np.arange(8) * np.pi / 4, 0.1, 8
     means = 2.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .processes import Schedule
+from ..schedules import Schedule
 
 # Rows are taken a slice at a time. On a CPU a slice's (rows, components) table stays in cache, which made the digits' denoiser
 # 1.6 times as fast as one table of 16 MB; elsewhere it only has to stay in memory.

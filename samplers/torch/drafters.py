@@ -17,7 +17,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from .processes import KINDS, Kind, Predict, Tables
+from ..schedules import KINDS, Kind
+from .processes import Predict, Tables
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import exactness as ex
+from samplers.schedules import KINDS, cosine_betas, ddpm, gaussian_reverse, linear_betas, rectified_flow
 from samplers.torch.denoisers import _SLICE_ENTRIES, LabelledDenoiser, MixtureDenoiser, ProductDenoiser
-from samplers.torch.processes import KINDS, Process, cosine_betas, ddpm, gaussian_reverse, linear_betas, rectified_flow
+from samplers.torch.processes import Process
 from tests.registry import MEANS, SCHEDULES, WEIGHTS
 
 

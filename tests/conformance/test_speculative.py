@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from samplers.schedules import cosine_betas, ddpm
 from samplers.torch.drafters import Free, Frozen, Independent
 from samplers.torch.noise import InjectedNoise
-from samplers.torch.processes import Process, cosine_betas, ddpm
+from samplers.torch.processes import Process
 from samplers.torch.rejections import Maximal
 from samplers.torch.sequential import Sequential
 from samplers.torch.speculative import Speculative
