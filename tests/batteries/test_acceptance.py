@@ -128,7 +128,7 @@ def test_the_right_share_of_the_wrong_drafts_is_refuted_by_their_probability(see
     """Alpha 1e-6. The plain difference has mean zero here, and must not see it."""
     judged = judge(whatever_the_draft, "token", seed, deltas=(0.6,))
     assert judged.verdict is ex.Verdict.REFUTED
-    assert {f.name for f in judged.findings if f.adjusted_p < 1e-3} == {
+    assert {f.name for f in judged.findings if f.adjusted_p <= PLAN.alpha} == {
         "acceptance: drafts kept, by their probability, promised probability"
     }
 

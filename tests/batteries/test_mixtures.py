@@ -37,7 +37,7 @@ BATTERIES = {
 SIZE = {
     "mean embedding": 18.0,
     "Rosenblatt": 3.0,
-    "permutation": 20.0,
+    "permutation": 30.0,
     "projected KS": 8.0,
     "Stein": 5.0,
     "characteristic function": 5.0,
