@@ -2,6 +2,7 @@
 
 A schedule is a handful of numpy vectors, the same for every backend; entry k - 1 belongs to step k, except ``signal`` and
 ``noise``, which have an entry for every k = 0..K: x_k is signal_k times a clean sample plus noise_k times standard normals.
+A potential has no clean sample behind it: its prediction is a ``gradient``, which converts to nothing else.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-Kind = Literal["noise", "sample", "velocity"]
+Kind = Literal["noise", "sample", "velocity", "gradient"]
 KINDS: tuple[Kind, ...] = ("noise", "sample", "velocity")
 
 
@@ -20,6 +21,7 @@ class Schedule:
     """``a``, ``b``, ``sigma``: shape (K,), for predictions of kind ``kind``; ``signal``, ``noise``: shape (K + 1,).
 
     The velocity is ``velocity_noise`` times the noise minus ``velocity_sample`` times the clean sample, shapes (K + 1,).
+    ``spread``: the standard deviation of x_K.
     """
 
     name: str
@@ -31,30 +33,65 @@ class Schedule:
     noise: np.ndarray
     velocity_noise: np.ndarray
     velocity_sample: np.ndarray
+    spread: float = 1.0
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of prediction that this schedule can be written for."""
+        return ("gradient",) if self.kind == "gradient" else KINDS
 
     @property
     def steps(self) -> int:
         return len(self.sigma)
 
     def conversion(self, source: Kind, target: Kind) -> tuple[np.ndarray, np.ndarray]:
-        """``(P, Q)``, shapes (K,): at step k, a prediction D of kind ``source`` at x is P x + Q D of kind ``target``."""
-        signal, noise = self.signal[1:], self.noise[1:]
-        vn, vs = self.velocity_noise[1:], self.velocity_sample[1:]
-        one, zero = np.ones_like(signal), np.zeros_like(signal)
-        det = vn * signal + vs * noise
-        to_sample = {"sample": (zero, one), "noise": (1 / signal, -noise / signal), "velocity": (vn / det, -noise / det)}
-        from_sample = {"sample": (zero, one), "noise": (1 / noise, -signal / noise), "velocity": (vn / noise, -det / noise)}
-        if source not in to_sample or target not in from_sample:
-            raise ValueError(f"unknown kind of prediction in {source!r} -> {target!r}; choose among {', '.join(KINDS)}")
+        """``(P, Q)``, shapes (K,): at step k, a prediction D of kind ``source`` at x is P x + Q D of kind ``target``.
+
+        Where a kind says nothing (the noise, at a state that is all noise) the entries are 0: such a step is never drafted.
+        """
+        for kind in (source, target):
+            if kind not in self.kinds:
+                raise ValueError(f"unknown kind of prediction in {source!r} -> {target!r}; choose among {', '.join(self.kinds)}")
+        one, zero = np.ones(self.steps), np.zeros(self.steps)
         if source == target:
             return zero, one
-        (p0, q0), (p1, q1) = to_sample[source], from_sample[target]
-        return p1 + q1 * p0, q1 * q0
+        signal, noise = self.signal[1:], self.noise[1:]
+        vn, vs = self.velocity_noise[1:], self.velocity_sample[1:]
+        det = vn * signal + vs * noise
+        with np.errstate(divide="ignore", invalid="ignore"):
+            to_sample = {"sample": (zero, one), "noise": (1 / signal, -noise / signal), "velocity": (vn / det, -noise / det)}
+            from_sample = {"sample": (zero, one), "noise": (1 / noise, -signal / noise), "velocity": (vn / noise, -det / noise)}
+            (p0, q0), (p1, q1) = to_sample[source], from_sample[target]
+            p, q = p1 + q1 * p0, q1 * q0
+        known = np.isfinite(p) & np.isfinite(q)
+        return np.where(known, p, 0.0), np.where(known, q, 0.0)
 
     def coefficients(self, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
         """``(a, b)`` for a network that predicts ``kind``: the same chain, written for another output."""
         p, q = self.conversion(kind, self.kind)
+        if np.any(q == 0.0):
+            step = int(np.flatnonzero(q == 0.0)[-1]) + 1
+            raise ValueError(f"at step {step} of {self.name} a prediction of kind {kind!r} says nothing about the {self.kind}")
         return self.a + self.b * p, self.b * q
+
+    def ahead(self, lags: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """``(A, B, S)``, each (K + 1, lags + 1): x_{j-l} given x_j is N(A x_j + B c, S I) if every prediction between is the clean
+        sample c. Entry [j, l]; lags that pass x_0 repeat the last one that does not.
+
+        For DDPM with the small variance this is the forward process conditioned on both ends (Bayes).
+        """
+        a, b = self.coefficients("sample")
+        found = np.zeros((3, self.steps + 1, lags + 1))
+        found[0, :, 0] = 1.0
+        for j in range(1, self.steps + 1):
+            for lag in range(1, lags + 1):
+                before = found[:, j, lag - 1]
+                if lag > j:
+                    found[:, j, lag] = before
+                    continue
+                k = j - lag  # the step that leads from x_{k+1} to x_k has entry k
+                found[:, j, lag] = a[k] * before[0], a[k] * before[1] + b[k], a[k] ** 2 * before[2] + self.sigma[k] ** 2
+        return found[0], found[1], found[2]
 
 
 def ddpm(betas: np.ndarray, variance: Literal["large", "small"] = "large") -> Schedule:
@@ -90,11 +127,14 @@ def gaussian_reverse(betas: np.ndarray, variance: float) -> Schedule:
     return replace(small, name="gaussian-reverse", sigma=np.sqrt(small.sigma**2 + weight**2 * posterior))
 
 
-def rectified_flow(steps: int, churn: float) -> Schedule:
-    """Churned rectified flow: x_t = (1 - t) x_0 + t xi, velocity E[xi - x_0 | x_t], times t_k = k / (K + 1).
+def rectified_flow(steps: int, churn: float, *, times: np.ndarray | None = None, deterministic: tuple[int, ...] = ()) -> Schedule:
+    """Churned rectified flow: x_t = (1 - t) x_0 + t xi, velocity E[xi - x_0 | x_t].
 
-    ``churn`` > 0 is the temperature of the noise that is added and, in law, compensated by the drift.
-    The last time stays below 1, where the compensating drift is infinite.
+    Args:
+        churn: > 0, the temperature of the noise that is added and, in law, compensated by the drift.
+        times: t_0 = 0 < t_1 < .. < t_K, shape (K + 1,); k / (K + 1) if left out.
+        deterministic: the steps that follow the flow itself, without noise. A step from t = 1, where the compensating drift is
+            infinite, has to be one of them.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}")
@@ -103,13 +143,63 @@ def rectified_flow(steps: int, churn: float) -> Schedule:
             f"churn must be positive, not {churn}: without churn the flow is an ODE, its transitions are points, and there "
             "is nothing to accept or reject. Take churn > 0 (1.0 is usual), or sample the ODE without speculation."
         )
-    t = np.arange(steps + 1) / (steps + 1)
-    h, end = 1.0 / (steps + 1), t[1:]
-    a = 1.0 - h * churn**2 / (1.0 - end)
-    b = np.full(steps, -h * (1.0 + churn**2))
-    sigma = churn * np.sqrt(h) * np.sqrt(2.0 * end / (1.0 - end))
+    t = np.arange(steps + 1) / (steps + 1) if times is None else np.asarray(times, dtype=np.float64)
+    if t.shape != (steps + 1,) or t[0] != 0.0 or np.any(np.diff(t) <= 0.0) or t[-1] > 1.0:
+        raise ValueError(f"times must rise from 0 to at most 1 and have steps + 1 = {steps + 1} entries")
+    if unknown := [k for k in deterministic if not 1 <= k <= steps]:
+        raise ValueError(f"deterministic steps must lie in 1..{steps}, not {unknown}")
+    churned = ~np.isin(np.arange(1, steps + 1), deterministic)
+    if t[-1] == 1.0 and churned[-1]:
+        raise ValueError(f"at t = 1 the drift that compensates churn is infinite: name step {steps} in deterministic=")
+    h, end = np.diff(t), t[1:]
+    left = np.where(churned, 1.0 - end, 1.0)
+    heat = churn**2 * churned
+    a, b = 1.0 - h * heat / left, -h * (1.0 + heat)
     one = np.ones(steps + 1)
-    return Schedule("rectified-flow", "velocity", a, b, sigma, 1.0 - t, t, one, one)
+    return Schedule("rectified-flow", "velocity", a, b, np.sqrt(2.0 * h * heat * end / left), 1.0 - t, t, one, one)
+
+
+def edm(sigmas: np.ndarray, eta: float = 1.0) -> Schedule:
+    """Ancestral steps between noise levels, x_k = x_0 + sigma_k xi: down to ``sigma_down``, then up by fresh noise ``sigma_up``.
+
+    With ``eta`` = 1 a step is the exact posterior of x_{k-1} given x_k and the predicted x_0. Source: the noise levels of Karras,
+    Aittala, Aila, Laine 2022, "Elucidating the Design Space of Diffusion-Based Generative Models"; the split into ``sigma_up`` and
+    ``sigma_down`` as in Crowson's k-diffusion, ``get_ancestral_step``.
+
+    Args:
+        sigmas: sigma_0 = 0 < sigma_1 < .. < sigma_K, shape (K + 1,). The step to sigma_0 = 0 is deterministic.
+        eta: in (0, 1], the share of the posterior's standard deviation that is fresh noise.
+    """
+    levels = np.asarray(sigmas, dtype=np.float64)
+    if levels.ndim != 1 or len(levels) < 3 or levels[0] != 0.0 or np.any(np.diff(levels) <= 0.0) or not np.isfinite(levels[-1]):
+        raise ValueError("sigmas must be a vector that rises from sigma_0 = 0, with at least three entries")
+    if not 0.0 < eta <= 1.0:
+        raise ValueError(
+            f"eta must lie in (0, 1], not {eta}: at 0 every step is deterministic, and there is nothing to speculate on"
+        )
+    now, following = levels[1:], levels[:-1]
+    up = eta * following * np.sqrt(now**2 - following**2) / now
+    down = np.sqrt(following**2 - up**2)
+    one, zero = np.ones_like(levels), np.zeros_like(levels)
+    return Schedule("edm-ancestral", "sample", down / now, 1.0 - down / now, up, one, levels, one, zero, spread=float(levels[-1]))
+
+
+def karras_sigmas(steps: int, smallest: float = 0.002, largest: float = 80.0, rho: float = 7.0) -> np.ndarray:
+    """sigma_0 = 0 and sigma_1..sigma_K of Karras et al. 2022, equation 5."""
+    ramp = np.linspace(0.0, 1.0, steps)
+    return np.concatenate([[0.0], (smallest ** (1 / rho) + ramp * (largest ** (1 / rho) - smallest ** (1 / rho))) ** rho])
+
+
+def langevin(steps: int, step_size: float, spread: float = 1.0) -> Schedule:
+    """Unadjusted Langevin dynamics x - gamma grad U(x) + sqrt(2 gamma) z, from x_K ~ N(0, spread^2 I); the prediction is grad U.
+
+    Source: De Bortoli et al. 2025, "Accelerated Diffusion Models via Speculative Sampling", on Langevin dynamics.
+    """
+    if not (step_size > 0 and np.isfinite(step_size)):
+        raise ValueError(f"step_size must be positive, not {step_size}")
+    one, nothing = np.ones(steps), np.full(steps + 1, np.nan)
+    sigma = np.full(steps, np.sqrt(2.0 * step_size))
+    return Schedule("langevin", "gradient", one, -step_size * one, sigma, nothing, nothing, nothing, nothing, spread)
 
 
 def cosine_betas(steps: int, largest: float = 0.999) -> np.ndarray:
@@ -121,3 +211,9 @@ def cosine_betas(steps: int, largest: float = 0.999) -> np.ndarray:
 def linear_betas(steps: int, smallest: float = 1e-4, largest: float = 0.02) -> np.ndarray:
     """beta_1..beta_K of Ho, Jain, Abbeel 2020, section 4, stretched from their 1,000 steps to ``steps``."""
     return np.linspace(smallest * 1000 / steps, min(largest * 1000 / steps, 0.999), steps)
+
+
+def sigmoid_betas(steps: int, smallest: float = 1e-4, largest: float = 0.02) -> np.ndarray:
+    """beta_1..beta_K rising as a sigmoid over [-6, 6] (Xu et al. 2022, GeoDiff), stretched from 1,000 steps to ``steps``."""
+    ramp = 1.0 / (1.0 + np.exp(-np.linspace(-6.0, 6.0, steps)))
+    return np.minimum((smallest + ramp * (largest - smallest)) * 1000 / steps, 0.999)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from functools import cache
 
 import numpy as np
 import torch
 
 import exactness as ex
+from samplers.forecast import Forecast
 from samplers.schedules import KINDS, Schedule, cosine_betas, ddpm, rectified_flow
 from samplers.torch.denoisers import MixtureDenoiser
-from samplers.torch.drafters import Free, Frozen, Independent
+from samplers.torch.drafters import Extrapolation, Independent, Reuse
+from samplers.torch.posterior import Posterior, fit
 from samplers.torch.processes import Process
 from samplers.torch.rejections import Maximal, UntilAccepted
 from samplers.torch.speculative import Speculative
@@ -47,9 +50,29 @@ SCHEDULES = {
 }
 
 
-def drafters(schedule: Schedule) -> dict:
-    reuse = {f"{base.__name__.lower()}-{kind}": base(kind) for base in (Frozen, Free) for kind in KINDS}
-    return {"independent": Independent(coarse(schedule)), **reuse}
+@cache
+def pilots(schedule: str) -> Forecast:
+    return fit(process(SCHEDULES[schedule]()), 4, chains=50)
+
+
+def drafters(of: Process, forecast: Forecast) -> dict:
+    reuse = {f"{base}-{kind}": Reuse(kind, base) for base in ("frozen", "free") for kind in KINDS}
+    return {
+        "independent": Independent(coarse(of.schedule)),
+        **reuse,
+        "free-velocity-extrapolated": Extrapolation("velocity"),
+        "free-posterior": Posterior(of, forecast, 4),
+        "frozen-posterior": Posterior(of, forecast, 4, "frozen"),
+    }
+
+
+DRAFTERS = (
+    "independent",
+    *(f"{base}-{kind}" for base in ("frozen", "free") for kind in KINDS),
+    "free-velocity-extrapolated",
+    "free-posterior",
+    "frozen-posterior",
+)
 
 
 VERIFIERS = {"token": token_wise, "block": block}
@@ -61,7 +84,7 @@ REJECTIONS = {
 
 def speculative(schedule: str, drafter: str, verifier: str, rejection: str, window: int = 4) -> Speculative:
     p = process(SCHEDULES[schedule]())
-    return Speculative(p, window, drafters(p.schedule)[drafter], VERIFIERS[verifier], REJECTIONS[rejection])
+    return Speculative(p, window, drafters(p, pilots(schedule))[drafter], VERIFIERS[verifier], REJECTIONS[rejection])
 
 
 def sampler(config, dtype=torch.float64):

@@ -24,14 +24,17 @@ class RoundNoise:
 
 
 class Noise(ABC):
-    """Where a run's randomness comes from; ``chains`` (m,) are the indices of the chains still running."""
+    """Where a run's randomness comes from.
+
+    ``rounds`` (m,): how many rounds each chain has done; ``chains`` (m,): which of the n chains it is.
+    """
 
     @abstractmethod
     def start(self, n: int, dim: int) -> Tensor:
         """Standard normals of x_K, (n, d)."""
 
     @abstractmethod
-    def round(self, index: int, chains: Tensor, window: int, dim: int) -> RoundNoise: ...
+    def round(self, rounds: Tensor, chains: Tensor, window: int, dim: int) -> RoundNoise: ...
 
     @abstractmethod
     def candidates(self, rows: int, count: int) -> tuple[Tensor, Tensor]:
@@ -48,7 +51,7 @@ class GeneratorNoise(Noise):
     def start(self, n: int, dim: int) -> Tensor:
         return self._normal(n, dim)
 
-    def round(self, index: int, chains: Tensor, window: int, dim: int) -> RoundNoise:
+    def round(self, rounds: Tensor, chains: Tensor, window: int, dim: int) -> RoundNoise:
         m = len(chains)
         return RoundNoise(self._normal(m, window, dim), self._uniform(m, window), self._uniform(m), self._normal(m, dim))
 
@@ -65,7 +68,7 @@ class GeneratorNoise(Noise):
 
 @dataclass(frozen=True)
 class InjectedNoise(Noise):
-    """Arrays made elsewhere, indexed by round and chain: the same noise gives the same path on every backend.
+    """Arrays made elsewhere, indexed by the chain's own round and the chain: the same noise gives the same path on every backend.
 
     ``x_start`` (n, d), ``drafts`` (R, n, L, d), ``accept`` (R, n, L), ``residual`` (R, n), ``fresh`` (R, n, d).
     """
@@ -79,10 +82,10 @@ class InjectedNoise(Noise):
     def start(self, n: int, dim: int) -> Tensor:
         return self.x_start
 
-    def round(self, index: int, chains: Tensor, window: int, dim: int) -> RoundNoise:
-        if index >= len(self.drafts):
+    def round(self, rounds: Tensor, chains: Tensor, window: int, dim: int) -> RoundNoise:
+        if int(rounds.max()) >= len(self.drafts):
             raise ValueError(f"the injected noise lasts for {len(self.drafts)} rounds and the run needs more: inject K rounds")
-        pick = lambda a: a[index, chains]  # noqa: E731
+        pick = lambda a: a[rounds, chains]  # noqa: E731
         return RoundNoise(pick(self.drafts), pick(self.accept), pick(self.residual), pick(self.fresh))
 
     def candidates(self, rows: int, count: int) -> tuple[Tensor, Tensor]:

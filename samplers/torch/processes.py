@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..schedules import KINDS, Kind, Schedule
+from ..schedules import Kind, Schedule
 
 Predict = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """(steps (m,) int64, states (m, d), condition (m, ...) or None) -> predictions (m, d); rows may be at different steps."""
@@ -20,7 +20,7 @@ Predict = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 class Process:
     """A schedule with the one expensive thing, ``predict``, whose output is of kind ``kind``.
 
-    ``start(z, condition)`` turns standard normals (n, d) into x_K; without it x_K = z.
+    ``start(z, condition)`` turns standard normals (n, d) into x_K; without it x_K is the schedule's ``spread`` times z.
     """
 
     schedule: Schedule
@@ -33,11 +33,15 @@ class Process:
     def steps(self) -> int:
         return self.schedule.steps
 
+    def first(self, z: Tensor, condition: Tensor | None) -> Tensor:
+        """x_K from standard normals, (n, d)."""
+        return self.schedule.spread * z if self.start is None else self.start(z, condition)
+
     @cached_property
     def _vectors(self) -> dict[str, np.ndarray]:
         a, b = self.schedule.coefficients(self.kind)
         vectors = {"a": a, "b": b, "sigma": self.schedule.sigma}
-        for kind in KINDS:
+        for kind in self.schedule.kinds:
             vectors["to_" + kind + "_x"], vectors["to_" + kind + "_d"] = self.schedule.conversion(self.kind, kind)
             vectors["from_" + kind + "_x"], vectors["from_" + kind + "_d"] = self.schedule.conversion(kind, self.kind)
         return vectors

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -29,8 +29,7 @@ class Sequential:
         process, total = self.process, self.process.steps
         source = GeneratorNoise(generator, dtype)
         with torch.no_grad():
-            z = source.start(n, process.dim)
-            x = z if process.start is None else process.start(z, condition)
+            x = process.first(source.start(n, process.dim), condition)
             tables = process.tables(x)
             states = [x]
             for k in range(total, 0, -1):
@@ -38,7 +37,7 @@ class Sequential:
                 mean = tables.mean(steps, x, process.predict(steps, x, condition))
                 x = mean + tables.at("sigma", steps)[:, None] * source.start(n, process.dim)
                 states = [*states, x] if keep_paths else [x]
-        trace = Trace.empty(n, 0, x.device)
+        trace = replace(Trace.empty(n, 0, x.device), calls=total)
         trace.rounds[:] = total
         trace.evaluations[:] = total
         return Run(torch.stack(states, 1) if keep_paths else x, trace)

@@ -1,21 +1,22 @@
 """Speculative sampling: draft a window cheaply, verify it in one batch, keep what the verifier allows, repeat.
 
-One loop serves every combination of drafter, verifier and rejection rule. Every chain of the batch advances by its own
-accepted length; finished chains leave the batch. A deterministic step (sigma = 0) is never drafted: windows end before it.
+One loop serves every combination of drafter, verifier and rejection rule. Every chain advances by its own accepted length;
+a finished chain leaves the batch at once, and with ``batch`` a waiting one takes its place. A deterministic step (sigma = 0) is
+never drafted: windows end before it. The host waits for the device once a round, to learn how many chains go on.
 
 Source: De Bortoli et al. 2025, Algorithms 1-4; Soen et al. 2026 for blocks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .couplings import displacement, log_ratio
-from .drafters import Drafter, Free, Independent
+from .drafters import Drafter, Free, Memory, Seen
 from .noise import GeneratorNoise, Noise
 from .processes import Process, Tables
 from .rejections import Rejected, Rejection, gamma
@@ -38,6 +39,7 @@ class Speculative:
             raise ValueError(f"window must be an integer of at least 1, not {self.window!r}: it counts the drafted steps")
         if not np.any(self.process.schedule.sigma > 0):
             raise ValueError("every step of this process is deterministic: there is nothing to speculate on")
+        self.drafter.check(self.process, self.window)
 
     def run(
         self,
@@ -48,6 +50,7 @@ class Speculative:
         condition: Tensor | None = None,
         dtype: torch.dtype = torch.float64,
         keep_paths: bool = True,
+        batch: int | None = None,
     ) -> Run:
         """n chains on the generator's device.
 
@@ -55,10 +58,13 @@ class Speculative:
             generator: the source of all randomness; or ``noise``, which replaces it.
             condition: (n, ...) handed to the prediction, row by row.
             keep_paths: False returns the last states only, (n, d), in constant memory per chain.
+            batch: at most so many chains at a time, the others enter as these finish; all at once if left out.
         """
         source = _source(generator, noise, dtype)
+        if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
+            raise ValueError(f"batch must be a positive integer or None, not {batch!r}: it counts chains that run at a time")
         with torch.no_grad():
-            return _run(self, n, source, condition, keep_paths)
+            return _run(self, n, source, condition, keep_paths, batch or n)
 
 
 def _source(generator: torch.Generator | None, noise: Noise | None, dtype: torch.dtype) -> Noise:
@@ -69,66 +75,106 @@ def _source(generator: torch.Generator | None, noise: Noise | None, dtype: torch
     return GeneratorNoise(generator, dtype)
 
 
-def _run(config: Speculative, n: int, source: Noise, condition: Tensor | None, keep_paths: bool) -> Run:
-    process, steps_total = config.process, config.process.steps
-    z = source.start(n, process.dim)
-    x = z if process.start is None else process.start(z, condition)
-    tables = process.tables(x)
-    device = x.device
+@dataclass(frozen=True)
+class _Chains:
+    """The chains of the batch, one row each: ``index`` (m,) among all n, ``steps`` (m,) still to go, ``rounds`` (m,) done, the
+    state ``x`` (m, d) and the drafter's ``memory``.
+    """
+
+    index: Tensor
+    steps: Tensor
+    rounds: Tensor
+    x: Tensor
+    memory: Memory
+
+    def rows(self, order: Tensor) -> _Chains:
+        memory = tuple(part[order] for part in self.memory)
+        return _Chains(self.index[order], self.steps[order], self.rounds[order], self.x[order], memory)
+
+    def and_then(self, more: _Chains) -> _Chains:
+        join = lambda a, b: torch.cat([a, b])  # noqa: E731
+        memory = tuple(join(a, b) for a, b in zip(self.memory, more.memory, strict=True))
+        return _Chains(
+            join(self.index, more.index), join(self.steps, more.steps), join(self.rounds, more.rounds), join(self.x, more.x), memory
+        )
+
+
+def _run(config: Speculative, n: int, source: Noise, condition: Tensor | None, keep_paths: bool, batch: int) -> Run:
+    process, total, width = config.process, config.process.steps, config.window
+    start = process.first(source.start(n, process.dim), condition)
+    tables, device = process.tables(start), start.device
     runs = _stochastic_run(process.schedule.sigma, device)
-    trace = Trace.empty(n, steps_total, device)
-    paths = torch.empty((n, steps_total + 1, process.dim), dtype=x.dtype, device=device) if keep_paths else None
-    final = torch.empty_like(x)
+    trace = Trace.empty(n, total, device)
+    paths = torch.empty((n, total + 1, process.dim), dtype=start.dtype, device=device) if keep_paths else None
+    final = torch.empty_like(start)
     if paths is not None:
-        paths[:, 0] = x
-    chains = torch.arange(n, device=device)
-    steps = torch.full((n,), steps_total, dtype=torch.int64, device=device)
-    memory = torch.zeros_like(x)
-    for index in range(steps_total):
-        if len(chains) == 0:
-            break
-        given = None if condition is None else condition[chains]
-        window = _draft_and_verify(config, tables, source, index, chains, steps, runs, x, memory, given, trace)
+        paths[:, 0] = start
+
+    def entering(first: int, count: int) -> _Chains:
+        index = torch.arange(first, first + count, device=device)
+        steps, x = torch.full((count,), total, device=device), start[first : first + count]
+        return _Chains(index, steps, torch.zeros_like(steps), x, config.drafter.start(tables, x))
+
+    chains, entered, calls = entering(0, min(batch, n)), min(batch, n), 0
+    evaluations = int(_lengths(config, runs, chains).sum()) + entered if entered else 0
+    column = torch.arange(width + 1, device=device)
+    while len(chains.x):
+        given = None if condition is None else condition[chains.index]
+        window = _draft_and_verify(config, tables, source, chains, runs, given, evaluations, trace)
+        calls += window.calls
         if paths is not None:
-            kept = torch.arange(config.window + 1, device=device)[None, :] <= window.tau[:, None]
-            row, column = kept.nonzero(as_tuple=True)
-            states = torch.cat([window.states[:, 1:], window.states[:, :1]], 1).scatter(
-                1, window.tau[:, None, None].expand(-1, 1, process.dim), window.x[:, None]
-            )
-            paths[chains[row], (steps_total - steps + 1)[row] + column] = states[row, column]
-        steps = steps - window.tau - 1
-        x, memory = window.x, window.memory
-        final[chains] = x
-        going = steps > 0
-        chains, steps, x, memory = chains[going], steps[going], x[going], memory[going]
-    return Run(final if paths is None else paths, trace)
+            # Columns past the emitted state write that state again: no mask, so nothing to wait for.
+            kept = torch.minimum(column, window.tau[:, None])
+            states = torch.where((column == window.tau[:, None])[..., None], window.x[:, None], window.following)
+            states = states.gather(1, kept[..., None].expand_as(states))
+            paths[chains.index[:, None], (total - chains.steps + 1)[:, None] + kept] = states
+        final[chains.index] = window.x
+        chains = replace(chains, steps=chains.steps - window.tau - 1, rounds=chains.rounds + 1, x=window.x, memory=window.memory)
+        going = chains.steps > 0
+        lengths = _lengths(config, runs, chains)
+        count, evaluations = torch.stack([going.sum(), torch.where(going, lengths + 1, 0).sum()]).tolist()
+        if count < len(going):
+            chains = chains.rows(torch.argsort(~going, stable=True)[:count])
+            if entered < n:
+                more = entering(entered, min(len(going) - count, n - entered))
+                entered += len(more.x)
+                evaluations += int(_lengths(config, runs, more)[:1]) * len(more.x) + len(more.x)
+                chains = chains.and_then(more)
+    return Run(final if paths is None else paths, replace(trace, calls=calls))
 
 
 @dataclass(frozen=True)
 class _Window:
-    """``states`` (m, L + 1, d): y_0..y_L; ``tau`` (m,) of them kept after y_0; ``x`` (m, d) the step after those."""
+    """``following`` (m, L + 1, d): y_1..y_L, of which ``tau`` (m,) are kept, and one more; ``x`` (m, d): the step after those."""
 
-    states: Tensor
+    following: Tensor
     tau: Tensor
     x: Tensor
-    memory: Tensor
+    memory: Memory
+    calls: int
+
+
+def _lengths(config: Speculative, runs: Tensor, chains: _Chains) -> Tensor:
+    """How many steps each chain drafts, (m,). Its last step is never drafted: the one before it gives its exact mean."""
+    lengths = torch.minimum(torch.clamp(chains.steps - 1, 0, config.window), runs[chains.steps])
+    return torch.where(chains.rounds == 0, 0, lengths) if config.drafter.cold else lengths
 
 
 def _draft_and_verify(
-    config: Speculative, tables: Tables, source: Noise, index: int, chains: Tensor, steps: Tensor, runs: Tensor,
-    x: Tensor, memory: Tensor, given: Tensor | None, trace: Trace,
+    config: Speculative, tables: Tables, source: Noise, chains: _Chains, runs: Tensor, given: Tensor | None,
+    evaluations: int, trace: Trace,
 ) -> _Window:  # fmt: skip
+    """One round. ``evaluations``: how many states the lengths of these chains let the target see, known to the host already."""
     process, drafter, width = config.process, config.drafter, config.window
+    steps, x, memory = chains.steps, chains.x, chains.memory
     m, d = x.shape
-    noise = source.round(index, chains, width, d)
-    # The last step of a chain is never drafted either: the verification of the step before gives its exact mean.
-    lengths = torch.minimum(torch.clamp(steps - 1, max=width), runs[steps])
+    noise = source.round(chains.rounds, chains.index, width, d)
+    lengths = _lengths(config, runs, chains)
     drafted = torch.arange(width, device=x.device)[None, :] < lengths[:, None]
 
-    known = drafter.refresh == "window" or (drafter.refresh == "first" and index == 0)
-    first = process.predict(steps, x, given) if known else None
-    if first is not None and not isinstance(drafter, Independent):
-        memory = drafter.remember(tables, steps, x, first)
+    first = process.predict(steps, x, given) if drafter.frozen else None
+    if first is not None:
+        memory = drafter.remember(tables, memory, Seen(steps, x, first, steps, x, first, steps, x))
 
     # Draft: y_i = m_q(y_{i-1}) + sigma z_i.
     window_steps = torch.clamp(steps[:, None] - torch.arange(width + 1, device=x.device), min=1)
@@ -141,15 +187,13 @@ def _draft_and_verify(
     y, mean_q = torch.stack(states, 1), torch.stack(means_q, 1)
 
     # Verify: one batch through the target, only where a mean is needed and not yet known.
-    predictions = torch.zeros_like(y)
     needed = torch.arange(width + 1, device=x.device)[None, :] <= lengths[:, None]
     if first is not None:
-        predictions[:, 0] = first
         needed[:, 0] = False
-    row, column = needed.nonzero(as_tuple=True)
-    if len(row):
-        rows_given = None if given is None else given[row]
-        predictions[row, column] = process.predict(window_steps[row, column], y[row, column], rows_given)
+        evaluations -= m
+    predictions = _evaluate(process, window_steps, y, given, needed, evaluations)
+    if first is not None:
+        predictions[:, 0] = first
     mean_p = tables.mean(window_steps.reshape(-1), y.reshape(-1, d), predictions.reshape(-1, d)).reshape(m, width + 1, d)
 
     safe_sigma = torch.where(drafted, sigma[:, :width], torch.ones_like(sigma[:, :width]))
@@ -168,18 +212,36 @@ def _draft_and_verify(
     x_next = torch.where(rejected[:, None], emitted, extra)
 
     # Remember the prediction at the drafted state that stands where the chain now is: the rejected one, else the last.
-    if not isinstance(drafter, Independent):
-        base = torch.minimum(tau + 1, lengths)
-        memory = drafter.remember(tables, _pick(window_steps, base), _pick(y, base), _pick(predictions, base))
+    base = torch.minimum(tau + 1, lengths)
+    before = torch.clamp(base - 1, min=0)
+    at_base, at_before = ((_pick(window_steps, i), _pick(y, i), _pick(predictions, i)) for i in (base, before))
+    memory = drafter.remember(tables, memory, Seen(*at_base, *at_before, steps - tau - 1, x_next))
 
-    trace.rounds[chains] += int(known) + needed.any(1).long()
-    trace.evaluations[chains] += int(known) + needed.sum(1)
-    trace.draft_evaluations[chains] += width if isinstance(drafter, Independent) else 0
-    trace.windows[chains] += 1
-    trace.residual_draws[chains] += torch.where(rejected, draws, 0)
-    trace.drafted[chains, index] = lengths.to(torch.int16)
-    trace.accepted[chains, index] = tau.to(torch.int16)
-    return _Window(y, tau, x_next, memory)
+    index = chains.index
+    trace.rounds[index] += int(first is not None) + needed.any(1).long()
+    trace.evaluations[index] += int(first is not None) + needed.sum(1)
+    trace.draft_evaluations[index] += width if drafter.evaluates else 0
+    trace.windows[index] += 1
+    trace.residual_draws[index] += torch.where(rejected, draws, 0)
+    trace.drafted[index, chains.rounds] = lengths.to(torch.int16)
+    trace.accepted[index, chains.rounds] = tau.to(torch.int16)
+    return _Window(torch.cat([y[:, 1:], y[:, :1]], 1), tau, x_next, memory, int(first is not None) + (evaluations > 0))
+
+
+def _evaluate(process: Process, steps: Tensor, y: Tensor, given: Tensor | None, needed: Tensor, count: int) -> Tensor:
+    """Predictions (m, L + 1, d) at the ``count`` states that are needed, in one call; zeros elsewhere."""
+    m, width, d = y.shape
+    if count == m * width:
+        rows_given = None if given is None else given.repeat_interleave(width, 0)
+        return process.predict(steps.reshape(-1), y.reshape(-1, d), rows_given).reshape(m, width, d)
+    predictions = torch.zeros_like(y)
+    if count:
+        # The places of the needed ones, without asking the device how many there are.
+        place = torch.argsort(~needed.reshape(-1), stable=True)[:count]
+        row = place // width
+        rows_given = None if given is None else given[row]
+        predictions.reshape(-1, d)[place] = process.predict(steps.reshape(-1)[place], y.reshape(-1, d)[place], rows_given)
+    return predictions
 
 
 def _pick(values: Tensor, index: Tensor) -> Tensor:

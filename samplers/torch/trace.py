@@ -15,7 +15,7 @@ class Trace:
     ``rounds`` (n,): sequential calls of the target, a batched verification counting as one; ``evaluations`` (n,): states at
     which the target was evaluated; ``draft_evaluations`` (n,): the same of an independent drafter; ``windows`` (n,);
     ``residual_draws`` (n,): draws spent on rejected steps; ``drafted`` and ``accepted`` (n, most windows): steps drafted and
-    kept in each window, -1 where the chain had finished.
+    kept in each window, -1 where the chain had finished. ``calls``: batched calls of the target in the whole run.
     """
 
     rounds: Tensor
@@ -25,17 +25,19 @@ class Trace:
     residual_draws: Tensor
     drafted: Tensor
     accepted: Tensor
+    calls: int = 0
 
     @classmethod
     def empty(cls, n: int, most_windows: int, device: torch.device) -> Trace:
-        counts = [torch.zeros(n, dtype=torch.int64, device=device) for _ in range(5)]
-        tables = [torch.full((n, most_windows), -1, dtype=torch.int16, device=device) for _ in range(2)]
-        return cls(*counts, *tables)
+        count = lambda: torch.zeros(n, dtype=torch.int64, device=device)  # noqa: E731
+        table = lambda: torch.full((n, most_windows), -1, dtype=torch.int16, device=device)  # noqa: E731
+        return cls(count(), count(), count(), count(), count(), table(), table())
 
     def totals(self) -> dict[str, float]:
         """Sums over the chains, under the names that a certificate's cost uses."""
         kept, drafted = self.accepted.clamp(min=0), self.drafted.clamp(min=0)
         return {
+            "calls": float(self.calls),
             "rounds": float(self.rounds.sum()),
             "evaluations": float(self.evaluations.sum()),
             "draft_evaluations": float(self.draft_evaluations.sum()),

@@ -68,7 +68,7 @@ def test_residual_quantiles_match_golden(golden, dtype, relative, floor):
 @given(log_weight=log_weights, delta=deltas, us=st.lists(uniforms, min_size=2, max_size=6))
 def test_quantile_is_monotone_inside_the_support_and_never_nan(log_weight, delta, us):
     us = sorted(us)
-    weight, shift = torch.full((len(us),), log_weight).double(), torch.full((len(us),), delta).double()
+    weight, shift = (torch.full((len(us),), value, dtype=torch.float64) for value in (log_weight, delta))
     values = couplings.residual_quantile(torch.tensor(us, dtype=torch.float64), weight, shift)
     assert torch.isfinite(values).all()
     if delta > 1e-8:

@@ -16,9 +16,8 @@ from samplers.torch.processes import Process
 from samplers.torch.rejections import Maximal
 from samplers.torch.sequential import Sequential
 from samplers.torch.speculative import Speculative
-from tests.registry import REJECTIONS, SCHEDULES, VERIFIERS, chain, drafters, process, speculative
+from tests.registry import DRAFTERS, REJECTIONS, VERIFIERS, chain, process, speculative
 
-DRAFTERS = tuple(drafters(SCHEDULES["ddpm-large"]()))
 COMBINATIONS = list(itertools.product(DRAFTERS, VERIFIERS, REJECTIONS))
 
 
@@ -92,9 +91,11 @@ def test_a_frozen_drafter_is_right_at_its_first_step_and_pays_a_round_a_window()
     assert torch.equal(run.trace.rounds, run.trace.windows + verified)
 
 
-def test_a_free_drafter_pays_one_extra_round_in_all():
+def test_a_free_drafter_drafts_nothing_in_its_first_window_and_pays_no_extra_round():
     run = Speculative(process(), 4, Free("sample")).run(200, seeded())
-    assert torch.equal(run.trace.rounds, run.trace.windows + 1)
+    assert torch.equal(run.trace.rounds, run.trace.windows)
+    assert (run.trace.drafted[:, 0] == 0).all()
+    assert (run.trace.drafted[:, 1] == 4).all()
 
 
 def test_evaluations_are_counted_as_the_target_sees_them():
@@ -167,3 +168,54 @@ def test_combinations_run_on_cuda(drafter, verifier, rejection):
     paths = config.run(40, torch.Generator("cuda").manual_seed(0), dtype=torch.float32).paths
     assert paths.device.type == "cuda"
     assert torch.isfinite(paths).all()
+
+
+@pytest.mark.parametrize("drafter", DRAFTERS)
+def test_a_small_batch_gives_the_same_paths_as_one_of_all_chains(drafter):
+    """Noise belongs to a chain and its own round, so when a chain enters the batch does not matter."""
+    config = speculative("ddpm-large", drafter, "block", "quantile-kept")
+    noise = injected(9, 12, 4, 2)
+    together, few = config.run(9, noise=noise), config.run(9, noise=noise, batch=2)
+    torch.testing.assert_close(few.paths, together.paths, rtol=1e-10, atol=1e-10)
+    assert torch.equal(few.trace.rounds, together.trace.rounds)
+    assert torch.equal(few.trace.accepted, together.trace.accepted)
+
+
+def test_finished_chains_burn_no_evaluations():
+    """2,000 chains in a batch of 50: calls of the target times the batch over the chains is at most 1.1 times their mean rounds."""
+    p = process()
+    seen = []
+
+    def counting(steps, x, condition):
+        seen.append(len(x))
+        return p.predict(steps, x, condition)
+
+    config = Speculative(replace(p, predict=counting), 4, Free("sample"))
+    run = config.run(2_000, seeded(), batch=50)
+    assert run.trace.calls == len(seen)
+    assert sum(seen) == int(run.trace.evaluations.sum())
+    assert run.trace.calls * 50 / 2_000 < 1.1 * float(run.trace.rounds.double().mean())
+    all_at_once = config.run(2_000, seeded())
+    assert all_at_once.trace.calls == int(all_at_once.trace.rounds.max())
+
+
+def test_conditions_follow_their_chains_through_a_small_batch():
+    """A label's own schedule of means: with another chain's label the path would be another one."""
+    p = process()
+    labelled = replace(p, predict=lambda steps, x, condition: p.predict(steps, x, None) * condition[:, None])
+    config = Speculative(labelled, 4, Free("sample"), rejection=Maximal("quantile", "kept"))
+    noise, labels = injected(9, 12, 4, 2), torch.linspace(0.1, 1.0, 9).double()
+    whole = config.run(9, noise=noise, condition=labels, batch=3).paths
+    for i in range(9):
+        alone = InjectedNoise(
+            noise.x_start[i : i + 1], *(getattr(noise, k)[:, i : i + 1] for k in ("drafts", "accept", "residual", "fresh"))
+        )
+        torch.testing.assert_close(
+            config.run(1, noise=alone, condition=labels[i : i + 1]).paths[0], whole[i], rtol=1e-10, atol=1e-10
+        )
+
+
+@pytest.mark.parametrize("batch", [0, -1, 2.0, True])
+def test_batches_below_one_are_refused(batch):
+    with pytest.raises(ValueError, match="batch must be a positive integer"):
+        Speculative(process(), 2).run(4, seeded(), batch=batch)
