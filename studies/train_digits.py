@@ -266,6 +266,7 @@ def save(name: str, p: Parameters, folder: Path, **metadata: object) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / weights.path(name).name
     save_file({key: np.ascontiguousarray(value.detach().numpy()) for key, value in p.items()}, file, metadata=said)
+    file.chmod(0o644)  # The writer keeps files to their owner; an installed package is everybody's.
     return file
 
 
