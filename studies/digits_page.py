@@ -1,4 +1,4 @@
-"""The page of the digits' networks: losses beside the closed form, drafters beside plain reuse, pictures. Nothing is trained here."""
+"""The page of the digits' networks: losses beside the closed form, drafters beside plain reuse, pictures. Trains nothing."""
 
 from __future__ import annotations
 
@@ -137,7 +137,9 @@ def sizes_and_costs(loaded: dict[str, weights.Weights], folder: Path) -> str:
             network = lambda steps, x, ahead=ahead: ahead(steps, x, steps + 4, x, x)  # type: ignore[misc]  # noqa: E731
         costs = [f"{1e6 * seconds_a_state(network, n):.1f}" for n in (64, 512)]
         size = weights.path(name).name
-        rows.append((name, f"{trained(of.arrays):,}", f"{(folder / size).stat().st_size / 1e3:.0f}", of.metadata["seconds"], *costs))
+        rows.append(
+            (name, f"{trained(of.arrays):,}", f"{(folder / size).stat().st_size / 1e3:.0f}", of.metadata["seconds"], *costs)
+        )
     head = ("network", "trained parameters", "file, kB", "training, s", "us a state, batch 64", "us a state, batch 512")
     return "## Size and cost\n\nFloat32, eager torch.\n\n" + table(head, rows, right=5) + "\n"
 
@@ -157,17 +159,17 @@ def losses(arrays: dict[str, dict[str, np.ndarray]], train: Tensor, held_out: Te
     rows = [(f"{low:g} to {high:g}", *(f"{c[i]:.5f}" for c in columns)) for i, (low, high) in enumerate(BANDS)]
     head = ("log(noise/signal)", "target, training", "target, held out", "distilled, held out", "empirical Bayes, held out")
     return (
-        "## Squared error a pixel of the clean picture\n\nEmpirical Bayes is the closed form for one component, of variance 0.05, a training\n"
-        "picture: the catalogue's `digits`. The network is the better denoiser where its number is the smaller.\n\n"
-        + table(head, rows, right=4)
-        + "\n"
+        "## Squared error a pixel of the clean picture\n\n"
+        "Empirical Bayes is the closed form for one component, of variance 0.05, a training picture: the catalogue's `digits`.\n"
+        "The network is the better denoiser where its number is the smaller.\n\n" + table(head, rows, right=4) + "\n"
     )
 
 
 def quality(arrays: dict[str, dict[str, np.ndarray]], n: int = 64, seed: int = 2) -> str:
     """On pilot chains that trained nobody."""
     text = (
-        "## Drafters beside plain reuse\n\nOn chains of the target that trained nobody, DDPM with small variance: the squared error of a forecast of the\n"
+        "## Drafters beside plain reuse\n\n"
+        "On chains of the target that trained nobody, DDPM with small variance: the squared error of a forecast of the\n"
         "target's prediction `lag` steps on, divided by that of reusing the one at hand; in brackets the chance that one drafted\n"
         "step is accepted, averaged over the chain.\n\n"
     )
@@ -180,4 +182,3 @@ def quality(arrays: dict[str, dict[str, np.ndarray]], n: int = 64, seed: int = 2
             cells = [f"{error / reuse:.3f} ({accepted:.3f})" for error, accepted in found.values()]
             rows.append((len(of.level), lag, f"{reuse:.5f}", *cells))
     return text + table(("steps", "lag", "reuse, squared error", *candidates), rows, right=2 + len(candidates))
-

@@ -23,11 +23,10 @@ from torch import Tensor
 
 from samplers import weights
 from samplers.schedules import Schedule, cosine_betas, ddpm
-from samplers.torch.networks import BUMPS, LEVELS, DigitsNetwork, Parameters, bumps, denoise, foresee
+from samplers.torch.networks import BUMPS, DIM, LEVELS, DigitsNetwork, Parameters, bumps, denoise, foresee
 from samplers.torch.processes import Process
 from samplers.torch.sequential import Sequential
 
-DIM = 64
 HELD_OUT = 360
 STEPS = (30, 50, 100, 250)
 LAGS = (1, 2, 4, 8, 16)
@@ -89,7 +88,9 @@ def fresh(recipe: Recipe, generator: torch.Generator, *, inputs: int, outputs: i
     return p | ({"modulate_base": 0.05 * normal(BUMPS, 2 * blocks * width)} if bases else {})
 
 
-def fit(start: Parameters, recipe: Recipe, loss: Callable[[Parameters], Tensor], watch: Callable[[Parameters, int], None]) -> Parameters:
+def fit(
+    start: Parameters, recipe: Recipe, loss: Callable[[Parameters], Tensor], watch: Callable[[Parameters, int], None]
+) -> Parameters:
     """AdamW with warm-up and a cosine; the exponential moving average is returned, and watched every twelfth of the way."""
     p = {name: value.clone().requires_grad_() for name, value in start.items()}
     mean = {name: value.clone() for name, value in start.items()}
@@ -98,7 +99,7 @@ def fit(start: Parameters, recipe: Recipe, loss: Callable[[Parameters], Tensor],
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate * min(1.0, step / 200) * (0.505 + 0.495 * np.cos(np.pi * step / recipe.steps))
         optimiser.zero_grad()
-        loss(p).backward()  # type: ignore[no-untyped-call]
+        loss(p).backward()
         optimiser.step()
         with torch.no_grad():
             for name, value in p.items():
@@ -168,10 +169,10 @@ class Chains:
     level: Tensor
 
 
-def pilots(arrays: dict[str, np.ndarray], n: int, seed: int) -> list[Chains]:
+def pilots(arrays: dict[str, np.ndarray], n: int, seed: int, counts: tuple[int, ...] = STEPS) -> list[Chains]:
     """n chains of the target for each number of steps and each variance of DDPM: states and predictions."""
     found = []
-    for index, (steps, variance) in enumerate((k, v) for k in STEPS for v in ("small", "large")):
+    for index, (steps, variance) in enumerate((k, v) for k in counts for v in ("small", "large")):
         schedule = ddpm(cosine_betas(steps), "small" if variance == "small" else "large")
         target = DigitsNetwork(schedule, arrays)
         generator = torch.Generator().manual_seed(1_000 * seed + index)
@@ -186,7 +187,8 @@ def pilots(arrays: dict[str, np.ndarray], n: int, seed: int) -> list[Chains]:
 
 def train_target(train: Tensor, held_out: Tensor, recipe: Recipe = TARGET, seed: int = 0) -> tuple[Parameters, list[dict]]:
     generator = torch.Generator().manual_seed(seed)
-    fixed, curve = axes(train), []
+    fixed = axes(train)
+    curve: list[dict] = []
     keep = 1.0 - recipe.dropout
 
     def drop(inner: Tensor) -> Tensor:
@@ -200,15 +202,17 @@ def train_target(train: Tensor, held_out: Tensor, recipe: Recipe = TARGET, seed:
 
     def watch(p: Parameters, step: int) -> None:
         predict = lambda level, y: said(p | fixed, level, y)  # noqa: E731
-        row = {"step": step, "train": band_losses(predict, train, 4), "held_out": band_losses(predict, held_out)}
-        print(step, np.round(row["train"], 4), np.round(row["held_out"], 4), flush=True)
-        curve.append(row)
+        seen, unseen = band_losses(predict, train, 4), band_losses(predict, held_out)
+        print(step, np.round(seen, 4), np.round(unseen, 4), flush=True)
+        curve.append({"step": step, "train": seen, "held_out": unseen})
 
     found = fit(fresh(recipe, generator, inputs=DIM, outputs=DIM, bases=False), recipe, loss, watch)
     return found | fixed, curve
 
 
-def train_distilled(train: Tensor, target: Parameters, chains: list[Chains], recipe: Recipe = DISTILLED, seed: int = 1) -> Parameters:
+def train_distilled(
+    train: Tensor, target: Parameters, chains: list[Chains], recipe: Recipe = DISTILLED, seed: int = 1
+) -> Parameters:
     """Half of a batch from the target's own chains, half from the forward process."""
     generator = torch.Generator().manual_seed(seed)
     fixed = {name: target[name] for name in ("mean", "basis", "variances")}

@@ -5,7 +5,8 @@ them all: a network is told log s, not the step. It is preconditioned as in Karr
 of Diffusion-Based Generative Models", section 5, but axis by axis: along the i-th principal axis of the pictures, where their
 variance is v,
 
-    D = mean + skip (y - mean) + out F(in (y - mean), log s),   skip = v/(v + s^2),  out = s sqrt(v/(v + s^2)),  in = 1/sqrt(v + s^2),
+    D = mean + skip (y - mean) + out F(in (y - mean), log s),
+    skip = v / (v + s^2),   out = s sqrt(v / (v + s^2)),   in = 1 / sqrt(v + s^2),
 
 so F = 0 is the best linear denoiser at every noise level. F is a residual perceptron without statistics over the batch: a
 row's prediction is a function of that row, up to the rounding of a matrix product.
@@ -30,6 +31,7 @@ Parameters = dict[str, Tensor]
 
 # F knows log s through bumps between these levels and takes the nearest beyond; skip, out and in go on as they are.
 LEVELS, BUMPS = (-5.5, 6.5), 16
+DIM = 64
 
 
 def bumps(level: Tensor) -> Tensor:
@@ -87,10 +89,14 @@ def foresee(
 class _Placed:
     """Parameters and a schedule's tables, one copy for each device and dtype seen. Entry k - 1 belongs to step k."""
 
-    def __init__(self, schedule: Schedule, arrays: dict[str, np.ndarray], needed: tuple[str, ...]) -> None:
+    def __init__(self, schedule: Schedule, arrays: dict[str, np.ndarray], needed: tuple[str, ...], inputs: int) -> None:
         absent = [name for name in needed if name not in arrays]
         if absent:
             raise ValueError(f"these are not the weights of this network: {', '.join(absent)} not among their arrays")
+        if len(arrays["enter"]) != inputs:
+            raise ValueError(
+                f"these are not the weights of this network: enter has {len(arrays['enter'])} rows in its shape, not {inputs}"
+            )
         self._arrays = arrays
         self._signal, self._noise = schedule.signal[1:], schedule.noise[1:]
         self._needed = needed
@@ -116,7 +122,7 @@ class DigitsNetwork:
     """Callable as ``predict(steps, x, condition)`` of kind ``sample``: steps (m,) in 1..K, x (m, 64) -> (m, 64)."""
 
     def __init__(self, schedule: Schedule, arrays: dict[str, np.ndarray]) -> None:
-        self._at = _Placed(schedule, arrays, (*_TRUNK, "modulate"))
+        self._at = _Placed(schedule, arrays, (*_TRUNK, "modulate"), inputs=DIM)
 
     def __call__(self, steps: Tensor, x: Tensor, condition: Tensor | None = None) -> Tensor:
         p, row = self._at.beside(x), steps - 1
@@ -130,7 +136,7 @@ class DigitsAhead:
     """
 
     def __init__(self, schedule: Schedule, arrays: dict[str, np.ndarray]) -> None:
-        self._at = _Placed(schedule, arrays, (*_TRUNK, "modulate", "modulate_base"))
+        self._at = _Placed(schedule, arrays, (*_TRUNK, "modulate", "modulate_base"), inputs=3 * DIM)
 
     def __call__(self, steps: Tensor, x: Tensor, base_steps: Tensor, base_x: Tensor, base_sample: Tensor) -> Tensor:
         p, row, base = self._at.beside(x), steps - 1, base_steps - 1
