@@ -15,6 +15,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,7 @@ DISTILLED = Recipe(steps=12_000, batch=512, width=80, blocks=1)
 AHEAD = Recipe(steps=12_000, batch=512, width=80, blocks=1)
 
 
+@cache
 def pictures() -> tuple[Tensor, Tensor]:
     """Training (1437, 64) and held-out (360, 64), pixels in [-1, 1]. The split is random: the writers are in both parts."""
     from sklearn.datasets import load_digits
@@ -274,7 +276,7 @@ def save(name: str, p: Parameters, folder: Path, **metadata: object) -> Path:
     return file
 
 
-def train(folder: Path, pilot_chains: int = 512) -> None:
+def train(folder: Path, recipes: tuple[Recipe, Recipe, Recipe] = (TARGET, DISTILLED, AHEAD), pilot_chains: int = 512) -> None:
     pictured, held_out = pictures()
     seconds, began = {}, time.perf_counter()
 
@@ -284,16 +286,16 @@ def train(folder: Path, pilot_chains: int = 512) -> None:
         print(f"{name}: {seconds[name]:.0f} s", flush=True)
         return round(seconds[name])
 
-    target, curve = train_target(pictured, held_out)
+    target, curve = train_target(pictured, held_out, recipes[0])
     predict = lambda level, y: said(target, level, y)  # noqa: E731
     losses = {"bands": BANDS, "train": band_losses(predict, pictured), "held_out": band_losses(predict, held_out)}
-    save(weights.DIGITS, target, folder, losses=losses, curve=curve, recipe=vars(TARGET), seconds=lap("target"))
+    save(weights.DIGITS, target, folder, losses=losses, curve=curve, recipe=vars(recipes[0]), seconds=lap("target"))
     chains = pilots({name: value.numpy() for name, value in target.items()}, pilot_chains, seed=1)
     lap("pilot chains")
-    distilled = train_distilled(pictured, target, chains)
-    save(weights.DIGITS_DISTILLED, distilled, folder, recipe=vars(DISTILLED), seconds=lap("distilled"))
-    ahead = train_ahead(target, chains)
-    save(weights.DIGITS_AHEAD, ahead, folder, recipe=vars(AHEAD), seconds=lap("ahead"))
+    distilled = train_distilled(pictured, target, chains, recipes[1])
+    save(weights.DIGITS_DISTILLED, distilled, folder, recipe=vars(recipes[1]), seconds=lap("distilled"))
+    ahead = train_ahead(target, chains, recipes[2])
+    save(weights.DIGITS_AHEAD, ahead, folder, recipe=vars(recipes[2]), seconds=lap("ahead"))
 
 
 def main() -> None:

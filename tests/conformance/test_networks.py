@@ -13,7 +13,7 @@ from samplers import weights
 from samplers.schedules import cosine_betas, ddpm, rectified_flow
 from samplers.torch import networks
 from studies.digits_page import drafted, drafts
-from studies.train_digits import band_losses, pictures, pilots, said, trained
+from studies.train_digits import Recipe, band_losses, pictures, pilots, said, train, trained
 from tests.conftest import module_or_skip
 
 SCHEDULES = {
@@ -144,6 +144,16 @@ def test_drafters_are_better_than_plain_reuse_on_chains_that_trained_nobody():
             assert accepted[1] > accepted[0]
             assert lag < 16 or error[2] < 0.3 * error[0]
         assert error[2] < 0.02
+
+
+def test_training_runs_and_repeats(tmp_path):
+    """A dozen updates of tiny networks: files that load, and the same numbers from the same seeds."""
+    tiny = Recipe(steps=12, batch=32, width=8, blocks=1, dropout=0.1)
+    for folder in ("once", "again"):
+        train(tmp_path / folder, (tiny, tiny, tiny), pilot_chains=2)
+    for name in weights.NAMES:
+        once, again = (weights.load(tmp_path / folder / weights.path(name).name).arrays for folder in ("once", "again"))
+        assert all(np.isfinite(once[key]).all() and np.array_equal(once[key], again[key]) for key in once)
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])
