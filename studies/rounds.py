@@ -61,10 +61,8 @@ class Method:
     rejection: Rejection = KEPT
 
 
-def _mixture(
-    means: np.ndarray, variances: np.ndarray, weights: np.ndarray | None = None, flow: float = 0.0
-) -> Callable[[int], Process]:
-    weights = np.full(len(means), 1.0 / len(means)) if weights is None else weights
+def _mixture(means: np.ndarray, variances: np.ndarray, flow: float = 0.0) -> Callable[[int], Process]:
+    weights = np.full(len(means), 1.0 / len(means))
 
     def process(steps: int) -> Process:
         schedule = rectified_flow(steps, flow) if flow else ddpm(cosine_betas(steps), "small")
@@ -75,8 +73,9 @@ def _mixture(
 
 @cache
 def laws() -> dict[str, Law]:
-    from samplers.torch.networks import digits_network
     from sklearn.datasets import load_digits
+
+    from samplers.torch.networks import digits_network
 
     angle, axis = np.arange(8) * np.pi / 4, np.linspace(-2.0, 2.0, 5)
     ring = 2.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -131,16 +130,17 @@ def methods(law: str) -> dict[str, Method]:
     ]
     known = laws()[law]
     if known.process(2).dim > 2:
-        found.insert(9, Method("posterior of rank 16, block, kept", posterior(16)))
+        found.insert(9, Method("posterior of rank 48, block, kept", posterior(48)))
     if known.variance is not None:
-        oracle = lambda of, p, w: Posterior(  # noqa: E731
-            p, Forecast.within(p.schedule, of.variance, pilots(law, p.steps, 2, 0).centre), w
-        )
+        variance = known.variance
+
+        def oracle(of: Law, p: Process, window: int) -> Drafter:
+            return Posterior(p, Forecast.within(p.schedule, variance, pilots(law, p.steps, 2, 0).centre), window)
+
         found.insert(9, Method("posterior of known variance, block, kept", oracle))
     if known.network:
-        from samplers.torch.networks import digits_ahead, digits_distilled
-
         from samplers.torch.drafters import Ahead
+        from samplers.torch.networks import digits_ahead, digits_distilled
 
         found += [
             Method("distilled network, block, kept", lambda of, p, w: Independent(digits_distilled(p.schedule))),
@@ -238,24 +238,24 @@ def speed() -> list[dict[str, object]]:
     from samplers.torch.sequential import Sequential
 
     process = peer_process(2, 0)
-    rows: dict[str, Callable[[int], object]] = {}
-    generator = lambda seed: torch.Generator().manual_seed(seed)  # noqa: E731
-    for name, config in (
-        ("plain", Sequential(process)),
-        ("free velocity, token-wise, reflection", Speculative(process, 4, Free("velocity"), token_wise, reflection)),
-        ("free velocity, block, kept", Speculative(process, 4, Free("velocity"), block, KEPT)),
-    ):
-        rows[name] = lambda seed, config=config: config.run(1_000, generator(seed), dtype=torch.float32, keep_paths=False)
-    refilled = Speculative(process, 4, Free("velocity"), token_wise, reflection)
-    rows["the same token-wise, 20,000 chains refilling a batch of 1,000"] = lambda seed: refilled.run(
-        20_000, generator(seed), dtype=torch.float32, keep_paths=False, batch=1_000
-    )
+
+    def run(config: Sequential | Speculative, n: int, **options: int) -> Callable[[int], object]:
+        generator = torch.Generator()
+        return lambda seed: config.run(n, generator.manual_seed(seed), dtype=torch.float32, keep_paths=False, **options)
+
+    token = Speculative(process, 4, Free("velocity"), token_wise, reflection)
+    rows = {
+        "plain": run(Sequential(process), 1_000),
+        "free velocity, token-wise, reflection": run(token, 1_000),
+        "free velocity, block, kept": run(Speculative(process, 4, Free("velocity"), block, KEPT), 1_000),
+        "the same token-wise, 20,000 chains refilling a batch of 1,000": run(token, 20_000, batch=1_000),
+    }
     found = []
-    for name, run in rows.items():
+    for name, go in rows.items():
         chains, times = (20_000 if "refilling" in name else 1_000), []
         for seed in range(8):
             started = time.perf_counter()
-            run(seed)
+            go(seed)
             times.append(time.perf_counter() - started)
         found.append({"sampler": name, "chains_a_second": chains / float(np.median(times[1:]))})
     return found

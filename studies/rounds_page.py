@@ -21,8 +21,8 @@ def page(data: dict[str, Any], folder: Path) -> None:
     text += f"Command: `python -m studies.rounds`. {versions('numpy', 'torch', 'scikit-learn', 'exactness')}.\n\n"
     text += (
         "Rounds a chain: sequential calls of the target, a batched verification counting as one, a frozen drafter's extra call "
-        "and a free drafter's first one included. Plain sampling takes K. `kept` keeps the rejected draft's part orthogonal to the mean "
-        "difference and maps its coordinate along it monotonically (the weighted reflection). All samplers are exact.\n\n"
+        "and a free drafter's first one included. Plain sampling takes K. `kept` keeps the rejected draft's part orthogonal to the "
+        "mean difference and maps its coordinate along it monotonically (the weighted reflection). All samplers are exact.\n\n"
     )
     text += "![rounds by window, K = 100](rounds.svg)\n\n"
     for steps, window in ((100, 8), (100, 16), (50, 8)):
@@ -115,8 +115,9 @@ def _peer(rows: list[Row]) -> str:
 
     text = (
         "Rectified flow, t from 1 to 0.001 in 30 equal steps, then 0; churn 0.06; first and last step deterministic; five "
-        "components, means uniform in [-2, 2]^d, standard deviations uniform in [0.10, 0.25]; window 8. Ours: mean over 10 laws drawn so, 200 "
-        "chains each. Counted alike: a free drafter's first call and a frozen one's extra call a round are not counted here.\n\n"
+        "components, means uniform in [-2, 2]^d, standard deviations uniform in [0.10, 0.25]; window 8. Ours: mean over 10 laws "
+        "drawn so, 200 chains each. Counted alike: a free drafter's first call and a frozen one's extra call a round are not "
+        "counted here.\n\n"
     )
     stated = [
         (f"as stated for a public sampler: token-wise reflection, {base} velocity", *(PEER[d][base] for d in dims))
