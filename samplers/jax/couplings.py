@@ -26,6 +26,7 @@ Soen, Husain, De Bortoli, Doucet, 2026, arXiv 2606.13426 (independent residual).
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Literal
 
 import jax
@@ -44,7 +45,7 @@ _ROOT_TWO_PI = math.sqrt(2.0 * math.pi)
 _CLOSE = 0.5
 _REMOTE = 4.0
 _NEWTON_STEPS = 6
-_POLISHING_STEPS = 2
+_POLISHING_STEPS = 3
 
 
 def acceptance(delta: jax.Array) -> jax.Array:
@@ -63,6 +64,7 @@ def log_ratio(delta: jax.Array, along: jax.Array) -> jax.Array:
     return -delta * (0.5 * delta + along)
 
 
+@jax.jit
 def residual_mass(log_weight: jax.Array, delta: jax.Array) -> jax.Array:
     """Z(w, delta), the integral of (w phi(s) - phi(s - delta))_+, in [0, w]. ``log_weight`` <= 0, ``delta`` >= 0."""
     dtype, (log_weight, delta) = delta.dtype, _wide(log_weight, delta)
@@ -73,6 +75,7 @@ def residual_mass(log_weight: jax.Array, delta: jax.Array) -> jax.Array:
     return jnp.minimum(mass, jnp.exp(log_weight)).astype(dtype)
 
 
+@partial(jax.jit, static_argnames="upper")
 def residual_quantile(u: jax.Array, log_weight: jax.Array, delta: jax.Array, *, upper: bool = False) -> jax.Array:
     """The residual's quantile: the s below which it has probability ``u`` (above which, if ``upper``).
 
@@ -89,6 +92,7 @@ def residual_quantile(u: jax.Array, log_weight: jax.Array, delta: jax.Array, *, 
     return (-_solve(log_above, log_below, x0, _shape(delta))).astype(dtype)
 
 
+@jax.jit
 def rejected_survival(s: jax.Array, log_weight: jax.Array, delta: jax.Array) -> jax.Array:
     """P(a rejected draft lies above ``s``), its density being proportional to (phi(s - delta) - w phi(s))_+."""
     dtype, (s, log_weight, delta) = delta.dtype, _wide(s, log_weight, delta)
@@ -217,7 +221,9 @@ def _start(
     gaussian = 2.0 * reach / (kappa + jnp.sqrt(kappa * kappa + 2.0 * reach)) + floor
     half_normal = 2.0 * reach / (x0 + jnp.sqrt(x0 * x0 + 2.0 * reach))
     limits = jnp.finfo(x0.dtype)
-    cut_normal = -ndtri(jnp.clip(jnp.exp(log_above) * total * delta / _ROOT_TWO_PI, limits.tiny, 1.0 - limits.epsneg))
+    share = total * delta / _ROOT_TWO_PI
+    quantile = lambda log_u: ndtri(jnp.clip(jnp.exp(log_u) * share, limits.tiny, 1.0 - limits.epsneg))  # noqa: E731
+    cut_normal = jnp.where(log_below < math.log(64.0) + jnp.log(limits.eps), quantile(log_below), -quantile(log_above))
     v = jnp.where(delta < 2.0, gaussian, jnp.where(x0 < 0.0, cut_normal, half_normal))
     line = jnp.exp(0.5 * (math.log(2.0) + log_below)) * jnp.sqrt(total / _positive(_bend(floor)))
     v = jnp.where((log_below <= log_above) & (line * jnp.maximum(delta, 1.0) < 0.5), line + floor, v)
@@ -254,7 +260,11 @@ def _tail_below(v: jax.Array, cut: jax.Array, floor: jax.Array, total: jax.Array
     heights = _height(inside + floor[..., None], floor[..., None], delta[..., None])
     near = r * (weights * jnp.exp(_exponent(inside + floor[..., None], cut[..., None])) * heights).sum(-1)
     far = total - jnp.exp(_exponent(v, cut)) * _tail(v, cut, floor, delta)
-    return jnp.where((delta * r < 2.0) & (r < 3.0), near, far)
+    # Both ends above the mean (v = x < 0): the upper tails themselves, or a far edge would round their difference away.
+    bend, first = _bend(v), _bend(floor)
+    missing = first * mills(floor + delta) - bend * jnp.exp(-delta * r) * mills(jnp.maximum(v, floor) + delta)
+    tails = (bend * mills(jnp.abs(v)) - first * mills(-floor) - missing) / delta
+    return jnp.where((delta * r < 2.0) & (r < 3.0), near, jnp.where(v < 0.0, tails, far))
 
 
 def _ramp(r: jax.Array, delta: jax.Array) -> jax.Array:
