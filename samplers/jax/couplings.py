@@ -96,14 +96,7 @@ def residual_quantile(u: jax.Array, log_weight: jax.Array, delta: jax.Array, *, 
 def rejected_survival(s: jax.Array, log_weight: jax.Array, delta: jax.Array) -> jax.Array:
     """P(a rejected draft lies above ``s``), its density being proportional to (phi(s - delta) - w phi(s))_+."""
     dtype, (s, log_weight, delta) = delta.dtype, _wide(s, log_weight, delta)
-    edge = -_origin(log_weight, delta)
-    x = jnp.maximum(s, edge) - delta
-    # Phi(-x) - w Phi(-x - delta), as two positive parts.
-    failing = -jnp.expm1(log_weight)
-    above = failing * _ndtr(-x) + jnp.exp(log_weight) * _between(x, delta)
-    mass = failing + residual_mass(log_weight, delta)
-    # mass 0: the draft cannot be rejected, so any answer will do that is a probability.
-    return jnp.where(mass > 0.0, jnp.clip(above / jnp.where(mass > 0.0, mass, 1.0), 0.0, 1.0), 0.5).astype(dtype)
+    return _survival(s - delta, log_weight, delta).astype(dtype)
 
 
 def emit_rejected(
@@ -144,9 +137,10 @@ def emit_rejected(
     if along == "independent":
         s = residual_quantile(u, log_weight, delta)
     else:
-        drafted = delta + _dot(axis, draft_noise)
-        mapped = residual_quantile(rejected_survival(drafted, log_weight, delta), log_weight, delta)
-        s = jnp.where(log_weight == 0.0, delta - drafted, mapped)
+        # In z, not in s = delta + z, which in single precision has fewer digits: delta - s is -z.
+        z = _dot(axis, draft_noise)
+        mapped = residual_quantile(_survival(*_wide(z, log_weight, delta)), log_weight, delta)
+        s = jnp.where(log_weight == 0.0, -z, mapped)
     noise = fresh_noise if across == "fresh" else draft_noise
     orthogonal = noise - _dot(axis, noise)[:, None] * axis
     return mean + sigma[:, None] * (s.astype(mean.dtype)[:, None] * axis + orthogonal)
@@ -163,6 +157,18 @@ def displacement(mean_p: jax.Array, mean_q: jax.Array, sigma: jax.Array) -> tupl
     safe = jnp.maximum(length, jnp.finfo(length.dtype).tiny)
     axis = jnp.where((length > 0)[..., None], difference / safe[..., None], first)
     return _wide(length / sigma)[0], axis
+
+
+@jax.jit
+def _survival(z: jax.Array, log_weight: jax.Array, delta: jax.Array) -> jax.Array:
+    """:func:`rejected_survival` of s = delta + z."""
+    z = jnp.maximum(z, -_origin(log_weight, delta) - delta)
+    # Phi(-z) - w Phi(-z - delta), as two positive parts.
+    failing = -jnp.expm1(log_weight)
+    above = failing * _ndtr(-z) + jnp.exp(log_weight) * _between(z, delta)
+    mass = failing + residual_mass(log_weight, delta)
+    # mass 0: the draft cannot be rejected, so any answer will do that is a probability.
+    return jnp.where(mass > 0.0, jnp.clip(above / jnp.where(mass > 0.0, mass, 1.0), 0.0, 1.0), 0.5)
 
 
 def _origin(log_weight: jax.Array, delta: jax.Array) -> jax.Array:
@@ -184,7 +190,7 @@ def _solve(log_above: jax.Array, log_below: jax.Array, x0: jax.Array, delta: jax
     """The x that has these logs of probability above and below it."""
     cut, floor = jnp.maximum(x0, 0.0), jnp.minimum(x0, 0.0)
     total = _drop(x0, delta)
-    v, high = _start(log_above, log_below, total, x0, delta)
+    v, high, settled = _start(log_above, log_below, total, x0, delta)
 
     # The log of the tail above x is concave, so Newton's method converges from anywhere; the bracket guards rounding.
     def newton(_: int, carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -193,7 +199,8 @@ def _solve(log_above: jax.Array, log_below: jax.Array, x0: jax.Array, delta: jax
         gap = _exponent(v, cut) + jnp.log(tail / total) - log_above
         high, low = jnp.where(gap < 0.0, v, high), jnp.where(gap < 0.0, low, v)
         stepped = v + gap * tail / _positive(_height(v, floor, delta))
-        return jnp.where((stepped >= low) & (stepped <= high), stepped, 0.5 * (low + high)), low, high
+        stepped = jnp.where((stepped >= low) & (stepped <= high), stepped, 0.5 * (low + high))
+        return jnp.where(settled, v, stepped), low, high
 
     v, _, _ = lax.fori_loop(0, _NEWTON_STEPS, newton, (v, floor, high))
 
@@ -210,8 +217,8 @@ def _solve(log_above: jax.Array, log_below: jax.Array, x0: jax.Array, delta: jax
 
 def _start(
     log_above: jax.Array, log_below: jax.Array, total: jax.Array, x0: jax.Array, delta: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """A first guess of v, and a bound that the root cannot pass."""
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """A first guess of v, a bound that the root cannot pass, and whether the tail above is too close to 1 to better it."""
     floor, reach = jnp.minimum(x0, 0.0), -log_above
     # r is stochastically below both a Gamma(2, x0) and a shifted Rayleigh variable.
     high = jnp.sqrt(2.0 * reach) + 4.0
@@ -226,8 +233,9 @@ def _start(
     cut_normal = jnp.where(log_below < math.log(64.0) + jnp.log(limits.eps), quantile(log_below), -quantile(log_above))
     v = jnp.where(delta < 2.0, gaussian, jnp.where(x0 < 0.0, cut_normal, half_normal))
     line = jnp.exp(0.5 * (math.log(2.0) + log_below)) * jnp.sqrt(total / _positive(_bend(floor)))
-    v = jnp.where((log_below <= log_above) & (line * jnp.maximum(delta, 1.0) < 0.5), line + floor, v)
-    return jnp.where((v > floor) & (v < high), v, 0.5 * (floor + high)), high
+    straight = (log_below <= log_above) & (line * jnp.maximum(delta, 1.0) < 0.5)
+    v = jnp.where(straight, line + floor, v)
+    return jnp.where((v > floor) & (v < high), v, 0.5 * (floor + high)), high, straight & (log_below < -3.0)
 
 
 def _exponent(v: jax.Array, cut: jax.Array) -> jax.Array:

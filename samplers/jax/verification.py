@@ -52,12 +52,7 @@ def block(log_ratios: jax.Array, deltas: jax.Array, uniforms: jax.Array, lengths
 def block_weights(log_ratios: jax.Array) -> jax.Array:
     """log P_0 .. log P_L, shape (m, L + 1): P_0 = 1, P_i = min(1, P_{i-1} r_i)."""
     start = jnp.zeros_like(log_ratios[:, 0])
-
-    def step(log_weight: jax.Array, ratio: jax.Array) -> tuple[jax.Array, jax.Array]:
-        following = jnp.minimum(log_weight + ratio, 0.0)
-        return following, following
-
-    _, columns = lax.scan(step, start, log_ratios.T)
+    _, columns = lax.scan(_capped, start, log_ratios.T)
     return jnp.concatenate([start[:, None], columns.T], axis=1)
 
 
@@ -75,6 +70,11 @@ def block_length(uniforms: jax.Array, thresholds: jax.Array, lengths: jax.Array)
     passed = (uniforms < thresholds) & _drafted(thresholds, lengths)
     position = jnp.arange(1, thresholds.shape[1] + 1, dtype=lengths.dtype)
     return (passed * position).max(axis=1)
+
+
+def _capped(log_weight: jax.Array, ratio: jax.Array) -> tuple[jax.Array, jax.Array]:
+    following = jnp.minimum(log_weight + ratio, 0.0)
+    return following, following
 
 
 def _drafted(like: jax.Array, lengths: jax.Array) -> jax.Array:
