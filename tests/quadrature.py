@@ -20,9 +20,9 @@ variation on that finite set of events, hence a lower bound of the full one: the
 law on floats is at distance 1 from a continuous one. The largest error of F(Q(u)), which bounds Kolmogorov's distance, is
 tested on a dense grid elsewhere.
 
-**Accuracy.** The code under test gives S, h and Q. What it should have given for S_{i+1}, min(1, P_i r) in a block and S_i min(1, r)
-token by token, integrates over panels in closed form; Gauss-Legendre nodes see only the difference, so their own error is a
-fraction of what they measure.
+**Accuracy.** The code under test gives S, h and Q. What it should have given for S_{i+1}, min(1, P_i r) in a block and
+S_i min(1, r) token by token, integrates over panels in closed form; Gauss-Legendre nodes see only the difference, so their own
+error is a fraction of what they measure.
 """
 
 from __future__ import annotations

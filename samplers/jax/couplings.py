@@ -174,7 +174,7 @@ def _survival(z: jax.Array, log_weight: jax.Array, delta: jax.Array) -> jax.Arra
 def _origin(log_weight: jax.Array, delta: jax.Array) -> jax.Array:
     """x0 = -edge. At its cap no mass is left, but its square is finite."""
     ratio = jnp.where(log_weight < 0.0, -log_weight / jnp.maximum(delta, jnp.finfo(delta.dtype).tiny), 0.0)
-    return jnp.minimum(ratio - 0.5 * delta, _by_dtype(delta, 1e100, 1e15))
+    return jnp.minimum(ratio - 0.5 * delta, _by_dtype(delta, 1e30, 1e15))
 
 
 def _shape(delta: jax.Array) -> jax.Array:
@@ -230,9 +230,11 @@ def _start(
     limits = jnp.finfo(x0.dtype)
     share = total * delta / _ROOT_TWO_PI
     quantile = lambda log_u: ndtri(jnp.clip(jnp.exp(log_u) * share, limits.tiny, 1.0 - limits.epsneg))  # noqa: E731
-    cut_normal = jnp.where(log_below < math.log(64.0) + jnp.log(limits.eps), quantile(log_below), -quantile(log_above))
-    v = jnp.where(delta < 2.0, gaussian, jnp.where(x0 < 0.0, cut_normal, half_normal))
+    # How far from the edge the tail below reaches while the density is a straight line, and at most until it is not.
     line = jnp.exp(0.5 * (math.log(2.0) + log_below)) * jnp.sqrt(total / _positive(_bend(floor)))
+    below = jnp.maximum(quantile(log_below), floor + jnp.minimum(line, 4.0 / delta))
+    cut_normal = jnp.where(log_below < math.log(64.0) + jnp.log(limits.eps), below, -quantile(log_above))
+    v = jnp.where(delta < 2.0, gaussian, jnp.where(x0 < 0.0, cut_normal, half_normal))
     straight = (log_below <= log_above) & (line * jnp.maximum(delta, 1.0) < 0.5)
     v = jnp.where(straight, line + floor, v)
     return jnp.where((v > floor) & (v < high), v, 0.5 * (floor + high)), high, straight & (log_below < -3.0)

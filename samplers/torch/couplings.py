@@ -34,8 +34,10 @@ from torch import Tensor
 Along = Literal["independent", "quantile"]
 Across = Literal["fresh", "kept"]
 
-# Past this, beta stands for "no mass left": its square is finite and phi(beta) is zero.
-_FAR = 1e100
+# Past this, beta stands for "no mass left": phi(beta) is zero, and the states are finite in single precision too.
+_FAR = 1e30
+# Given the edge, the residual's shape no longer changes below this displacement.
+_SAME_SHAPE = 1e-50
 # Below this displacement the residual's mass is a difference of nearly equal numbers, and is integrated instead.
 _CLOSE = 0.25
 _NEWTON_STEPS = 5
@@ -78,19 +80,22 @@ def residual_quantile(u: Tensor, log_weight: Tensor, delta: Tensor, *, upper: bo
     # r = edge - s: what lies above r lies below s.
     log_above, log_below = (log_rest, log_u) if upper else (log_u, log_rest)
     beta = _beta(log_weight, delta)
-    return (delta - beta - _solve(log_above, log_below, log_weight, beta, delta)).to(dtype)
+    return (delta - beta - _solve(log_above, log_below, log_weight, beta, torch.clamp(delta, min=_SAME_SHAPE))).to(dtype)
 
 
 def rejected_survival(s: Tensor, log_weight: Tensor, delta: Tensor) -> Tensor:
     """P(a rejected draft lies above ``s``), its density being proportional to (phi(s - delta) - w phi(s))_+."""
     dtype, (s, log_weight, delta) = delta.dtype, _double(s, log_weight, delta)
     beta = _beta(log_weight, delta)
-    rho = torch.clamp(s - (delta - beta), min=0.0)
-    far = _ndtr(beta - rho) - torch.exp(log_weight) * _ndtr(beta - delta - rho)
-    x = torch.clamp(rho - beta, min=-5.0)
+    # Clamped at the edge in s - delta, not in s - edge: a far edge would swallow the digits of s.
+    x = torch.maximum(s - delta, -beta)
+    rho = x + beta
+    far = _ndtr(-x) - torch.exp(log_weight) * _ndtr(-x - delta)
+    close = (delta < _CLOSE) & (x > -5.0)
+    x = torch.clamp(x, min=-5.0)
     near = _phi(x) * (-torch.expm1(-delta * rho) * _mills(x + delta) + _mills_drop(x, torch.clamp(delta, max=_CLOSE)))
     mass = residual_mass(log_weight, delta) - torch.expm1(log_weight)
-    share = torch.where((delta < _CLOSE) & (beta - rho < 5.0), near, far) / mass
+    share = torch.where(close, near, far) / mass
     # mass 0: the draft cannot be rejected, so any answer will do that is a probability.
     return torch.clamp(torch.nan_to_num(share, nan=0.5), 0.0, 1.0).to(dtype)
 

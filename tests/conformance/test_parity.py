@@ -30,11 +30,11 @@ def both(request):
     return Backend("torch", request.param), Backend("jax", request.param)
 
 
-def agree(both, module, function, *arrays, **options):
+def agree(both, module, function, *arrays, slack=None, **options):
     first, second = (backend.call(module, function, *arrays, **options) for backend in both)
     for a, b in zip(first if isinstance(first, tuple) else [first], second if isinstance(second, tuple) else [second], strict=True):
         if a.dtype.kind == "f":
-            np.testing.assert_allclose(a, b, **TOLERANCE[both[0].dtype])
+            np.testing.assert_allclose(a, b, **(slack or TOLERANCE[both[0].dtype]))
         else:
             np.testing.assert_array_equal(a, b)
 
@@ -45,7 +45,8 @@ def test_public_names_come_in_the_same_order(module):
     for backend in ("torch", "jax"):
         module_or_skip(backend)
         loaded = __import__(f"samplers.{backend}.{module}", fromlist=[module])
-        public = re.findall(r"^(?:def )?([A-Za-z]\w*)(?: = |\()", inspect.getsource(loaded), re.M)
+        public = re.findall(r"^(?:def ([a-z]\w*)\(|([A-Z]\w*) = )", inspect.getsource(loaded), re.M)
+        public = [function or alias for function, alias in public]
         names.append(public)
         parameters.append([list(inspect.signature(getattr(loaded, n)).parameters) for n in public if n[0].islower()])
     assert names[0] == names[1]
@@ -62,7 +63,7 @@ def test_masses_and_acceptance(both):
 @pytest.mark.parametrize("upper", [False, True])
 def test_quantiles(both, upper):
     log_weight, delta, u = GRID
-    # Without displacement the edge is nowhere: each precision has its own infinity.
+    # A far edge is clamped, and each precision has its own infinity.
     some = (delta > 0) | (log_weight == 0)
     agree(both, "couplings", "residual_quantile", u[some], log_weight[some], delta[some], upper=upper)
 
@@ -90,7 +91,9 @@ def test_emitted_states(both, along, across):
     could = (delta > 0) & (along_z * delta > log_weight - delta**2 / 2 + 1e-2)
     rows = [a[could] for a in (mean_p, sigma, axis, delta, log_weight, z, fresh, generator.random(n))]
     assert len(rows[0]) > 50
-    agree(both, "couplings", "emit_rejected", *rows, along=along, across=across)
+    # The map goes through a probability. Near 1, next to the edge, its rounding moves the state by as much as its square root.
+    slack = {"rtol": 1e-5, "atol": 5e-4} if both[0].single and along == "quantile" else None
+    agree(both, "couplings", "emit_rejected", *rows, slack=slack, along=along, across=across)
 
 
 @pytest.mark.parametrize("length", [1, 2, 5])
