@@ -233,11 +233,12 @@ def _start(
     # How far from the edge the tail below reaches while the density is a straight line, and at most until it is not.
     line = jnp.exp(0.5 * (math.log(2.0) + log_below)) * jnp.sqrt(total / _positive(_bend(floor)))
     below = jnp.maximum(quantile(log_below), floor + jnp.minimum(line, 4.0 / delta))
-    cut_normal = jnp.where(log_below < math.log(64.0) + jnp.log(limits.eps), below, -quantile(log_above))
+    last = log_below < math.log(64.0) + jnp.log(limits.eps)
+    cut_normal = jnp.where(last, below, -quantile(log_above))
     v = jnp.where(delta < 2.0, gaussian, jnp.where(x0 < 0.0, cut_normal, half_normal))
     straight = (log_below <= log_above) & (line * jnp.maximum(delta, 1.0) < 0.5)
     v = jnp.where(straight, line + floor, v)
-    return jnp.where((v > floor) & (v < high), v, 0.5 * (floor + high)), high, straight & (log_below < -3.0)
+    return jnp.where((v > floor) & (v < high), v, 0.5 * (floor + high)), high, last | (straight & (log_below < -3.0))
 
 
 def _exponent(v: jax.Array, cut: jax.Array) -> jax.Array:

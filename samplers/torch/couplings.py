@@ -41,7 +41,7 @@ _SAME_SHAPE = 1e-50
 # Below this displacement the residual's mass is a difference of nearly equal numbers, and is integrated instead.
 _CLOSE = 0.25
 _NEWTON_STEPS = 5
-_POLISHING_STEPS = 2
+_POLISHING_STEPS = 4
 
 
 def acceptance(delta: Tensor) -> Tensor:
@@ -89,13 +89,12 @@ def rejected_survival(s: Tensor, log_weight: Tensor, delta: Tensor) -> Tensor:
     beta = _beta(log_weight, delta)
     # Clamped at the edge in s - delta, not in s - edge: a far edge would swallow the digits of s.
     x = torch.maximum(s - delta, -beta)
-    rho = x + beta
-    far = _ndtr(-x) - torch.exp(log_weight) * _ndtr(-x - delta)
-    close = (delta < _CLOSE) & (x > -5.0)
-    x = torch.clamp(x, min=-5.0)
-    near = _phi(x) * (-torch.expm1(-delta * rho) * _mills(x + delta) + _mills_drop(x, torch.clamp(delta, max=_CLOSE)))
-    mass = residual_mass(log_weight, delta) - torch.expm1(log_weight)
-    share = torch.where(close, near, far) / mass
+    # Phi(-x) - w Phi(-x - delta), as two positive parts.
+    nodes, weights = _legendre(8, x)
+    near = delta * (weights * _phi(x[..., None] + torch.clamp(delta, max=_CLOSE)[..., None] * nodes)).sum(-1)
+    between = torch.where(delta < _CLOSE, near, _between(x, x + delta))
+    failing = -torch.expm1(log_weight)
+    share = (failing * _ndtr(-x) + torch.exp(log_weight) * between) / (failing + residual_mass(log_weight, delta))
     # mass 0: the draft cannot be rejected, so any answer will do that is a probability.
     return torch.clamp(torch.nan_to_num(share, nan=0.5), 0.0, 1.0).to(dtype)
 
@@ -170,6 +169,8 @@ def _solve(log_above: Tensor, log_below: Tensor, log_weight: Tensor, beta: Tenso
     log_mass = _log_mass(log_weight, beta, delta)
     r, high = _start(log_above, log_below, log_mass, log_weight, beta, delta)
     lower = torch.zeros_like(r)
+    # The tail above is 1 to rounding: Newton's steps would be noise.
+    settled = log_below < -30.0
     # The log of the tail above r is concave, so Newton's method converges from anywhere; the bracket guards rounding.
     for _ in range(_NEWTON_STEPS):
         log_tail = _log_above(r, log_weight, beta, delta) - log_mass
@@ -177,7 +178,8 @@ def _solve(log_above: Tensor, log_below: Tensor, log_weight: Tensor, beta: Tenso
         high, lower = torch.where(gap < 0.0, r, high), torch.where(gap < 0.0, lower, r)
         slope = torch.clamp(log_tail + log_mass - _log_density(r, beta, delta), max=600.0)
         newton = r + gap * torch.exp(slope)
-        r = torch.where((newton >= lower) & (newton <= high), newton, 0.5 * (lower + high))
+        newton = torch.where((newton >= lower) & (newton <= high), newton, 0.5 * (lower + high))
+        r = torch.where(settled, r, newton)
     # Close to the edge the tail above is 1 to rounding, and the tail below says where r is.
     for _ in range(_POLISHING_STEPS):
         log_tail = _log_below(r, log_weight, beta, delta) - log_mass
@@ -274,7 +276,7 @@ def _mills(x: Tensor) -> Tensor:
 
 def _mills_drop(x: Tensor, delta: Tensor) -> Tensor:
     """Mills(x) - Mills(x + delta) for 0 <= delta <= 1/4, as the integral of 1 - y Mills(y) > 0: nothing cancels."""
-    nodes, weights = _legendre(4, x)
+    nodes, weights = _legendre(6, x)
     y = x[..., None] + delta[..., None] * nodes
     far = torch.clamp(y, min=60.0) ** -2
     series = far * (1.0 - far * (3.0 - far * (15.0 - far * (105.0 - far * 945.0))))
