@@ -51,7 +51,7 @@ BACKENDS = [Backend(name, dtype) for name in ("torch", "jax") for dtype in (np.f
 def _padded(values: np.ndarray) -> np.ndarray:
     """Its rows, the last repeated up to a power of 8: compiled once per size, so let there be few sizes."""
     rows = len(values)
-    size = 64
+    size = 512
     while size < rows:
         size *= 8
     return np.concatenate([values, np.repeat(values[-1:], size - rows, axis=0)])

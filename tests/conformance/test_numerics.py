@@ -278,13 +278,14 @@ def test_bfloat16_arguments_are_computed_in_single_precision(function):
     assert np.isfinite(np.asarray(value, dtype=np.float32)).all()
 
 
-def test_the_functions_compile_map_and_leave_no_host_behind():
+def test_the_functions_trace_and_map_and_leave_no_host_behind():
     jax = module_or_skip("jax")
     module = __import__("samplers.jax.couplings", fromlist=["couplings"])
-    for precision in (False,):
+    for precision in (False, True):
         with double_precision(precision):
             arguments = [jax.numpy.full((4, 3), value) for value in (0.3, -0.2, 1.1)]
-            whole = jax.jit(module.residual_quantile)(*arguments)
-            mapped = jax.vmap(module.residual_quantile)(*arguments)
-            np.testing.assert_allclose(whole, mapped, rtol=1e-6)
-            assert "callback" not in str(jax.make_jaxpr(module.residual_quantile)(*arguments))
+            for function in (module.residual_quantile, jax.vmap(module.residual_quantile)):
+                program = str(jax.make_jaxpr(function)(*arguments))
+                assert "callback" not in program
+                assert ("f64" in program) is precision
+                assert jax.eval_shape(function, *arguments).shape == (4, 3)
