@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -239,7 +240,7 @@ def speed() -> list[dict[str, object]]:
 
     process = peer_process(2, 0)
 
-    def run(config: Sequential | Speculative, n: int, **options: int) -> Callable[[int], object]:
+    def run(config: Sequential | Speculative, n: int, **options: Any) -> Callable[[int], object]:
         generator = torch.Generator()
         return lambda seed: config.run(n, generator.manual_seed(seed), dtype=torch.float32, keep_paths=False, **options)
 

@@ -35,16 +35,18 @@ from torch import Tensor
 Along = Literal["independent", "quantile"]
 Across = Literal["fresh", "kept"]
 
-# So many sigmas apart two normals share nothing: exp(-APART^2 / 8) is far below the smallest double.
-APART = 1e3
-# Past this, beta stands for "no mass left": its square is finite and phi(beta) is zero.
-_FAR = 1e100
+# So many sigmas apart two normals share nothing: exp(-_APART^2 / 8) is far below the smallest double.
+_APART = 1e3
+# Past this, beta stands for "no mass left": phi(beta) is zero, and the states are finite in single precision too.
+_FAR = 1e30
+# Given the edge, the residual's shape no longer changes below this displacement.
+_SAME_SHAPE = 1e-50
 # Below this displacement the residual's mass is a difference of nearly equal numbers, and is integrated instead.
 _CLOSE = 0.25
-# A tail of less than this below r is lost in one minus itself.
-_LOG_NEXT_TO_ONE = -5.0
-_STEPS = 3
-_POLISHING_STEPS = 2
+# A tail of less than this below r is lost in one minus itself; one of less than that is not seen there at all.
+_LOG_NEXT_TO_ONE, _LOG_LOST = -5.0, -30.0
+_STEPS = 4
+_POLISHING_STEPS = 4
 
 
 def acceptance(delta: Tensor) -> Tensor:
@@ -87,24 +89,24 @@ def residual_quantile(u: Tensor, log_weight: Tensor, delta: Tensor, *, upper: bo
     # r = edge - s: what lies above r lies below s.
     log_above, log_below = (log_rest, log_u) if upper else (log_u, log_rest)
     beta = _beta(log_weight, delta)
-    return (delta - beta - _solve(log_above, log_below, log_weight, beta, delta)).to(dtype)
+    return (delta - beta - _solve(log_above, log_below, log_weight, beta, torch.clamp(delta, min=_SAME_SHAPE))).to(dtype)
 
 
 def rejected_survival(s: Tensor, log_weight: Tensor, delta: Tensor) -> Tensor:
     """P(a rejected draft lies above ``s``), its density being proportional to (phi(s - delta) - w phi(s))_+."""
     dtype, (s, log_weight, delta) = delta.dtype, _double(s, log_weight, delta)
     beta = _beta(log_weight, delta)
-    rho = torch.clamp(s - (delta - beta), min=0.0)
+    # Clamped at the edge in s - delta, not in s - edge: a far edge would swallow the digits of s.
+    x = torch.maximum(s - delta, -beta)
 
     def near() -> Tensor:
-        x = torch.clamp(rho - beta, min=-5.0)
-        return _phi(x) * (-torch.expm1(-delta * rho) * _mills(x + delta) + _mills_drop(x, torch.clamp(delta, max=_CLOSE)))
+        nodes, weights = _legendre(8, x)
+        return delta * (weights * _phi(x[..., None] + torch.clamp(delta, max=_CLOSE)[..., None] * nodes)).sum(-1)
 
-    def far() -> Tensor:
-        return _ndtr(beta - rho) - torch.exp(log_weight) * _ndtr(beta - delta - rho)
-
-    mass = residual_mass(log_weight, delta) - torch.expm1(log_weight)
-    share = _where((delta < _CLOSE) & (beta - rho < 5.0), near, far) / mass
+    # Phi(-x) - w Phi(-x - delta), as two positive parts.
+    between = _where(delta < _CLOSE, near, lambda: _between(x, x + delta))
+    failing = -torch.expm1(log_weight)
+    share = (failing * _ndtr(-x) + torch.exp(log_weight) * between) / (failing + residual_mass(log_weight, delta))
     # mass 0: the draft cannot be rejected, so any answer will do that is a probability.
     return torch.clamp(torch.nan_to_num(share, nan=0.5), 0.0, 1.0).to(dtype)
 
@@ -160,14 +162,14 @@ def emit_rejected(
 def displacement(mean_p: Tensor, mean_q: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     """``(delta, e)`` of two means, shapes (..., d) and sigma (...): delta = |m_q - m_p|/sigma and the unit vector e.
 
-    A delta beyond ``APART`` is returned as that: nothing overlaps there in any precision, and s keeps its digits.
+    A delta beyond ``_APART`` is returned as that: nothing overlaps there in any precision, and s keeps its digits.
     Where the means agree, e is the first coordinate's axis: any unit vector serves, since nothing is rejected there.
     """
     difference = mean_q - mean_p
     length = torch.linalg.vector_norm(difference, dim=-1)
     axis = difference / torch.clamp(length, min=_tiny(length))[..., None]
     axis[..., 0] = torch.where(length > 0, axis[..., 0], torch.ones_like(length))
-    return torch.clamp((length / sigma).double(), max=APART), axis
+    return torch.clamp((length / sigma).double(), max=_APART), axis
 
 
 def _beta(log_weight: Tensor, delta: Tensor) -> Tensor:
@@ -182,6 +184,8 @@ def _solve(log_above: Tensor, log_below: Tensor, log_weight: Tensor, beta: Tenso
     log_mass = _log_mass(log_weight, beta, delta)
     r, high = _start(log_above, log_below, log_mass, log_weight, beta, delta)
     lower = torch.zeros_like(r)
+    # Where the tail above is 1 to rounding, steps would be noise.
+    settled = log_below < _LOG_LOST
     # Halley's method on the log of the tail above r, which is concave; the bracket guards rounding.
     for _ in range(_STEPS):
         log_tail = _log_above(r, log_weight, beta, delta)
@@ -192,7 +196,8 @@ def _solve(log_above: Tensor, log_below: Tensor, log_weight: Tensor, beta: Tenso
         # The log density falls by this much a unit; what it adds to Newton's step never turns it round.
         steepness = delta / torch.clamp(-torch.expm1(-delta * r), min=1e-300) - (r + beta)
         halley = r + newton / torch.clamp(1.0 + 0.5 * newton * (hazard + steepness), min=0.5)
-        r = torch.where((halley >= lower) & (halley <= high), halley, 0.5 * (lower + high))
+        halley = torch.where((halley >= lower) & (halley <= high), halley, 0.5 * (lower + high))
+        r = torch.where(settled, r, halley)
 
     def polished() -> Tensor:
         # Close to the edge the tail above is 1 to rounding, and the tail below says where r is.
@@ -202,7 +207,7 @@ def _solve(log_above: Tensor, log_below: Tensor, log_weight: Tensor, beta: Tenso
             slope = torch.clamp(log_tail - _log_density(x, beta, delta), max=600.0)
             in_log_x = (log_below - log_tail + log_mass) * torch.exp(slope) / torch.clamp(x, min=1e-300)
             better = x * torch.exp(torch.clamp(in_log_x, -2.0, 2.0))
-            x = torch.where(torch.isfinite(better), better, x)
+            x = torch.where((log_below < _LOG_NEXT_TO_ONE) & torch.isfinite(better), better, x)
         return x
 
     return _where(log_below < _LOG_NEXT_TO_ONE, polished, lambda: r)
@@ -310,7 +315,7 @@ def _mills(x: Tensor) -> Tensor:
 
 def _mills_drop(x: Tensor, delta: Tensor) -> Tensor:
     """Mills(x) - Mills(x + delta) for 0 <= delta <= 1/4, as the integral of 1 - y Mills(y) > 0: nothing cancels."""
-    nodes, weights = _legendre(4, x)
+    nodes, weights = _legendre(6, x)
     y = x[..., None] + delta[..., None] * nodes
     far = torch.clamp(y, min=60.0) ** -2
     series = far * (1.0 - far * (3.0 - far * (15.0 - far * (105.0 - far * 945.0))))
