@@ -1,0 +1,334 @@
+"""Maximal couplings of N(m_p, sigma^2 I) (target) and N(m_q, sigma^2 I) (draft), as pure functions of their noise.
+
+Everything that speculation decides lives on one line: e, the unit vector from the target's mean to the draft's.
+With delta = |m_q - m_p| / sigma and s the coordinate of a point along e, in units of sigma and counted from m_p,
+
+    target: s ~ N(0, 1)      draft: s ~ N(delta, 1)      log p/q = delta^2/2 - delta s.
+
+A draft that fails at weight w is replaced by a draw of the residual, of density proportional to
+(w phi(s) - phi(s - delta))_+, which lives below ``edge = delta/2 + log(w)/delta``.
+
+JAX has double precision only where x64 is enabled, so every formula must hold in single. They are written in x = -s and
+r = x - x0 > 0, x0 = -edge, where nothing cancels and nothing overflows:
+
+    w phi(s) - phi(s - delta) = w phi(x) (1 - exp(-delta r)),
+
+    integral over what lies beyond x = w phi(x) [(1 - exp(-delta r)) M(x) + exp(-delta r) (M(x) - M(x + delta))],
+
+M being Mills' ratio. The weight w stands in front of everything: a quantile never needs it once x0 is known. Scalars are
+computed in float64 where that exists and else in float32, and returned in the dtype they came in. All functions are pure,
+elementwise over broadcast shapes, of fixed cost, and may be compiled, mapped and sharded.
+
+Sources: De Bortoli, Galashov, Gretton, Doucet, "Accelerated Diffusion Models via Speculative Sampling", 2025 (reflection);
+Soen, Husain, De Bortoli, Doucet, 2026, arXiv 2606.13426 (independent residual).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.scipy.special import erfc, ndtri
+
+from .mills import mills, mills_slope
+
+Along = Literal["independent", "quantile"]
+Across = Literal["fresh", "kept"]
+
+_ROOT_TWO_PI = math.sqrt(2.0 * math.pi)
+# Below this displacement M(x) - M(x + delta) is integrated; so it is where x is this many times delta.
+_CLOSE = 0.5
+_REMOTE = 4.0
+_NEWTON_STEPS = 6
+_POLISHING_STEPS = 3
+
+
+def acceptance(delta: jax.Array) -> jax.Array:
+    """P(X = Y) of a maximal coupling, 1 - TV = 2 Phi(-delta/2). ``delta``: any shape, >= 0, in units of sigma."""
+    half = 0.5 * _wide(delta)[0]
+    # Not erfc all the way: in single precision its tail is wrong in the fourth digit.
+    tail = jnp.exp(-0.5 * half * half) * mills(half) * (2.0 / _ROOT_TWO_PI)
+    return jnp.where(half < 0.5, erfc(half / math.sqrt(2.0)), tail).astype(delta.dtype)
+
+
+def log_ratio(delta: jax.Array, along: jax.Array) -> jax.Array:
+    """log p(Y)/q(Y) of a draft Y = m_q + sigma z, where ``along`` = <e, z>. Shapes broadcast.
+
+    Written in z, not in s = delta + <e, z>: the sampler drew z, and nothing cancels.
+    """
+    return -delta * (0.5 * delta + along)
+
+
+@jax.jit
+def residual_mass(log_weight: jax.Array, delta: jax.Array) -> jax.Array:
+    """Z(w, delta), the integral of (w phi(s) - phi(s - delta))_+, in [0, w]. ``log_weight`` <= 0, ``delta`` >= 0."""
+    dtype, (log_weight, delta) = delta.dtype, _wide(log_weight, delta)
+    x0 = _origin(log_weight, delta)
+    # One exponential: the weight and the density at the edge may each underflow where their quotients do not.
+    decay = log_weight - 0.5 * jnp.square(jnp.maximum(x0, 0.0))
+    mass = jnp.exp(decay) * delta * _drop(x0, _shape(delta)) / _ROOT_TWO_PI
+    return jnp.minimum(mass, jnp.exp(log_weight)).astype(dtype)
+
+
+@partial(jax.jit, static_argnames="upper")
+def residual_quantile(u: jax.Array, log_weight: jax.Array, delta: jax.Array, *, upper: bool = False) -> jax.Array:
+    """The residual's quantile: the s below which it has probability ``u`` (above which, if ``upper``).
+
+    Monotone in ``u``, never above the edge, a fixed number of Newton steps inside a bracket: no loop depends on the data.
+    ``upper=True`` is for probabilities so close to one that their complement is what is known.
+    """
+    dtype, (u, log_weight, delta) = delta.dtype, _wide(u, log_weight, delta)
+    limits = jnp.finfo(u.dtype)
+    u = jnp.clip(u, limits.tiny, 1.0 - limits.epsneg)
+    log_u, log_rest = jnp.log(u), jnp.log1p(-u)
+    # What lies above x = -s lies below s.
+    log_above, log_below = (log_rest, log_u) if upper else (log_u, log_rest)
+    x0 = _origin(log_weight, delta)
+    return (-_solve(log_above, log_below, x0, _shape(delta))).astype(dtype)
+
+
+@jax.jit
+def rejected_survival(s: jax.Array, log_weight: jax.Array, delta: jax.Array) -> jax.Array:
+    """P(a rejected draft lies above ``s``), its density being proportional to (phi(s - delta) - w phi(s))_+."""
+    dtype, (s, log_weight, delta) = delta.dtype, _wide(s, log_weight, delta)
+    return _survival(s - delta, log_weight, delta).astype(dtype)
+
+
+def emit_rejected(
+    mean: jax.Array,
+    sigma: jax.Array,
+    axis: jax.Array,
+    delta: jax.Array,
+    log_weight: jax.Array,
+    draft_noise: jax.Array,
+    fresh_noise: jax.Array,
+    u: jax.Array,
+    along: Along = "independent",
+    across: Across = "fresh",
+) -> jax.Array:
+    """The state that replaces a rejected draft, exactly distributed as the residual at its weight.
+
+    Given the past and the rejection, the draft's part orthogonal to ``axis`` is still standard normal, and its coordinate
+    along it has the density of :func:`rejected_survival`. Hence two choices, each exact with the other:
+
+    * ``along``: ``independent`` draws s afresh from ``u``; ``quantile`` maps the rejected coordinate monotonically
+      (decreasing) onto the residual. At w = 1 that map is the reflection s -> delta - s.
+    * ``across``: ``fresh`` takes the orthogonal part of ``fresh_noise``; ``kept`` keeps that of the draft.
+
+    ``independent`` and ``fresh`` is the Gamma-maximal coupling, ``quantile`` and ``kept`` the (weighted) reflection.
+    ``along`` and ``across`` are static: they choose what is compiled.
+
+    Args:
+        mean: target means m_p, shape (n, d).
+        sigma: step's standard deviation, shape (n,).
+        axis: unit vectors e, shape (n, d).
+        delta, log_weight, u: shape (n,); ``u`` uniform on [0, 1).
+        draft_noise: z of the rejected draft m_q + sigma z, shape (n, d).
+        fresh_noise: standard normals not used elsewhere, shape (n, d).
+
+    Returns:
+        states, shape (n, d).
+    """
+    if along == "independent":
+        s = residual_quantile(u, log_weight, delta)
+    else:
+        # In z, not in s = delta + z, which in single precision has fewer digits: delta - s is -z.
+        z = _dot(axis, draft_noise)
+        mapped = residual_quantile(_survival(*_wide(z, log_weight, delta)), log_weight, delta)
+        s = jnp.where(log_weight == 0.0, -z, mapped)
+    noise = fresh_noise if across == "fresh" else draft_noise
+    orthogonal = noise - _dot(axis, noise)[:, None] * axis
+    return mean + sigma[:, None] * (s.astype(mean.dtype)[:, None] * axis + orthogonal)
+
+
+def displacement(mean_p: jax.Array, mean_q: jax.Array, sigma: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """``(delta, e)`` of two means, shapes (..., d) and sigma (...): delta = |m_q - m_p|/sigma and the unit vector e.
+
+    Where the means agree, e is the first coordinate's axis: any unit vector serves, since nothing is rejected there.
+    """
+    difference = mean_q - mean_p
+    length = jnp.linalg.norm(difference, axis=-1)
+    first = jnp.zeros_like(difference).at[..., 0].set(1.0)
+    safe = jnp.maximum(length, jnp.finfo(length.dtype).tiny)
+    axis = jnp.where((length > 0)[..., None], difference / safe[..., None], first)
+    return _wide(length / sigma)[0], axis
+
+
+@jax.jit
+def _survival(z: jax.Array, log_weight: jax.Array, delta: jax.Array) -> jax.Array:
+    """:func:`rejected_survival` of s = delta + z."""
+    z = jnp.maximum(z, -_origin(log_weight, delta) - delta)
+    # Phi(-z) - w Phi(-z - delta), as two positive parts.
+    failing = -jnp.expm1(log_weight)
+    above = failing * _ndtr(-z) + jnp.exp(log_weight) * _between(z, delta)
+    mass = failing + residual_mass(log_weight, delta)
+    # mass 0: the draft cannot be rejected, so any answer will do that is a probability.
+    return jnp.where(mass > 0.0, jnp.clip(above / jnp.where(mass > 0.0, mass, 1.0), 0.0, 1.0), 0.5)
+
+
+def _origin(log_weight: jax.Array, delta: jax.Array) -> jax.Array:
+    """x0 = -edge. At its cap no mass is left, but its square is finite."""
+    ratio = jnp.where(log_weight < 0.0, -log_weight / jnp.maximum(delta, jnp.finfo(delta.dtype).tiny), 0.0)
+    return jnp.minimum(ratio - 0.5 * delta, _by_dtype(delta, 1e100, 1e15))
+
+
+def _shape(delta: jax.Array) -> jax.Array:
+    """Given x0, the residual's shape no longer changes below this displacement; products with it must not underflow."""
+    return jnp.maximum(delta, _by_dtype(delta, 1e-50, 1e-12))
+
+
+# Below, the unknown is v: x - x0 if the edge is below the mean, x if it is above. So s = -x keeps its digits wherever it lies.
+# Integrals are relative to w phi(max(x0, 0)) delta.
+
+
+def _solve(log_above: jax.Array, log_below: jax.Array, x0: jax.Array, delta: jax.Array) -> jax.Array:
+    """The x that has these logs of probability above and below it."""
+    cut, floor = jnp.maximum(x0, 0.0), jnp.minimum(x0, 0.0)
+    total = _drop(x0, delta)
+    v, high, settled = _start(log_above, log_below, total, x0, delta)
+
+    # The log of the tail above x is concave, so Newton's method converges from anywhere; the bracket guards rounding.
+    def newton(_: int, carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        v, low, high = carry
+        tail = _tail(v, cut, floor, delta)
+        gap = _exponent(v, cut) + jnp.log(tail / total) - log_above
+        high, low = jnp.where(gap < 0.0, v, high), jnp.where(gap < 0.0, low, v)
+        stepped = v + gap * tail / _positive(_height(v, floor, delta))
+        stepped = jnp.where((stepped >= low) & (stepped <= high), stepped, 0.5 * (low + high))
+        return jnp.where(settled, v, stepped), low, high
+
+    v, _, _ = lax.fori_loop(0, _NEWTON_STEPS, newton, (v, floor, high))
+
+    # Close to the edge the tail above is 1 to rounding, and the tail below says where x is.
+    def polish(_: int, v: jax.Array) -> jax.Array:
+        below = _positive(_tail_below(v, cut, floor, total, delta))
+        density = jnp.exp(_exponent(v, cut)) * _height(v, floor, delta)
+        r = v - floor
+        step = jnp.clip((log_below - jnp.log(below / total)) * (below / _positive(r * density)), -2.0, 2.0)
+        return jnp.where(log_above < log_below, v, jnp.maximum(v + r * jnp.expm1(step), floor))
+
+    return cut + lax.fori_loop(0, _POLISHING_STEPS, polish, v)
+
+
+def _start(
+    log_above: jax.Array, log_below: jax.Array, total: jax.Array, x0: jax.Array, delta: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """A first guess of v, a bound that the root cannot pass, and whether the tail above is too close to 1 to better it."""
+    floor, reach = jnp.minimum(x0, 0.0), -log_above
+    # r is stochastically below both a Gamma(2, x0) and a shifted Rayleigh variable.
+    high = jnp.sqrt(2.0 * reach) + 4.0
+    high = jnp.where(x0 > 0.0, jnp.minimum(high, (2.0 * reach + 4.0) / _positive(x0)), high)
+    # The edge below the mean, or small delta: r exp(-r^2/2 - kappa r). Else a cut normal. At the edge: a straight line.
+    kappa = x0 + 0.5 * delta
+    gaussian = 2.0 * reach / (kappa + jnp.sqrt(kappa * kappa + 2.0 * reach)) + floor
+    half_normal = 2.0 * reach / (x0 + jnp.sqrt(x0 * x0 + 2.0 * reach))
+    limits = jnp.finfo(x0.dtype)
+    share = total * delta / _ROOT_TWO_PI
+    quantile = lambda log_u: ndtri(jnp.clip(jnp.exp(log_u) * share, limits.tiny, 1.0 - limits.epsneg))  # noqa: E731
+    cut_normal = jnp.where(log_below < math.log(64.0) + jnp.log(limits.eps), quantile(log_below), -quantile(log_above))
+    v = jnp.where(delta < 2.0, gaussian, jnp.where(x0 < 0.0, cut_normal, half_normal))
+    line = jnp.exp(0.5 * (math.log(2.0) + log_below)) * jnp.sqrt(total / _positive(_bend(floor)))
+    straight = (log_below <= log_above) & (line * jnp.maximum(delta, 1.0) < 0.5)
+    v = jnp.where(straight, line + floor, v)
+    return jnp.where((v > floor) & (v < high), v, 0.5 * (floor + high)), high, straight & (log_below < -3.0)
+
+
+def _exponent(v: jax.Array, cut: jax.Array) -> jax.Array:
+    """log phi(max(x, 0))/phi(max(x0, 0))."""
+    ahead = jnp.maximum(v, 0.0)
+    return -0.5 * ahead * (ahead + 2.0 * cut)
+
+
+def _bend(x: jax.Array) -> jax.Array:
+    """phi(min(x, 0))/phi(0)."""
+    return jnp.exp(-0.5 * jnp.square(jnp.minimum(x, 0.0)))
+
+
+def _height(v: jax.Array, floor: jax.Array, delta: jax.Array) -> jax.Array:
+    """The residual's density, but for exp(_exponent)."""
+    return _bend(v) * _ramp(v - floor, delta)
+
+
+def _tail(v: jax.Array, cut: jax.Array, floor: jax.Array, delta: jax.Array) -> jax.Array:
+    """Its integral above x, but for exp(_exponent)."""
+    r, x = v - floor, cut + v
+    return _ramp(r, delta) * _one_sided(x) + jnp.exp(-delta * r) * _drop(x, delta)
+
+
+def _tail_below(v: jax.Array, cut: jax.Array, floor: jax.Array, total: jax.Array, delta: jax.Array) -> jax.Array:
+    """Its integral between x0 and x."""
+    r = v - floor
+    nodes, weights = _legendre(12, v)
+    inside = r[..., None] * nodes
+    heights = _height(inside + floor[..., None], floor[..., None], delta[..., None])
+    near = r * (weights * jnp.exp(_exponent(inside + floor[..., None], cut[..., None])) * heights).sum(-1)
+    far = total - jnp.exp(_exponent(v, cut)) * _tail(v, cut, floor, delta)
+    # Both ends above the mean (v = x < 0): the upper tails themselves, or a far edge would round their difference away.
+    bend, first = _bend(v), _bend(floor)
+    missing = first * mills(floor + delta) - bend * jnp.exp(-delta * r) * mills(jnp.maximum(v, floor) + delta)
+    tails = (bend * mills(jnp.abs(v)) - first * mills(-floor) - missing) / delta
+    return jnp.where((delta * r < 2.0) & (r < 3.0), near, jnp.where(v < 0.0, tails, far))
+
+
+def _ramp(r: jax.Array, delta: jax.Array) -> jax.Array:
+    """(1 - exp(-delta r))/delta."""
+    return -jnp.expm1(-delta * r) / delta
+
+
+def _one_sided(x: jax.Array) -> jax.Array:
+    """Phi(-x)/phi(max(x, 0)): Mills' ratio where it is bounded."""
+    m = mills(jnp.abs(x))
+    return jnp.where(x < 0.0, _ROOT_TWO_PI - _bend(x) * m, m)
+
+
+def _drop(x: jax.Array, delta: jax.Array) -> jax.Array:
+    """(M(x) - M(x + delta))/delta phi(min(x, 0))/phi(0) for x >= -delta/2: what is left of M, nothing cancels."""
+    close = jnp.maximum(_CLOSE, x / _REMOTE)
+    nodes, weights = _legendre(8, x)
+    y = jnp.maximum(x, -0.5 * _CLOSE)[..., None] + jnp.minimum(delta, close)[..., None] * nodes
+    near = (weights * mills_slope(y)).sum(-1) * _bend(x)
+    far = (_one_sided(x) - _bend(x) * mills(x + delta)) / delta
+    return jnp.where(delta < close, near, far)
+
+
+def _ndtr(x: jax.Array) -> jax.Array:
+    """Phi(x)."""
+    return jnp.exp(-0.5 * jnp.square(jnp.minimum(x, 0.0))) * _one_sided(-x) / _ROOT_TWO_PI
+
+
+def _between(x: jax.Array, delta: jax.Array) -> jax.Array:
+    """Phi(x + delta) - Phi(x): an integral if delta is small, else taken in the tail where it is small."""
+    nodes, weights = _legendre(8, x)
+    y = x[..., None] + jnp.minimum(delta, _CLOSE)[..., None] * nodes
+    near = delta * (weights * jnp.exp(-0.5 * y * y)).sum(-1) / _ROOT_TWO_PI
+    flip = 2.0 * x + delta > 0.0
+    low, high = jnp.where(flip, -x - delta, x), jnp.where(flip, -x, x + delta)
+    return jnp.where(delta < _CLOSE, near, _ndtr(high) - _ndtr(low))
+
+
+def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
+    return (a * b).sum(-1)
+
+
+def _wide(*arrays: jax.Array) -> list[jax.Array]:
+    """Broadcast, in the widest float that is enabled: float64, or float32 where there is no x64."""
+    return list(jnp.broadcast_arrays(*(jnp.asarray(a, jnp.result_type(float)) for a in arrays)))
+
+
+def _positive(x: jax.Array) -> jax.Array:
+    return jnp.maximum(x, jnp.finfo(x.dtype).tiny)
+
+
+def _by_dtype(like: jax.Array, double: float, single: float) -> float:
+    return double if like.dtype == jnp.float64 else single
+
+
+def _legendre(count: int, like: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Gauss-Legendre nodes and weights on [0, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return jnp.asarray((nodes + 1.0) / 2.0, like.dtype), jnp.asarray(weights / 2.0, like.dtype)

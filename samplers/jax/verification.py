@@ -1,0 +1,81 @@
+"""Which drafted steps of a window are kept: pure functions of log-ratios and uniforms.
+
+A window drafts y_1..y_L out of y_0; ``log_ratios[:, i-1]`` is log p(y_i | y_{i-1}) / q(y_i | y_{i-1}). Both verifiers return
+tau, the number of drafted steps kept, and the log-weight at which step tau + 1 was rejected. They know nothing of Gaussians:
+the residual masses come in as numbers, so discrete decoding verifies with the same functions.
+
+``lengths`` says how many of the L columns a chain really drafted; columns past it are ignored. L is static, so that windows
+compile to straight lines and scans of fixed length; tau has the integer dtype of ``lengths``.
+
+In single precision a uniform lies on a grid of 2^-23 or 2^-24, and an acceptance probability is met no better than that.
+
+Sources: Leviathan et al. 2023 and Chen et al. 2023 (token by token); Sun et al. 2024, arXiv 2403.10444, Algorithm 2 (block).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from .couplings import residual_mass
+
+Verifier = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+"""(log_ratios (m, L), deltas (m, L), uniforms (m, L), lengths (m,)) -> (tau (m,), log_weight (m,))."""
+
+
+def token_wise(
+    log_ratios: jax.Array, deltas: jax.Array, uniforms: jax.Array, lengths: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Accept step i with probability min(1, r_i), stop at the first failure; a rejected step has weight 1.
+
+    ``deltas`` is not used: both verifiers have one signature.
+    """
+    # Strictly below: a step of ratio 0 must fail even at u = 0.
+    accepted = (uniforms < jnp.exp(log_ratios)) & _drafted(log_ratios, lengths)
+    kept = lax.cummin(accepted.astype(lengths.dtype), axis=1)
+    return kept.sum(1, dtype=lengths.dtype), jnp.zeros_like(log_ratios[:, 0])
+
+
+def block(log_ratios: jax.Array, deltas: jax.Array, uniforms: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """tau = the largest i with u_i < h_i, and the weight P_tau of the residual to draw from at step tau + 1."""
+    log_weights = block_weights(log_ratios)
+    # Z_i = Z(P_i, delta_{i+1}), i = 1..L-1; the last column has no next step and is overwritten by h_L = P_L.
+    masses = residual_mass(log_weights[:, 1:-1], deltas[:, 1:]).astype(log_ratios.dtype)
+    masses = jnp.concatenate([masses, jnp.zeros_like(log_ratios[:, :1])], axis=1)
+    tau = block_length(uniforms, block_thresholds(log_weights, masses, lengths), lengths)
+    return tau, jnp.take_along_axis(log_weights, tau[:, None], axis=1)[:, 0]
+
+
+def block_weights(log_ratios: jax.Array) -> jax.Array:
+    """log P_0 .. log P_L, shape (m, L + 1): P_0 = 1, P_i = min(1, P_{i-1} r_i)."""
+    start = jnp.zeros_like(log_ratios[:, 0])
+    _, columns = lax.scan(_capped, start, log_ratios.T)
+    return jnp.concatenate([start[:, None], columns.T], axis=1)
+
+
+def block_thresholds(log_weights: jax.Array, masses: jax.Array, lengths: jax.Array) -> jax.Array:
+    """h_1 .. h_L: h_i = Z_i / (Z_i + 1 - P_i) before the last drafted step, h_L = P_L; 0/0 counts as 0. Shape (m, L)."""
+    log_p = log_weights[:, 1:]
+    total = masses - jnp.expm1(log_p)
+    inner = jnp.where(total > 0.0, masses / jnp.where(total > 0.0, total, 1.0), 0.0)
+    last = jnp.arange(1, log_p.shape[1] + 1)[None, :] == lengths[:, None]
+    return jnp.where(last, jnp.exp(log_p), inner)
+
+
+def block_length(uniforms: jax.Array, thresholds: jax.Array, lengths: jax.Array) -> jax.Array:
+    """The LARGEST i with u_i < h_i, 0 if there is none: a draw that fails early does not end the window."""
+    passed = (uniforms < thresholds) & _drafted(thresholds, lengths)
+    position = jnp.arange(1, thresholds.shape[1] + 1, dtype=lengths.dtype)
+    return (passed * position).max(axis=1)
+
+
+def _capped(log_weight: jax.Array, ratio: jax.Array) -> tuple[jax.Array, jax.Array]:
+    following = jnp.minimum(log_weight + ratio, 0.0)
+    return following, following
+
+
+def _drafted(like: jax.Array, lengths: jax.Array) -> jax.Array:
+    return jnp.arange(like.shape[1])[None, :] < lengths[:, None]
