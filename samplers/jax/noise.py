@@ -88,16 +88,18 @@ class KeyNoise(Noise):
         return jax.random.normal(self._stream(0), (n, dim), self._dtype)
 
     def round(self, rounds: jax.Array, chains: jax.Array, window: int, dim: int) -> RoundNoise:
-        # A key each for drafts, accept, residual and fresh, folded with the chain, then with its round.
+        # A key for each chain's round, made into one for normals and one for uniforms; both are cut up, for each further
+        # generator in the program costs a good part of a second of compilation.
         fold = jax.vmap(jax.random.fold_in)
-        keys = [fold(fold(jnp.broadcast_to(self._stream(i), chains.shape), chains), rounds) for i in (1, 2, 3, 4)]
-        each = lambda draw, of, shape: jax.vmap(lambda key: draw(key, shape))(of)  # noqa: E731
-        normal = lambda key, shape: jax.random.normal(key, shape, self._dtype)  # noqa: E731
-        drafts, fresh = each(normal, keys[0], (window, dim)), each(normal, keys[3], (dim,))
-        return RoundNoise(drafts, each(_uniform, keys[1], (window,)), each(_uniform, keys[2], ()), fresh, rounds, chains)
+        keys = fold(fold(jnp.broadcast_to(self._stream(1), chains.shape), chains), rounds)
+        each = jax.vmap(lambda key: jax.random.split(key))(keys)
+        normals = jax.vmap(lambda key: jax.random.normal(key, ((window + 1) * dim,), self._dtype))(each[:, 0])
+        uniforms = jax.vmap(lambda key: _uniform(key, (window + 1,)))(each[:, 1])
+        drafts = normals[:, : window * dim].reshape(-1, window, dim)
+        return RoundNoise(drafts, uniforms[:, :window], uniforms[:, window], normals[:, window * dim :], rounds, chains)
 
     def candidates(self, round_: jax.Array, chain: jax.Array, attempt: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-        key = self._stream(5)
+        key = self._stream(2)
         for part in (chain, round_, attempt):
             key = jax.random.fold_in(key, part)
         normals, uniforms = jax.random.split(key)
@@ -108,8 +110,8 @@ class KeyNoise(Noise):
         return jax.dtypes.canonicalize_dtype(self.dtype or float)
 
     def _stream(self, index: int) -> jax.Array:
-        """One of six keys that share nothing."""
-        return jax.random.split(self.key, 6)[index]
+        """One of three keys that share nothing."""
+        return jax.random.split(self.key, 3)[index]
 
 
 @partial(register_dataclass, data_fields=["x_start", "drafts", "accept", "residual", "fresh"], meta_fields=[])
