@@ -109,4 +109,4 @@ class UntilAccepted:
         orthogonal = noise.fresh - (step.axis * noise.fresh).sum(-1, keepdims=True) * step.axis
         state = step.mean + step.sigma[:, None] * (s.astype(step.mean.dtype)[:, None] * step.axis + orthogonal)
         # The loop ends when one row has had too many; all rows that still wait are then without a state.
-        return jnp.where(waiting[:, None], jnp.nan, state), jnp.where(waiting, -jnp.maximum(draws, self.most), draws)
+        return jnp.where(waiting[:, None], jnp.nan, state), jnp.where(waiting, -jnp.maximum(draws, 1), draws)

@@ -238,7 +238,7 @@ def _draft_and_verify(
     mean_here, sigma_here = _pick(mean_p, tau), _pick(sigma, tau)
     step = Rejected(mean_here, sigma_here, _pick(axis, at), _pick(delta, at), log_weight, _pick(noise.drafts, at), rejected)
     emitted, draws = config.rejection(step, noise, source)
-    draws = jnp.where(rejected, draws, 0)
+    draws = jnp.where(rejected, draws, 0).astype(jnp.int32)
     x_next = jnp.where(rejected[:, None], emitted, mean_here + sigma_here[:, None] * noise.fresh)
 
     # Remember the prediction at the drafted state that stands where the chain now is: the rejected one, else the last.
