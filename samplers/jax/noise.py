@@ -1,0 +1,151 @@
+"""Randomness as data: what a round consumes, drawn from a key or handed in. Sources are pytrees: they enter compiled code."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import register_dataclass
+
+
+@dataclass(frozen=True)
+class RoundNoise:
+    """What one round consumes; every number is used once.
+
+    ``drafts`` (m, L, d) standard normals of the drafted steps; ``accept`` (m, L) uniforms of the verification, ``residual``
+    (m,) the uniform of the residual's quantile; ``fresh`` (m, d) standard normals of the step after the accepted ones.
+    ``rounds`` and ``chains`` (m,): whose they are, for the sources of :meth:`Noise.candidates`.
+    """
+
+    drafts: jax.Array
+    accept: jax.Array
+    residual: jax.Array
+    fresh: jax.Array
+    rounds: jax.Array
+    chains: jax.Array
+
+
+class Noise(ABC):
+    """Where a run's randomness comes from.
+
+    ``rounds`` (m,): how many rounds each chain has done; ``chains`` (m,): which of the n chains it is. Both are traced.
+    ``most_rounds``: how many rounds of a chain there is noise for, None if there is no end; known without tracing.
+    """
+
+    most_rounds: int | None = None
+
+    @abstractmethod
+    def start(self, n: int, dim: int) -> jax.Array:
+        """Standard normals of x_K, (n, d)."""
+
+    @abstractmethod
+    def round(self, rounds: jax.Array, chains: jax.Array, window: int, dim: int) -> RoundNoise: ...
+
+    @abstractmethod
+    def candidates(self, round_: jax.Array, chain: jax.Array, attempt: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+        """Normals and uniforms, each (count,), for draws that are repeated until accepted: others for every (round, chain,
+        attempt), three scalars.
+        """
+
+
+@partial(register_dataclass, data_fields=["key"], meta_fields=["dtype"])
+@dataclass(frozen=True)
+class KeyNoise(Noise):
+    """From a typed key. A chain's numbers are a function of the key, the chain and its own round: how many run at a time
+    changes no path. ``dtype``: of the normals, float32 or float64; None is the widest that is enabled.
+
+    Uniforms have the widest dtype that is enabled and are middles of equal cells, hence never 0 or 1, not in float32 either.
+    """
+
+    key: jax.Array
+    dtype: Any = None
+
+    @classmethod
+    def of(cls, key: jax.Array | None, dtype: Any = None) -> KeyNoise:
+        """A source of states of this dtype. Raises ``ValueError`` for what cannot be one."""
+        if key is None:
+            raise ValueError("pass a key, as jax.random.key(seed) (or noise=...): samplers hold no randomness of their own")
+        typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        if not typed or key.shape != () or str(jax.random.key_impl(key)) != "threefry2x32":
+            # Other generators draw all rows of a mapped call from one key, here the same one twice.
+            raise ValueError("key must be one typed threefry2x32 key, as jax.random.key(seed, impl='threefry2x32') makes it")
+        wide = jax.dtypes.canonicalize_dtype(float)
+        wanted = wide if dtype is None else jnp.dtype(dtype)
+        if wanted not in (jnp.float32, jnp.float64):
+            raise ValueError(f"dtype must be float32 or float64, not {dtype!r}")
+        if wanted == jnp.float64 != wide:
+            raise ValueError(
+                "float64 was asked for, and JAX has it switched off: set JAX_ENABLE_X64=1, or call "
+                'jax.config.update("jax_enable_x64", True) before anything else'
+            )
+        return cls(key, wanted)
+
+    def start(self, n: int, dim: int) -> jax.Array:
+        return jax.random.normal(self._stream(0), (n, dim), self._dtype)
+
+    def round(self, rounds: jax.Array, chains: jax.Array, window: int, dim: int) -> RoundNoise:
+        # A key for each chain's round, made into one for normals and one for uniforms; both are cut up, for each further
+        # generator in the program costs a good part of a second of compilation.
+        fold = jax.vmap(jax.random.fold_in)
+        keys = fold(fold(jnp.broadcast_to(self._stream(1), chains.shape), chains), rounds)
+        each = jax.vmap(lambda key: jax.random.split(key))(keys)
+        normals = jax.vmap(lambda key: jax.random.normal(key, ((window + 1) * dim,), self._dtype))(each[:, 0])
+        uniforms = jax.vmap(lambda key: _uniform(key, (window + 1,)))(each[:, 1])
+        drafts = normals[:, : window * dim].reshape(-1, window, dim)
+        return RoundNoise(drafts, uniforms[:, :window], uniforms[:, window], normals[:, window * dim :], rounds, chains)
+
+    def candidates(self, round_: jax.Array, chain: jax.Array, attempt: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+        key = self._stream(2)
+        for part in (chain, round_, attempt):
+            key = jax.random.fold_in(key, part)
+        normals, uniforms = jax.random.split(key)
+        return jax.random.normal(normals, (count,), float), _uniform(uniforms, (count,))
+
+    @property
+    def _dtype(self) -> Any:
+        return jax.dtypes.canonicalize_dtype(self.dtype or float)
+
+    def _stream(self, index: int) -> jax.Array:
+        """One of three keys that share nothing."""
+        return jax.random.split(self.key, 3)[index]
+
+
+@partial(register_dataclass, data_fields=["x_start", "drafts", "accept", "residual", "fresh"], meta_fields=[])
+@dataclass(frozen=True)
+class InjectedNoise(Noise):
+    """Arrays made elsewhere, indexed by the chain's own round and the chain: the same noise gives the same path on every backend.
+
+    ``x_start`` (n, d), ``drafts`` (R, n, L, d), ``accept`` (R, n, L), ``residual`` (R, n), ``fresh`` (R, n, d).
+    """
+
+    x_start: jax.Array
+    drafts: jax.Array
+    accept: jax.Array
+    residual: jax.Array
+    fresh: jax.Array
+
+    @property
+    def most_rounds(self) -> int:  # type: ignore[override]
+        return len(self.drafts)
+
+    def start(self, n: int, dim: int) -> jax.Array:
+        return jnp.asarray(self.x_start)
+
+    def round(self, rounds: jax.Array, chains: jax.Array, window: int, dim: int) -> RoundNoise:
+        # Past the last round the index is clamped; the run then ends with the error that says so.
+        pick = lambda a: jnp.asarray(a)[rounds, chains]  # noqa: E731
+        parts = (pick(part) for part in (self.drafts, self.accept, self.residual, self.fresh))
+        return RoundNoise(*parts, rounds, chains)
+
+    def candidates(self, round_: jax.Array, chain: jax.Array, attempt: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+        raise ValueError("draw-until-accepted consumes an unbounded number of draws; it needs a key, not injected noise")
+
+
+def _uniform(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Middles of the cells of JAX's own uniforms, which are multiples of eps in [0, 1): exact in their dtype."""
+    u = jax.random.uniform(key, shape, float)
+    return u + 0.5 * jnp.finfo(u.dtype).eps

@@ -1,0 +1,285 @@
+"""Speculative sampling: draft a window cheaply, verify it in one batch, keep what the verifier allows, repeat.
+
+One compiled loop serves every combination of drafter, verifier and rejection rule: a fixed number of slots, each holding a chain
+that advances by its own accepted length. A slot whose chain has finished takes a waiting one; when none waits it idles, computed
+but not counted, so a ``batch`` much smaller than n wastes least. A deterministic step (sigma = 0) is never drafted: windows end
+before it. The host waits for the device once a run.
+
+Source: De Bortoli et al. 2025, Algorithms 1-4; Soen et al. 2026 for blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from .couplings import displacement, log_ratio
+from .drafters import Drafter, Free, Memory, Seen
+from .noise import KeyNoise, Noise
+from .processes import Process, Tables
+from .rejections import Rejected, Rejection, gamma
+from .trace import Run, Trace
+from .verification import Verifier, block
+
+
+@dataclass(frozen=True)
+class Speculative:
+    """A sampler of ``process``. ``window``: steps drafted at a time, at least 1.
+
+    What is compiled belongs to this object: one program for each n, batch, dtype and shape of condition, made at the first run.
+    """
+
+    process: Process
+    window: int = 8
+    drafter: Drafter = Free()
+    verifier: Verifier = block
+    rejection: Rejection = gamma
+
+    def __post_init__(self) -> None:
+        if isinstance(self.window, bool) or not isinstance(self.window, int) or self.window < 1:
+            raise ValueError(f"window must be an integer of at least 1, not {self.window!r}: it counts the drafted steps")
+        if not np.any(self.process.schedule.sigma > 0):
+            raise ValueError("every step of this process is deterministic: there is nothing to speculate on")
+        self.drafter.check(self.process, self.window)
+
+    def run(
+        self,
+        n: int,
+        key: jax.Array | None = None,
+        *,
+        noise: Noise | None = None,
+        condition: jax.Array | None = None,
+        dtype: Any = None,
+        keep_paths: bool = True,
+        batch: int | None = None,
+    ) -> Run:
+        """n chains, on the device where the key or the noise is.
+
+        Args:
+            key: the source of all randomness, a typed key; or ``noise``, which replaces it.
+            condition: (n, ...) handed to the prediction, row by row.
+            dtype: of the states, float32 or float64; the widest that is enabled if left out.
+            keep_paths: False returns the last states only, (n, d), in constant memory per chain.
+            batch: at most so many chains at a time, the others enter as these finish; all at once if left out.
+        """
+        source = KeyNoise.of(key, dtype) if noise is None else noise
+        if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
+            raise ValueError(f"batch must be a positive integer or None, not {batch!r}: it counts chains that run at a time")
+        run, fewest = self._compiled(n, min(batch or n, n), source, condition, keep_paths=keep_paths)
+        calls, fewest, rounds = (int(count) for count in jax.device_get((run.trace.calls, *fewest)))
+        if fewest < 0:
+            raise RuntimeError(f"no draw accepted in {-fewest}: the draft is too close to the target for this rule")
+        if source.most_rounds is not None and rounds > source.most_rounds:
+            raise ValueError(f"the injected noise lasts for {source.most_rounds} rounds and the run needs more: inject K rounds")
+        return replace(run, trace=replace(run.trace, calls=calls))
+
+    @cached_property
+    def _compiled(self) -> Callable[..., tuple[Run, tuple[jax.Array, jax.Array]]]:
+        return jax.jit(partial(_run, self), static_argnums=(0, 1), static_argnames="keep_paths")
+
+
+class _Chains(NamedTuple):
+    """What is in the slots, one row each: ``index`` (m,) among all n, ``steps`` (m,) still to go (0: idle), ``rounds`` (m,) done,
+    the state ``x`` (m, d) and the drafter's ``memory``.
+    """
+
+    index: jax.Array
+    steps: jax.Array
+    rounds: jax.Array
+    x: jax.Array
+    memory: Memory
+
+
+class _Loop(NamedTuple):
+    """What a round hands to the next: ``entered`` chains so far; ``fewest``: below 0 if a rejection rule gave up."""
+
+    chains: _Chains
+    entered: jax.Array
+    trace: Trace
+    paths: jax.Array | None
+    final: jax.Array
+    fewest: jax.Array
+
+
+def _run(
+    config: Speculative, n: int, slots: int, source: Noise, condition: jax.Array | None, *, keep_paths: bool
+) -> tuple[Run, tuple[jax.Array, jax.Array]]:
+    """The run, and what says whether it is one: ``fewest``, and the most rounds of a chain."""
+    process, total, width = config.process, config.process.steps, config.window
+    start = process.first(source.start(n, process.dim), condition)
+    tables = process.tables(start)
+    runs = jnp.asarray(_stochastic_run(process.schedule.sigma))
+    column = jnp.arange(width + 1, dtype=jnp.int32)
+
+    def entering(index: jax.Array) -> _Chains:
+        there = index < n
+        index = jnp.where(there, index, 0)
+        steps, x = jnp.where(there, total, 0).astype(jnp.int32), start[index]
+        return _Chains(index, steps, jnp.zeros_like(steps), x, config.drafter.start(tables, x))
+
+    def turn(loop: _Loop) -> _Loop:
+        chains = loop.chains
+        given = None if condition is None else condition[chains.index]
+        window, trace = _draft_and_verify(config, tables, source, chains, runs, given, loop.trace)
+        active = chains.steps > 0
+        # Idle slots write past the end, where nothing is.
+        row = jnp.where(active, chains.index, n)
+        paths = loop.paths
+        if paths is not None:
+            at, tau = (total - chains.steps + 1)[:, None] + column, window.tau[:, None]
+            states = jnp.where((column == tau)[..., None], window.x[:, None], window.following)
+            paths = paths.at[row[:, None], jnp.where(column <= tau, at, total + 1)].set(states, mode="drop")
+        final = loop.final.at[row].set(window.x, mode="drop")
+        moved = _Chains(
+            chains.index, jnp.where(active, chains.steps - window.tau - 1, 0), chains.rounds + active, window.x, window.memory
+        )
+        chains, entered = _refilled(moved, entering, loop.entered, n) if slots < n else (moved, loop.entered)
+        return _Loop(chains, entered, trace, paths, final, jnp.minimum(loop.fewest, window.fewest))
+
+    loop = _Loop(
+        entering(jnp.arange(slots, dtype=jnp.int32)),
+        jnp.int32(slots),
+        replace(Trace.empty(n, total), calls=jnp.int32(0)),
+        jnp.zeros((n, total + 1, process.dim), start.dtype).at[:, 0].set(start) if keep_paths else None,
+        jnp.zeros_like(start),
+        jnp.int32(0),
+    )
+    # A rule that gave up left NaN behind; there is no point in going on.
+    loop = lax.while_loop(lambda loop: jnp.any(loop.chains.steps > 0) & (loop.fewest >= 0), turn, loop)
+    run = Run(loop.final if loop.paths is None else loop.paths, loop.trace)
+    return run, (loop.fewest, loop.trace.windows.max(initial=0))
+
+
+def _refilled(
+    chains: _Chains, entering: Callable[[jax.Array], _Chains], entered: jax.Array, n: int
+) -> tuple[_Chains, jax.Array]:
+    """Idle slots with the next waiting chains in them, and how many have entered."""
+    idle = chains.steps == 0
+    place = jnp.cumsum(idle, dtype=jnp.int32)
+    fresh = entering(entered + place - 1)
+
+    def either(new: jax.Array, old: jax.Array) -> jax.Array:
+        return jnp.where(idle.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+
+    # Where none waits, what enters has no steps to go: the slot stays idle.
+    return jax.tree.map(either, fresh, chains), jnp.minimum(entered + place[-1], n)
+
+
+class _Window(NamedTuple):
+    """``following`` (m, L + 1, d): y_1..y_L, of which ``tau`` (m,) are kept, and one more; ``x`` (m, d): the step after those."""
+
+    following: jax.Array
+    tau: jax.Array
+    x: jax.Array
+    memory: Memory
+    fewest: jax.Array
+
+
+def _lengths(config: Speculative, runs: jax.Array, chains: _Chains) -> jax.Array:
+    """How many steps each chain drafts, (m,). Its last step is never drafted: the one before it gives its exact mean."""
+    lengths = jnp.minimum(jnp.clip(chains.steps - 1, 0, config.window), runs[chains.steps])
+    return jnp.where(chains.rounds == 0, 0, lengths) if config.drafter.cold else lengths
+
+
+def _draft_and_verify(
+    config: Speculative, tables: Tables, source: Noise, chains: _Chains, runs: jax.Array, given: jax.Array | None, trace: Trace
+) -> tuple[_Window, Trace]:
+    """One round of every slot; idle ones are computed, and leave no trace."""
+    process, drafter, width = config.process, config.drafter, config.window
+    steps, x, memory = chains.steps, chains.x, chains.memory
+    m, d = x.shape
+    active = steps > 0
+    noise = source.round(chains.rounds, chains.index, width, d)
+    lengths = _lengths(config, runs, chains)
+    column = jnp.arange(width + 1, dtype=jnp.int32)
+    drafted = column[:width] < lengths[:, None]
+    needed = active[:, None] & (column <= lengths[:, None])
+
+    window_steps = jnp.maximum(steps[:, None] - column, 1)
+    first = process.predict(window_steps[:, 0], x, given) if drafter.frozen else None
+    if first is not None:
+        here = (window_steps[:, 0], x, first)
+        memory = drafter.remember(tables, memory, Seen(*here, *here, window_steps[:, 0], x))
+        needed = needed.at[:, 0].set(False)
+
+    # Draft: y_i = m_q(y_{i-1}) + sigma z_i.
+    sigma = tables.at("sigma", window_steps)
+    states, means_q = [x], []
+    for i in range(width):
+        prediction = drafter.prediction(tables, window_steps[:, i], states[-1], memory, given)
+        means_q.append(tables.mean(window_steps[:, i], states[-1], prediction))
+        states.append(means_q[-1] + sigma[:, i, None] * noise.drafts[:, i])
+    y, mean_q = jnp.stack(states, 1), jnp.stack(means_q, 1)
+
+    # Verify: one batch through the target. What is not needed is dropped, whatever it is.
+    if first is None:
+        predictions = _evaluate(process, window_steps, y, given)
+    else:
+        later = _evaluate(process, window_steps[:, 1:], y[:, 1:], given)
+        predictions = jnp.concatenate([first[:, None], later], 1)
+    predictions = jnp.where((column <= lengths[:, None])[..., None], predictions, 0.0)
+    mean_p = tables.mean(window_steps, y, predictions)
+
+    delta, axis = displacement(mean_p[:, :width], mean_q, jnp.where(drafted, sigma[:, :width], 1.0))
+    delta = jnp.where(drafted, delta, 0.0)
+    ratios = log_ratio(delta, (axis * noise.drafts).sum(-1).astype(delta.dtype))
+    tau, log_weight = config.verifier(ratios, delta, noise.accept, lengths)
+
+    # Emit: the residual after a rejection, one more step of the target after a full window.
+    rejected = active & (tau < lengths)
+    at = jnp.minimum(tau, width - 1)
+    mean_here, sigma_here = _pick(mean_p, tau), _pick(sigma, tau)
+    step = Rejected(mean_here, sigma_here, _pick(axis, at), _pick(delta, at), log_weight, _pick(noise.drafts, at), rejected)
+    emitted, draws = config.rejection(step, noise, source)
+    draws = jnp.where(rejected, draws, 0).astype(jnp.int32)
+    x_next = jnp.where(rejected[:, None], emitted, mean_here + sigma_here[:, None] * noise.fresh)
+
+    # Remember the prediction at the drafted state that stands where the chain now is: the rejected one, else the last.
+    base = jnp.minimum(tau + 1, lengths)
+    at_base, at_before = (
+        (_pick(window_steps, i), _pick(y, i), _pick(predictions, i)) for i in (base, jnp.maximum(base - 1, 0))
+    )
+    memory = drafter.remember(tables, memory, Seen(*at_base, *at_before, steps - tau - 1, x_next))
+
+    row = jnp.where(active, chains.index, len(trace.rounds))
+    extra = int(first is not None)
+    add = lambda count, more: count.at[row].add(more, mode="drop")  # noqa: E731
+    put = lambda table, value: table.at[row, chains.rounds].set(value.astype(table.dtype), mode="drop")  # noqa: E731
+    trace = Trace(
+        rounds=add(trace.rounds, extra + needed.any(1).astype(jnp.int32)),
+        evaluations=add(trace.evaluations, extra + needed.sum(1, dtype=jnp.int32)),
+        draft_evaluations=add(trace.draft_evaluations, width if drafter.evaluates else 0),
+        windows=add(trace.windows, 1),
+        residual_draws=add(trace.residual_draws, draws),
+        drafted=put(trace.drafted, lengths),
+        accepted=put(trace.accepted, tau),
+        calls=trace.calls + extra + needed.any().astype(jnp.int32),
+    )
+    return _Window(jnp.roll(y, -1, axis=1), tau, x_next, memory, draws.min(initial=0)), trace
+
+
+def _evaluate(process: Process, steps: jax.Array, y: jax.Array, given: jax.Array | None) -> jax.Array:
+    """Predictions at all states (m, C, d), in one call."""
+    m, count, d = y.shape
+    rows_given = None if given is None else jnp.repeat(given, count, axis=0)
+    return process.predict(steps.reshape(-1), y.reshape(-1, d), rows_given).reshape(m, count, d)
+
+
+def _pick(values: jax.Array, index: jax.Array) -> jax.Array:
+    """values (m, L, ...) at one column per row -> (m, ...)."""
+    return values[jnp.arange(len(values)), index]
+
+
+def _stochastic_run(sigma: np.ndarray) -> np.ndarray:
+    """For k = 0..K: how many steps from k downwards are stochastic before the first deterministic one."""
+    run = np.zeros(len(sigma) + 1, dtype=np.int32)
+    for k in range(1, len(sigma) + 1):
+        run[k] = run[k - 1] + 1 if sigma[k - 1] > 0 else 0
+    return run
