@@ -29,6 +29,10 @@ from .trace import Run, Trace
 from .verification import Verifier, block
 
 
+# Squares of this, summed over a million coordinates, are still finite in single precision.
+_HUGE = 1e15
+
+
 @dataclass(frozen=True)
 class Speculative:
     """A sampler of ``process``. ``window``: steps drafted at a time, at least 1.
@@ -214,7 +218,9 @@ def _draft_and_verify(
     states, means_q = [x], []
     for i in range(width):
         prediction = drafter.prediction(tables, window_steps[:, i], states[-1], memory, given)
-        means_q.append(tables.mean(window_steps[:, i], states[-1], prediction))
+        # A draft may be anything finite: a drafter that overflows costs a rejection, not the chain.
+        mean = tables.mean(window_steps[:, i], states[-1], prediction)
+        means_q.append(jnp.clip(jnp.nan_to_num(mean, nan=0.0, posinf=_HUGE, neginf=-_HUGE), -_HUGE, _HUGE))
         states.append(means_q[-1] + sigma[:, i, None] * noise.drafts[:, i])
     y, mean_q = jnp.stack(states, 1), jnp.stack(means_q, 1)
 

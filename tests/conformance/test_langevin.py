@@ -14,6 +14,7 @@ from samplers.torch.rejections import Maximal
 from samplers.torch.sequential import Sequential
 from samplers.torch.speculative import Speculative
 from samplers.torch.wrong import from_target
+from tests.conftest import module_or_skip
 from tests.registry import quiet_plan
 
 SCALES = torch.tensor([1.0, 0.5, 2.0]).double()
@@ -99,3 +100,72 @@ def test_bad_input_says_what_to_do():
         Curved()
     with pytest.raises(ValueError, match="choose among gradient"):
         langevin(10, 0.1).coefficients("sample")
+
+
+def jax_langevin():
+    module_or_skip("jax")
+    return module_or_skip("samplers.jax.langevin")
+
+
+def test_gradients_of_both_backends_agree():
+    langevin_jax, jnp = jax_langevin(), module_or_skip("jax.numpy")
+    x = torch.randn(7, 3, generator=torch.Generator().manual_seed(0))
+    scales = jnp.asarray(SCALES.numpy())
+    gradient = langevin_jax.Gradient(lambda at: 0.5 * ((at / scales) ** 2).sum(1))
+    got = gradient(jnp.ones(7, int), jnp.asarray(x.numpy()))
+    np.testing.assert_allclose(got, Gradient(gaussian)(torch.ones(7), x), rtol=1e-5)
+    with pytest.raises(ValueError, match="one number a state"):
+        langevin_jax.Gradient(lambda at: at.sum())(jnp.ones(2, int), jnp.zeros((2, 3)))
+
+
+def test_a_numpyro_model_is_sampled_speculatively_and_certified(seed):
+    """Logistic regression with a positive gain to be inferred: alpha 1e-6; an emission from the target is refuted."""
+    langevin_jax, jax = jax_langevin(), module_or_skip("jax")
+    numpyro, dist = module_or_skip("numpyro"), module_or_skip("numpyro.distributions")
+    drafters, rejections, speculative, wrong = (
+        module_or_skip(f"samplers.jax.{name}") for name in ("drafters", "rejections", "speculative", "wrong")
+    )
+    g = np.random.default_rng(0)
+    features = g.standard_normal((40, 2)).astype(np.float32)
+    outcomes = (g.random(40) < 1.0 / (1.0 + np.exp(-features @ np.array([1.0, -0.5])))).astype(np.int32)
+
+    def model(features, outcomes):
+        gain = numpyro.sample("gain", dist.LogNormal(0.0, 0.3))
+        weights = numpyro.sample("weights", dist.Normal(0.0, 1.0).expand([2]))
+        numpyro.sample("outcomes", dist.Bernoulli(logits=gain * (features @ weights)), obs=outcomes)
+
+    potential, centre, constrain = langevin_jax.numpyro_potential(model, features, outcomes, key=jax.random.key(0))
+    assert centre.shape == (3,)
+    process = langevin_jax.langevin_process(potential, 3, 25, 0.02, spread=0.5, centre=centre)
+    config = speculative.Speculative(process, 5, drafters.Reuse("gradient"), rejection=rejections.Maximal("quantile", "kept"))
+
+    def sampler(of):
+        return lambda n, s: of.run(n, jax.random.key(s)).paths
+
+    def predict(k, x):
+        return process.predict(jax.numpy.full(len(x), k), x, None)
+
+    a, b = process.schedule.coefficients("gradient")
+    # Not the standard start of a chain: centred where the model was initialised.
+    claim = ex.GaussianChain(predict, a=a, b=b, sigma=process.schedule.sigma, dim=3, start=None, name="numpyro Langevin")
+    plan = quiet_plan(alpha=1e-6, tolerance=0.15, first_paths=6_000, max_paths=6_000)
+    judged = ex.certify(sampler(config), claim, plan=plan, seed=seed)
+    assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
+    run = config.run(200, jax.random.key(seed))
+    assert float(run.trace.rounds.mean()) < 15.0
+    named = constrain(run.paths[0, -1])
+    assert named["gain"] > 0
+    assert named["weights"].shape == (2,)
+    bad = speculative.Speculative(process, 5, config.drafter, rejection=wrong.from_target)
+    assert ex.certify(sampler(bad), claim, plan=plan, seed=seed).verdict is ex.Verdict.REFUTED
+
+
+def test_the_curvature_of_a_quadratic_is_found_in_jax():
+    langevin_jax, jax = jax_langevin(), module_or_skip("jax")
+    speculative = module_or_skip("samplers.jax.speculative")
+    scales = jax.numpy.asarray(SCALES.numpy())
+    process = langevin_jax.langevin_process(lambda at: 0.5 * ((at / scales) ** 2).sum(1), 3, 12, 0.05)
+    curvature = langevin_jax.fit_curvature(process)
+    np.testing.assert_allclose(curvature, 1.0 / SCALES**2, rtol=1e-4)
+    run = speculative.Speculative(process, 4, langevin_jax.Curved(curvature=curvature)).run(50, jax.random.key(0))
+    assert np.mean(np.asarray(run.trace.accepted) == np.asarray(run.trace.drafted)) > 0.99
