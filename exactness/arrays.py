@@ -34,7 +34,17 @@ def device(x: Array) -> Any:
     return compat.device(x)
 
 
+def kind_of(x: Array) -> str:
+    """``numpy``, ``torch`` or ``jax``."""
+    return "jax" if compat.is_jax_array(x) else type(x).__module__.split(".")[0]
+
+
 def device_of(x: Array) -> str:
+    """``cpu``, ``cuda:0``: by the same names for every kind of array."""
+    if compat.is_jax_array(x):
+        (place, *_) = x.devices()
+        kind = {"gpu": "cuda"}.get(place.platform, place.platform)
+        return kind if kind == "cpu" else f"{kind}:{place.id}"
     return str(compat.device(x))
 
 

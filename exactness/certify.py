@@ -14,7 +14,7 @@ from importlib import metadata
 
 import numpy as np
 
-from .arrays import Array, device_of, to_numpy, without_gradients
+from .arrays import Array, device_of, kind_of, to_numpy, without_gradients
 from .batteries.base import Battery, Evidence, standard
 from .certificate import Certificate, ControlOutcome, Environment, Finding, Stage, Verdict, largest_bound
 from .claim import Claim, Sample
@@ -207,7 +207,7 @@ class _Run:
             self.cost["seconds_sampling"] += time.perf_counter() - started
             for key, value in costs.items():
                 self.cost[key] = self.cost.get(key, 0.0) + value
-        self.array = type(draws).__module__.split(".")[0]
+        self.array = kind_of(draws)
         self.dtype, self.device = str(draws.dtype).removeprefix("torch."), device_of(draws)
         return draws
 
@@ -293,6 +293,10 @@ def environment(array: str, dtype: str, device: str) -> Environment:
         import torch
 
         device = f"{device} ({torch.cuda.get_device_name(device)})"
+    elif device.startswith("cuda") and array == "jax":
+        import jax
+
+        device = f"{device} ({jax.devices('cuda')[int(device.partition(':')[2] or 0)].device_kind})"
     return Environment(
         exactness=_version("exactness") or "not installed",
         python=platform.python_version(),

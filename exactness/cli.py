@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from .catalogue import Setting, entries, find
+from .catalogue import BACKENDS, Setting, entries, find
 from .certificate import Certificate, Verdict
 from .certify import certify as judge
 from .claim import Claim
@@ -80,6 +80,7 @@ def certify(
     max_paths: Annotated[int | None, typer.Option(help="Most draws.")] = None,
     device: Annotated[str, typer.Option(help="Where the catalogue's samplers run: cpu, cuda, cuda:1.")] = "cpu",
     dtype: Annotated[str | None, typer.Option(help="float32 or float64; each law's own if left out.")] = None,
+    backend: Annotated[str, typer.Option(help="Which of the catalogue's samplers: torch or jax.")] = "torch",
     jobs: Annotated[int | None, typer.Option(help="Worker processes; the number of cores if left out, 1 on a GPU.", min=1)] = None,
     resume: Annotated[bool, typer.Option(help="Keep certificates of the folder that judging again would give.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict line.")] = False,
@@ -89,6 +90,8 @@ def certify(
     overrides.apply(Plan())
     if dtype not in (None, "float32", "float64"):
         raise BadInput(f"--dtype must be float32 or float64, not {dtype!r}")
+    if backend not in BACKENDS:
+        raise BadInput(f"--backend must be {' or '.join(BACKENDS)}, not {backend!r}")
     names = claims or []
     files = [name for name in names if is_file_claim(name)]
     own = [(target, claim) for target in files for claim in load_claims(target)]
@@ -122,7 +125,7 @@ def certify(
                 note(kept or _judge_own(target, claim, out, seed, overrides, progress))
             if chosen:
                 run_catalogue(
-                    chosen, folder=out, setting=Setting(device, dtype), seed=seed, overrides=overrides,  # type: ignore[arg-type]
+                    chosen, folder=out, setting=Setting(device, dtype, backend), seed=seed, overrides=overrides,  # type: ignore[arg-type]
                     jobs=workers, resume=resume, done=note,
                 )  # fmt: skip
         except KeyboardInterrupt:
@@ -216,7 +219,8 @@ def _claims_of(certificate: Certificate) -> tuple[list[Claim], list[str] | None]
     if is_file_claim(certificate.source):
         return load_claims(certificate.source), None
     (entry,) = find([certificate.source])
-    setting = Setting(certificate.environment.device.split()[0], certificate.environment.dtype)  # type: ignore[arg-type]
+    where, backend = certificate.environment, str(certificate.sampler.get("backend", "torch"))
+    setting = Setting(where.device.split()[0], where.dtype, backend)  # type: ignore[arg-type]
     controls = [e.name for e in entries() if e.kind == "control" and e.problem == entry.problem and entry.kind != "control"]
     return [entry.build(setting)], controls
 

@@ -42,6 +42,7 @@ class Order(msgspec.Struct, frozen=True):
     overrides: Overrides
     device: str
     dtype: str | None
+    backend: str
     outcomes: tuple[ControlOutcome, ...]
     target: str
 
@@ -68,7 +69,7 @@ def run_catalogue(
             for entry in wave:
                 target = certificate_path(folder, entry.name)
                 of_law = tuple(sorted(outcomes.get(entry.problem, []), key=lambda c: c.name))
-                order = Order(entry.name, seed, overrides, setting.device, setting.dtype, of_law, str(target))
+                order = Order(entry.name, seed, overrides, setting.device, setting.dtype, setting.backend, of_law, str(target))
                 found = None
                 if resume:
                     claim = entry.build(setting)
@@ -110,7 +111,7 @@ def judge_entry(order: Order) -> Certificate:
     from .catalogue import find
 
     (entry,) = find([order.name])
-    claim = entry.build(Setting(order.device, order.dtype))  # type: ignore[arg-type]
+    claim = entry.build(Setting(order.device, order.dtype, order.backend))  # type: ignore[arg-type]
     certificate = certify(
         claim.sample, claim.law, plan=order.overrides.apply(claim.plan or Plan()), seed=order.seed, name=claim.name,
         controls=order.outcomes, wrong=claim.wrong, about=claim.about, source=claim.name,
@@ -126,8 +127,8 @@ def _controls_of(problems: set[str]) -> list[Entry]:
 
 
 def reusable(path: Path, claim: Claim, plan: Plan, seed: int, controls: Sequence[ControlOutcome] | None) -> Certificate | None:
-    """The certificate in ``path``, if judging the claim again would give it: same law, plan, seed, controls and versions, and
-    the same first draws, which are made again, so that a changed sampler is noticed.
+    """The certificate in ``path``, if judging the claim again would give it: same law, plan, seed, controls, backend and versions,
+    and the same first draws, which are made again, so that a changed sampler is noticed.
     """
     if not path.exists():
         return None
@@ -142,6 +143,7 @@ def reusable(path: Path, claim: Claim, plan: Plan, seed: int, controls: Sequence
         and found.plan == plan
         and found.law == claim.law.describe()
         and found.environment == here
+        and found.sampler.get("backend") == claim.about.get("backend")
         and (controls is None or sorted(found.controls, key=lambda c: c.name) == list(controls))
     )
     try:

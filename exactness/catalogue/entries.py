@@ -1,4 +1,4 @@
-"""The catalogue's members by name. Names are known without torch; building one imports it."""
+"""The catalogue's members by name. Names are known without torch or JAX; building one imports it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..claim import Claim
 from ..errors import BadInput
+from .backends import BackendName, backend
 
 if TYPE_CHECKING:
-    from samplers.torch.speculative import Speculative
-
     from .problems import Problem
 
 PROBLEM_NAMES = ("two-modes", "ring", "grid", "product", "digits", "labelled")
 VERIFIERS = ("token", "block")
-DRAFTERS = ("independent", *(f"{base}-{kind}" for base in ("frozen", "free") for kind in ("noise", "sample", "velocity")))
+DRAFTERS = (
+    "independent",
+    *(f"{base}-{kind}" for base in ("frozen", "free") for kind in ("noise", "sample", "velocity", "posterior")),
+)
 REJECTIONS = ("independent-fresh", "independent-kept", "quantile-fresh", "quantile-kept", "until-accepted")
 CONTROLS = (
     "block-with-reflection",
@@ -41,10 +43,13 @@ NOT_A_CONTROL = {
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and how the catalogue's samplers run. ``dtype`` None: each law's own, float32 from 32 dimensions on."""
+    """Where and how the catalogue's samplers run. ``dtype`` None: each law's own, float32 from 32 dimensions on, and wherever
+    JAX has no float64.
+    """
 
     device: str = "cpu"
     dtype: Literal["float64", "float32"] | None = None
+    backend: BackendName = "torch"
 
 
 @dataclass(frozen=True)
@@ -56,18 +61,15 @@ class Entry:
     kind: Literal["sequential", "exact", "control"]
 
     def build(self, setting: Setting) -> Claim:
-        """The claim. Raises ``BadInput`` if torch or scikit-learn is missing, or the device is."""
+        """The claim. Raises ``BadInput`` if the backend or scikit-learn is missing, or the device or dtype is."""
+        backend(setting.backend).check(setting.device, setting.dtype)
         try:
-            import torch
+            from .problems import problem
 
-            from .problems import PROBLEMS
-
-            problem = PROBLEMS[self.problem]()
+            built = problem(self.problem, setting.backend)
         except ModuleNotFoundError as error:
             raise BadInput(f"the catalogue needs {error.name}: pip install 'exactness[catalogue]'") from None
-        if setting.device.startswith("cuda") and not torch.cuda.is_available():
-            raise BadInput(f"device {setting.device} was asked for, and torch sees no CUDA device here")
-        return _claim(self, problem, setting)
+        return _claim(self, built, setting)
 
 
 @cache
@@ -102,21 +104,17 @@ def find(patterns: Sequence[str]) -> list[Entry]:
 
 
 def _claim(entry: Entry, problem: Problem, setting: Setting) -> Claim:
-    import torch
-
-    from samplers.torch.sequential import Sequential
-    from samplers.torch.wrong import CONTROLS as WRONG
-
+    described, of = problem.described, problem.backend
     wrong = None
-    about: dict[str, object] = {"process": problem.process.schedule.name, "law": problem.about}
+    about: dict[str, object] = {"backend": of.name, "process": described.schedule.name, "law": described.about}
     left_out = {control: why for (law, control), why in NOT_A_CONTROL.items() if law == entry.problem}
     if left_out:
         about["controls_left_out"] = left_out
     runner: Any
     if entry.kind == "sequential":
-        runner = Sequential(problem.process)
+        runner = of.part("sequential").Sequential(problem.process)
     elif entry.kind == "control":
-        control = next(c for c in WRONG if c.name == entry.name.rsplit("/", 1)[1])
+        control = next(c for c in of.part("wrong").CONTROLS if c.name == entry.name.rsplit("/", 1)[1])
         runner, wrong = control.build(problem.process, problem.coarse), control.wrong
     else:
         runner = _right(entry.name, problem)
@@ -127,43 +125,28 @@ def _claim(entry: Entry, problem: Problem, setting: Setting) -> Claim:
             "verifier": _name(runner.verifier),
             "rejection": _name(runner.rejection),
         }
-
-    def sample(n: int, seed: int) -> tuple[Any, dict[str, float]]:
-        generator = torch.Generator(device=setting.device).manual_seed(seed)
-        condition = None
-        if problem.labels is not None:
-            condition = torch.as_tensor(problem.labels(n, seed), device=setting.device)
-        run = runner.run(
-            n,
-            generator,
-            condition=condition,
-            dtype=getattr(torch, setting.dtype or problem.dtype),
-            keep_paths=not problem.output_only,
-        )
-        return run.paths, run.trace.totals()
-
-    return Claim(entry.name, sample, problem.law, problem.plan, wrong=wrong, about=about)
+    sample = of.sampler(
+        runner, setting.device, of.dtype(setting.dtype, described.dtype), described.outputs is None, described.labels,
+        described.plan.first_paths,
+    )  # fmt: skip
+    return Claim(entry.name, sample, problem.law, described.plan, wrong=wrong, about=about)
 
 
-def _right(name: str, problem: Problem) -> Speculative:
-    from samplers.torch.drafters import Drafter, Free, Frozen, Independent
-    from samplers.torch.rejections import Maximal, Rejection, UntilAccepted
-    from samplers.torch.speculative import Speculative
-    from samplers.torch.verification import block, token_wise
-
+def _right(name: str, problem: Problem) -> Any:
+    of, process, window = problem.backend, problem.process, problem.described.window
+    drafters, rejections, verification = (of.part(module) for module in ("drafters", "rejections", "verification"))
     _, verifier, drafter_name, rejection_name = name.split("/")
-    drafter: Drafter
+    base, _, kind = drafter_name.partition("-")
     if drafter_name == "independent":
-        drafter = Independent(problem.coarse)
+        drafter = drafters.Independent(problem.coarse)
+    elif kind == "posterior":
+        drafter = of.part("posterior").Posterior(process, problem.forecast, window, base)
     else:
-        base, kind = drafter_name.split("-")
-        drafter = (Frozen if base == "frozen" else Free)(kind)  # type: ignore[arg-type]
-    rejection: Rejection
-    if rejection_name == "until-accepted":
-        rejection = UntilAccepted()
-    else:
-        rejection = Maximal(*rejection_name.split("-"))  # type: ignore[arg-type]
-    return Speculative(problem.process, problem.window, drafter, block if verifier == "block" else token_wise, rejection)
+        drafter = drafters.Reuse(kind, base)
+    until = rejection_name == "until-accepted"
+    rejection = rejections.UntilAccepted() if until else rejections.Maximal(*rejection_name.split("-"))
+    verify = verification.block if verifier == "block" else verification.token_wise
+    return of.part("speculative").Speculative(process, window, drafter, verify, rejection)
 
 
 def _name(part: Callable[..., Any]) -> str:

@@ -22,9 +22,7 @@ _matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 _einsum = partial(jnp.einsum, precision=lax.Precision.HIGHEST)
 
 
-def _by_slices(
-    denoise: Callable[[jax.Array, jax.Array], jax.Array], steps: jax.Array, x: jax.Array, entries: int
-) -> jax.Array:
+def _by_slices(denoise: Callable[[jax.Array, jax.Array], jax.Array], steps: jax.Array, x: jax.Array, entries: int) -> jax.Array:
     """``denoise`` slice by slice of the rows, each with a table of ``entries`` numbers a row."""
     rows = max(1, _SLICE_ENTRIES.get(jax.default_backend(), _SLICE_ELSEWHERE) // entries)
     if len(x) <= rows:

@@ -74,9 +74,7 @@ class Drafter(ABC):
     def remember(self, tables: Tables, memory: Memory, seen: Seen) -> Memory: ...
 
     @abstractmethod
-    def prediction(
-        self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None
-    ) -> jax.Array:
+    def prediction(self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None) -> jax.Array:
         """The forecast of the target's prediction at drafted states: (m,), (m, d) -> (m, d), of the network's kind."""
 
     def check(self, process: Process, window: int) -> None:  # noqa: B027
@@ -97,9 +95,7 @@ class Independent(Drafter):
     def remember(self, tables: Tables, memory: Memory, seen: Seen) -> Memory:
         return memory
 
-    def prediction(
-        self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None
-    ) -> jax.Array:
+    def prediction(self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None) -> jax.Array:
         return self.predict(steps, x, condition)
 
 
@@ -137,9 +133,7 @@ class Reuse(Drafter):
     def remember(self, tables: Tables, memory: Memory, seen: Seen) -> Memory:
         return (tables.convert("to", self.kind, seen.steps, seen.x, seen.prediction),)
 
-    def prediction(
-        self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None
-    ) -> jax.Array:
+    def prediction(self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None) -> jax.Array:
         (reused,) = memory
         return tables.convert("from", self.kind, steps, x, reused)
 
@@ -162,9 +156,7 @@ class Extrapolation(Reuse):
         before = tables.convert("to", self.kind, seen.before_steps, seen.before_x, seen.before_prediction)
         return last, last - before, seen.steps
 
-    def prediction(
-        self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None
-    ) -> jax.Array:
+    def prediction(self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None) -> jax.Array:
         last, move, base = memory
         ahead = self.momentum * jnp.maximum(base - steps, 0).astype(x.dtype)
         return tables.convert("from", self.kind, steps, x, last + ahead[:, None] * move)
@@ -206,9 +198,7 @@ class Ahead(Drafter):
     def remember(self, tables: Tables, memory: Memory, seen: Seen) -> Memory:
         return seen.steps, seen.x, tables.convert("to", "sample", seen.steps, seen.x, seen.prediction)
 
-    def prediction(
-        self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None
-    ) -> jax.Array:
+    def prediction(self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None) -> jax.Array:
         base, base_x, base_sample = memory
         # Drafts past the last step are masked later; the network must not see a base that lies behind them.
         sample = self.network(steps, x, jnp.maximum(base, steps), base_x, base_sample)

@@ -73,9 +73,7 @@ class Curved(Reuse):
     def remember(self, tables: Tables, memory: Memory, seen: Seen) -> Memory:
         return seen.prediction, seen.x
 
-    def prediction(
-        self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None
-    ) -> jax.Array:
+    def prediction(self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None) -> jax.Array:
         gradient, base = memory
         return gradient + jnp.asarray(self.curvature, x.dtype) * (x - base)
 

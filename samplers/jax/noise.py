@@ -138,8 +138,7 @@ class InjectedNoise(Noise):
     def round(self, rounds: jax.Array, chains: jax.Array, window: int, dim: int) -> RoundNoise:
         # Past the last round the index is clamped; the run then ends with the error that says so.
         pick = lambda a: jnp.asarray(a)[rounds, chains]  # noqa: E731
-        parts = (pick(part) for part in (self.drafts, self.accept, self.residual, self.fresh))
-        return RoundNoise(*parts, rounds, chains)
+        return RoundNoise(pick(self.drafts), pick(self.accept), pick(self.residual), pick(self.fresh), rounds, chains)
 
     def candidates(self, round_: jax.Array, chain: jax.Array, attempt: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
         raise ValueError("draw-until-accepted consumes an unbounded number of draws; it needs a key, not injected noise")

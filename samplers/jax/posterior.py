@@ -75,9 +75,7 @@ class Posterior(Drafter):
         turned = turned + (more * _dot(direction, moved))[:, None] * direction
         return j, seen.x + moved, sample + turned, sample - before, direction, variance
 
-    def prediction(
-        self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None
-    ) -> jax.Array:
+    def prediction(self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None) -> jax.Array:
         base, base_x, base_sample, move, direction, variance = memory
         c = self._beside(x)
         # The prior has seen nothing; it forecasts from step K.
@@ -92,9 +90,7 @@ class Posterior(Drafter):
             sample = sample + (more * _dot(direction, gap))[:, None] * direction
         return tables.convert("from", "sample", steps, x, sample)
 
-    def _secant(
-        self, c: dict[str, jax.Array], seen: Seen, sample: jax.Array, before: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
+    def _secant(self, c: dict[str, jax.Array], seen: Seen, sample: jax.Array, before: jax.Array) -> tuple[jax.Array, jax.Array]:
         """A unit vector (m, d) and V at the base step along it (m,); V = 0 where the last two predictions say nothing."""
         if not self.secant:
             return jnp.zeros_like(sample), jnp.zeros_like(sample[:, 0])

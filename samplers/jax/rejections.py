@@ -104,7 +104,7 @@ class UntilAccepted:
             return jnp.any(waiting) & ~jnp.any(waiting & (draws > self.most))
 
         nothing = jnp.zeros(m, jnp.int32)
-        begin = (step.rejected, jnp.zeros(m, float), nothing, jnp.int32(0))
+        begin: tuple[jax.Array, ...] = (step.rejected, jnp.zeros(m, float), nothing, jnp.int32(0))
         waiting, s, draws, _ = lax.while_loop(go_on, turn, begin)
         orthogonal = noise.fresh - (step.axis * noise.fresh).sum(-1, keepdims=True) * step.axis
         state = step.mean + step.sigma[:, None] * (s.astype(step.mean.dtype)[:, None] * step.axis + orthogonal)

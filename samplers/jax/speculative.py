@@ -28,7 +28,6 @@ from .rejections import Rejected, Rejection, gamma
 from .trace import Run, Trace
 from .verification import Verifier, block
 
-
 # Squares of this, summed over a million coordinates, are still finite in single precision.
 _HUGE = 1e15
 
@@ -76,8 +75,8 @@ class Speculative:
         source = KeyNoise.of(key, dtype) if noise is None else noise
         if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
             raise ValueError(f"batch must be a positive integer or None, not {batch!r}: it counts chains that run at a time")
-        run, fewest = self._compiled(n, min(batch or n, n), source, condition, keep_paths=keep_paths)
-        calls, fewest, rounds = (int(count) for count in jax.device_get((run.trace.calls, *fewest)))
+        run, said = self._compiled(n, min(batch or n, n), source, condition, keep_paths=keep_paths)
+        calls, fewest, rounds = (int(count) for count in jax.device_get((run.trace.calls, *said)))
         if fewest < 0:
             raise RuntimeError(f"no draw accepted in {-fewest}: the draft is too close to the target for this rule")
         if source.most_rounds is not None and rounds > source.most_rounds:
@@ -90,11 +89,11 @@ class Speculative:
 
 
 class _Chains(NamedTuple):
-    """What is in the slots, one row each: ``index`` (m,) among all n, ``steps`` (m,) still to go (0: idle), ``rounds`` (m,) done,
+    """What is in the slots, one row each: ``chain`` (m,) among all n, ``steps`` (m,) still to go (0: idle), ``rounds`` (m,) done,
     the state ``x`` (m, d) and the drafter's ``memory``.
     """
 
-    index: jax.Array
+    chain: jax.Array
     steps: jax.Array
     rounds: jax.Array
     x: jax.Array
@@ -130,11 +129,11 @@ def _run(
 
     def turn(loop: _Loop) -> _Loop:
         chains = loop.chains
-        given = None if condition is None else condition[chains.index]
+        given = None if condition is None else condition[chains.chain]
         window, trace = _draft_and_verify(config, tables, source, chains, runs, given, loop.trace)
         active = chains.steps > 0
         # Idle slots write past the end, where nothing is.
-        row = jnp.where(active, chains.index, n)
+        row = jnp.where(active, chains.chain, n)
         paths = loop.paths
         if paths is not None:
             at, tau = (total - chains.steps + 1)[:, None] + column, window.tau[:, None]
@@ -142,7 +141,7 @@ def _run(
             paths = paths.at[row[:, None], jnp.where(column <= tau, at, total + 1)].set(states, mode="drop")
         final = loop.final.at[row].set(window.x, mode="drop")
         moved = _Chains(
-            chains.index, jnp.where(active, chains.steps - window.tau - 1, 0), chains.rounds + active, window.x, window.memory
+            chains.chain, jnp.where(active, chains.steps - window.tau - 1, 0), chains.rounds + active, window.x, window.memory
         )
         chains, entered = _refilled(moved, entering, loop.entered, n) if slots < n else (moved, loop.entered)
         return _Loop(chains, entered, trace, paths, final, jnp.minimum(loop.fewest, window.fewest))
@@ -161,9 +160,7 @@ def _run(
     return run, (loop.fewest, loop.trace.windows.max(initial=0))
 
 
-def _refilled(
-    chains: _Chains, entering: Callable[[jax.Array], _Chains], entered: jax.Array, n: int
-) -> tuple[_Chains, jax.Array]:
+def _refilled(chains: _Chains, entering: Callable[[jax.Array], _Chains], entered: jax.Array, n: int) -> tuple[_Chains, jax.Array]:
     """Idle slots with the next waiting chains in them, and how many have entered."""
     idle = chains.steps == 0
     place = jnp.cumsum(idle, dtype=jnp.int32)
@@ -198,9 +195,9 @@ def _draft_and_verify(
     """One round of every slot; idle ones are computed, and leave no trace."""
     process, drafter, width = config.process, config.drafter, config.window
     steps, x, memory = chains.steps, chains.x, chains.memory
-    m, d = x.shape
+    d = process.dim
     active = steps > 0
-    noise = source.round(chains.rounds, chains.index, width, d)
+    noise = source.round(chains.rounds, chains.chain, width, d)
     lengths = _lengths(config, runs, chains)
     column = jnp.arange(width + 1, dtype=jnp.int32)
     drafted = column[:width] < lengths[:, None]
@@ -213,16 +210,19 @@ def _draft_and_verify(
         memory = drafter.remember(tables, memory, Seen(*here, *here, window_steps[:, 0], x))
         needed = needed.at[:, 0].set(False)
 
-    # Draft: y_i = m_q(y_{i-1}) + sigma z_i.
-    sigma = tables.at("sigma", window_steps)
-    states, means_q = [x], []
-    for i in range(width):
-        prediction = drafter.prediction(tables, window_steps[:, i], states[-1], memory, given)
+    # Draft: y_i = m_q(y_{i-1}) + sigma z_i. A scan, so that long windows compile as fast as short ones.
+    def draft(before: jax.Array, at: tuple[jax.Array, ...]) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        step, spread, z = at
+        mean = tables.mean(step, before, drafter.prediction(tables, step, before, memory, given))
         # A draft may be anything finite: a drafter that overflows costs a rejection, not the chain.
-        mean = tables.mean(window_steps[:, i], states[-1], prediction)
-        means_q.append(jnp.clip(jnp.nan_to_num(mean, nan=0.0, posinf=_HUGE, neginf=-_HUGE), -_HUGE, _HUGE))
-        states.append(means_q[-1] + sigma[:, i, None] * noise.drafts[:, i])
-    y, mean_q = jnp.stack(states, 1), jnp.stack(means_q, 1)
+        mean = jnp.clip(jnp.nan_to_num(mean, nan=0.0, posinf=_HUGE, neginf=-_HUGE), -_HUGE, _HUGE)
+        after = mean + spread[:, None] * z
+        return after, (after, mean)
+
+    sigma = tables.at("sigma", window_steps)
+    by_column = window_steps[:, :width].T, sigma[:, :width].T, jnp.swapaxes(noise.drafts, 0, 1)
+    following, mean_q = (jnp.swapaxes(part, 0, 1) for part in lax.scan(draft, x, by_column)[1])
+    y = jnp.concatenate([x[:, None], following], 1)
 
     # Verify: one batch through the target. What is not needed is dropped, whatever it is.
     if first is None:
@@ -249,12 +249,10 @@ def _draft_and_verify(
 
     # Remember the prediction at the drafted state that stands where the chain now is: the rejected one, else the last.
     base = jnp.minimum(tau + 1, lengths)
-    at_base, at_before = (
-        (_pick(window_steps, i), _pick(y, i), _pick(predictions, i)) for i in (base, jnp.maximum(base - 1, 0))
-    )
+    at_base, at_before = ((_pick(window_steps, i), _pick(y, i), _pick(predictions, i)) for i in (base, jnp.maximum(base - 1, 0)))
     memory = drafter.remember(tables, memory, Seen(*at_base, *at_before, steps - tau - 1, x_next))
 
-    row = jnp.where(active, chains.index, len(trace.rounds))
+    row = jnp.where(active, chains.chain, len(trace.rounds))
     extra = int(first is not None)
     add = lambda count, more: count.at[row].add(more, mode="drop")  # noqa: E731
     put = lambda table, value: table.at[row, chains.rounds].set(value.astype(table.dtype), mode="drop")  # noqa: E731

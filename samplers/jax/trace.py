@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import jax
@@ -37,6 +37,10 @@ class Trace:
     def empty(cls, n: int, most_windows: int) -> Trace:
         counts = [jnp.zeros(n, jnp.int32) for _ in _COUNTS]
         return cls(*counts, *(jnp.full((n, most_windows), -1, jnp.int16) for _ in range(2)))
+
+    def first(self, count: int) -> Trace:
+        """Of the first chains alone; ``calls`` stay those of the run that they were in."""
+        return replace(self, **{name: getattr(self, name)[:count] for name in [*_COUNTS, "drafted", "accepted"]})
 
     def totals(self) -> dict[str, float]:
         """Sums over the chains, under the names that a certificate's cost uses."""

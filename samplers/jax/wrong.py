@@ -59,7 +59,9 @@ class ScaledThresholds:
 
     factor: float = 1.03
 
-    def __call__(self, log_ratios: jax.Array, deltas: jax.Array, uniforms: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def __call__(
+        self, log_ratios: jax.Array, deltas: jax.Array, uniforms: jax.Array, lengths: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
         return block(log_ratios, deltas, uniforms / self.factor, lengths)
 
 

@@ -15,10 +15,7 @@ import torch
 import exactness as ex
 from samplers.schedules import KINDS, cosine_betas, ddpm, edm, gaussian_reverse, karras_sigmas, rectified_flow
 from samplers.torch import noise as torch_noise
-from samplers.torch import processes as torch_processes
-from samplers.torch import rejections as torch_rejections
 from samplers.torch import speculative as torch_speculative
-from samplers.torch.denoisers import LabelledDenoiser, ProductDenoiser
 from tests import registry
 from tests.backends import double_precision
 from tests.conftest import module_or_skip
@@ -190,7 +187,6 @@ def test_denoisers_agree(x64, kind):
         "full": (weights, means, root @ root.transpose(0, 2, 1) + 0.1 * np.eye(2)),
     }[kind]
     name = {"labelled": "LabelledDenoiser", "product": "ProductDenoiser"}.get(kind, "MixtureDenoiser")
-    assert {LabelledDenoiser.__name__, ProductDenoiser.__name__} >= {name} or name == "MixtureDenoiser"
     steps, x, labels = g.integers(1, STEPS + 1, 50), g.standard_normal((50, 2)), g.integers(0, 3, 50)
     one = getattr(backend("torch").denoisers, name)(schedule, *arguments)
     two = getattr(backend("jax").denoisers, name)(schedule, *arguments)
@@ -337,7 +333,9 @@ def test_what_goes_wrong_inside_the_loop_is_raised_after_it():
 def jax_chain(p) -> ex.GaussianChain:
     jax = module_or_skip("jax")
     a, b = p.schedule.coefficients(p.kind)
-    predict = jax.jit(lambda k, x: p.predict(jax.numpy.broadcast_to(k, (len(x),)), x, None))
+    compiled = jax.jit(lambda k, x: p.predict(jax.numpy.broadcast_to(k, (len(x),)), x, None))
+    # Judged in numpy: the batteries' own functions need not be compiled here.
+    predict = lambda k, x: np.asarray(compiled(k, x))  # noqa: E731
     return ex.GaussianChain(predict, a=a, b=b, sigma=p.schedule.sigma, dim=p.dim)
 
 
@@ -345,7 +343,7 @@ def judged(config, law, seed: int, n: int = 4_000) -> ex.Certificate:
     """By one stage of n paths, so that one program is compiled; a smaller sample is the beginning of one of n."""
     jax = module_or_skip("jax")
     plan = ex.Plan(alpha=1e-6, tolerance=0.2, first_paths=n, max_paths=n, suspicion=1e-9)
-    return ex.certify(lambda m, s: config.run(n, jax.random.key(s)).paths[:m], law, plan=plan, seed=seed)
+    return ex.certify(lambda m, s: np.array(config.run(n, jax.random.key(s)).paths[:m]), law, plan=plan, seed=seed)
 
 
 @pytest.mark.parametrize("config", ["sequential", "free-posterior"])

@@ -1,0 +1,163 @@
+"""Where the catalogue's samplers come from: what has to be said in another way in torch and in JAX, and nothing else.
+
+Both backends define the same names in the same modules, so that a law is described once, in numpy, and built from either.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import BadInput
+
+BackendName = Literal["torch", "jax"]
+BACKENDS: tuple[BackendName, ...] = ("torch", "jax")
+
+
+class Backend(ABC):
+    """``part(module)`` is ``samplers.<name>.<module>``. Making one imports it: ``ModuleNotFoundError`` where it is missing."""
+
+    name: BackendName
+
+    def __init__(self) -> None:
+        importlib.import_module(self.name)
+
+    def part(self, module: str) -> Any:
+        return importlib.import_module(f"samplers.{self.name}.{module}")
+
+    @abstractmethod
+    def check(self, device: str, dtype: str | None) -> None:
+        """Raises ``BadInput`` if samplers cannot run there, or not in this dtype."""
+
+    @abstractmethod
+    def dtype(self, asked: str | None, usual: str) -> str:
+        """What the states are: as asked for, else the law's usual one, as far as it is there."""
+
+    @abstractmethod
+    def beside(self, values: np.ndarray, x: Any) -> Any:
+        """Constants in the dtype of x and where x is."""
+
+    @abstractmethod
+    def at_step(self, predict: Callable[..., Any]) -> Callable[[int, Any], Any]:
+        """A sampler's prediction as a law asks for it: ``predict(k, x)``, one step for all rows."""
+
+    @abstractmethod
+    def sampler(
+        self, runner: Any, device: str, dtype: str, keep_paths: bool, labels: Callable[[int, int], np.ndarray] | None, chains: int
+    ) -> Callable[[int, int], tuple[Any, dict[str, float]]]:
+        """``sample(n, seed)`` with its costs. ``chains``: how many are run at a time, where a number has to be compiled."""
+
+
+class Torch(Backend):
+    name = "torch"
+
+    def check(self, device: str, dtype: str | None) -> None:
+        import torch
+
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise BadInput(f"device {device} was asked for, and torch sees no CUDA device here")
+
+    def dtype(self, asked: str | None, usual: str) -> str:
+        return asked or usual
+
+    def beside(self, values: np.ndarray, x: Any) -> Any:
+        import torch
+
+        return torch.as_tensor(values, dtype=x.dtype, device=x.device)
+
+    def at_step(self, predict: Callable[..., Any]) -> Callable[[int, Any], Any]:
+        return lambda k, x: predict(x.new_full((len(x),), k).long(), x, None)
+
+    def sampler(
+        self, runner: Any, device: str, dtype: str, keep_paths: bool, labels: Callable[[int, int], np.ndarray] | None, chains: int
+    ) -> Callable[[int, int], tuple[Any, dict[str, float]]]:
+        import torch
+
+        def sample(n: int, seed: int) -> tuple[Any, dict[str, float]]:
+            generator = torch.Generator(device=device).manual_seed(seed)
+            condition = None if labels is None else torch.as_tensor(labels(n, seed), device=device)
+            run = runner.run(n, generator, condition=condition, dtype=getattr(torch, dtype), keep_paths=keep_paths)
+            return run.paths, run.trace.totals()
+
+        return sample
+
+
+class Jax(Backend):
+    name = "jax"
+
+    def check(self, device: str, dtype: str | None) -> None:
+        self._device(device)
+        if dtype == "float64" and not self._double():
+            raise BadInput("float64 was asked for, and JAX has it switched off: set JAX_ENABLE_X64=1")
+
+    def dtype(self, asked: str | None, usual: str) -> str:
+        return asked or (usual if self._double() else "float32")
+
+    def beside(self, values: np.ndarray, x: Any) -> Any:
+        import jax.numpy as jnp
+
+        return jnp.asarray(values, x.dtype)
+
+    def at_step(self, predict: Callable[..., Any]) -> Callable[[int, Any], Any]:
+        import jax
+        import jax.numpy as jnp
+
+        compiled = jax.jit(lambda k, x: predict(jnp.broadcast_to(k, (len(x),)), x, None))
+        return lambda k, x: compiled(np.int32(k), x)
+
+    def sampler(
+        self, runner: Any, device: str, dtype: str, keep_paths: bool, labels: Callable[[int, int], np.ndarray] | None, chains: int
+    ) -> Callable[[int, int], tuple[Any, dict[str, float]]]:
+        import jax
+        import jax.numpy as jnp
+
+        def sample(n: int, seed: int) -> tuple[Any, dict[str, float]]:
+            # Always ``chains`` at a time, for each other number would be another program to compile; what is over is cut off.
+            count = max(1, -(-n // chains))
+            there = self._device(device)
+            keys = jax.random.split(jax.random.key(seed, impl="threefry2x32"), count)
+            given = None if labels is None else labels(count * chains, seed).reshape(count, chains)
+            paths, totals = [], dict[str, float]()
+            for i in range(count):
+                key = jax.device_put(keys[i], there)
+                condition = None if given is None else jax.device_put(given[i].astype(np.int32), there)
+                run = runner.run(chains, key, condition=condition, dtype=dtype, keep_paths=keep_paths)
+                left = min(chains, n - i * chains)
+                paths.append(run.paths[:left])
+                for name, value in run.trace.first(left).totals().items():
+                    totals[name] = totals.get(name, 0.0) + value
+            return jnp.concatenate(paths), totals
+
+        return sample
+
+    def _device(self, device: str) -> Any:
+        import jax
+
+        kind, _, index = device.partition(":")
+        try:
+            return jax.devices(kind)[int(index or 0)]
+        except (RuntimeError, IndexError, ValueError):
+            raise BadInput(f"device {device} was asked for, and JAX sees no such device here") from None
+
+    def _double(self) -> bool:
+        import jax
+
+        return bool(jax.dtypes.canonicalize_dtype(np.float64) == np.float64)
+
+
+@cache
+def backend(name: str) -> Backend:
+    """Raises ``BadInput`` for a name that is none, and for one that is not installed."""
+    known: dict[str, type[Backend]] = {"torch": Torch, "jax": Jax}
+    if name not in known:
+        raise BadInput(f"backend must be {' or '.join(BACKENDS)}, not {name!r}")
+    try:
+        return known[name]()
+    except ModuleNotFoundError:
+        extra = "catalogue" if name == "torch" else "catalogue,jax"
+        raise BadInput(f"the catalogue needs {name}: pip install 'exactness[{extra}]'") from None
