@@ -134,7 +134,9 @@ def test_a_numpyro_model_is_sampled_speculatively_and_certified(seed):
         weights = numpyro.sample("weights", dist.Normal(0.0, 1.0).expand([2]))
         numpyro.sample("outcomes", dist.Bernoulli(logits=gain * (features @ weights)), obs=outcomes)
 
-    potential, centre, constrain = langevin_jax.numpyro_potential(model, features, outcomes, key=jax.random.key(0))
+    potential, centre, constrain = module_or_skip("samplers.jax.numpyro_model").numpyro_potential(
+        model, features, outcomes, key=jax.random.key(0)
+    )
     assert centre.shape == (3,)
     process = langevin_jax.langevin_process(potential, 3, 25, 0.02, spread=0.5, centre=centre)
     config = speculative.Speculative(process, 5, drafters.Reuse("gradient"), rejection=rejections.Maximal("quantile", "kept"))
