@@ -272,9 +272,14 @@ def _log_below(r: Tensor, log_weight: Tensor, beta: Tensor, delta: Tensor) -> Te
     return _where(delta * r < 2.0, near, far)
 
 
+def free_to_ask(values: Tensor) -> bool:
+    """Whether values may decide what is computed: on a GPU the host would have to wait for them."""
+    return values.device.type == "cpu"
+
+
 def _where(condition: Tensor, near: Callable[[], Tensor], far: Callable[[], Tensor]) -> Tensor:
-    """``torch.where``; on a CPU, where asking is free, a side that no row needs is not computed."""
-    if condition.device.type == "cpu":
+    """``torch.where``, but where asking is free a side that no row needs is not computed."""
+    if free_to_ask(condition):
         if not condition.any():
             return far()
         if condition.all():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .couplings import Across, Along, emit_rejected, log_ratio
+from .couplings import Across, Along, emit_rejected, free_to_ask, log_ratio
 from .noise import Noise, RoundNoise
 
 
@@ -49,8 +49,8 @@ class Maximal:
         return f"{self.along}-{self.across}"
 
     def __call__(self, step: Rejected, noise: RoundNoise, source: Noise) -> tuple[Tensor, int]:
-        # On a CPU, where counting is free, only the rejected rows are computed.
-        rows = step.rejected.nonzero()[:, 0] if step.mean.device.type == "cpu" else slice(None)
+        # Where counting is free, only the rejected rows are computed.
+        rows = step.rejected.nonzero()[:, 0] if free_to_ask(step.rejected) else slice(None)
         state = step.mean.clone()
         state[rows] = emit_rejected(
             step.mean[rows], step.sigma[rows], step.axis[rows], step.delta[rows], step.log_weight[rows], step.draft[rows],

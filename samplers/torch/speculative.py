@@ -106,7 +106,10 @@ def _run(config: Speculative, n: int, source: Noise, condition: Tensor | None, k
     process, total, width = config.process, config.process.steps, config.window
     start = process.first(source.start(n, process.dim), condition)
     tables, device = process.tables(start), start.device
-    runs = _stochastic_run(process.schedule.sigma, device)
+    stochastic = _stochastic_run(process.schedule.sigma)
+    runs = torch.as_tensor(stochastic, device=device)
+    # What every chain drafts first, known without asking.
+    first_length = 0 if config.drafter.cold else int(min(total - 1, width, stochastic[total]))
     trace = Trace.empty(n, total, device)
     paths = torch.empty((n, total + 1, process.dim), dtype=start.dtype, device=device) if keep_paths else None
     final = torch.empty_like(start)
@@ -119,7 +122,7 @@ def _run(config: Speculative, n: int, source: Noise, condition: Tensor | None, k
         return _Chains(index, steps, torch.zeros_like(steps), x, config.drafter.start(tables, x))
 
     chains, entered, calls = entering(0, min(batch, n)), min(batch, n), 0
-    evaluations = int(_lengths(config, runs, chains).sum()) + entered if entered else 0
+    evaluations = (first_length + 1) * entered
     column = torch.arange(width + 1, device=device)
     while len(chains.x):
         given = None if condition is None else condition[chains.index]
@@ -141,7 +144,7 @@ def _run(config: Speculative, n: int, source: Noise, condition: Tensor | None, k
             if entered < n:
                 more = entering(entered, min(len(going) - count, n - entered))
                 entered += len(more.x)
-                evaluations += int(_lengths(config, runs, more)[:1]) * len(more.x) + len(more.x)
+                evaluations += (first_length + 1) * len(more.x)
                 chains = chains.and_then(more)
     return Run(final if paths is None else paths, replace(trace, calls=calls))
 
@@ -254,9 +257,9 @@ def _pick(values: Tensor, index: Tensor) -> Tensor:
     return values[torch.arange(len(values), device=values.device), index]
 
 
-def _stochastic_run(sigma: np.ndarray, device: torch.device) -> Tensor:
+def _stochastic_run(sigma: np.ndarray) -> np.ndarray:
     """For k = 0..K: how many steps from k downwards are stochastic before the first deterministic one."""
     run = np.zeros(len(sigma) + 1, dtype=np.int64)
     for k in range(1, len(sigma) + 1):
         run[k] = run[k - 1] + 1 if sigma[k - 1] > 0 else 0
-    return torch.as_tensor(run, device=device)
+    return run

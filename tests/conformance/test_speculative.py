@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from samplers.schedules import cosine_betas, ddpm
 from samplers.torch.drafters import Free, Frozen, Independent
@@ -237,3 +238,35 @@ def test_a_drafter_that_overflows_costs_rejections_and_nothing_else(bad):
             for step in chain(p).innovations(run.paths):
                 assert abs(float(step.noise.double().mean())) < 6 / 4_000**0.5
                 assert abs(float(step.noise.double().square().mean()) - 1) < 6 * (2 / 4_000) ** 0.5
+
+
+class Waits(TorchDispatchMode):
+    """Counts the operations for which a host has to wait for its device."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        masks = [i for part in args if isinstance(part, (list, tuple)) for i in part if isinstance(i, torch.Tensor)]
+        masked = name in ("index", "index_put", "index_put_") and any(i.dtype == torch.bool for i in masks)
+        self.count += masked or name in ("nonzero", "_local_scalar_dense", "item", "is_nonzero", "masked_select", "equal")
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("drafter", DRAFTERS)
+@pytest.mark.parametrize("rejection", [name for name in REJECTIONS if name != "until-accepted"])
+def test_the_host_waits_for_the_device_at_most_once_a_round(drafter, rejection, monkeypatch):
+    """As on a GPU, whose branches are taken here; what `tolist` waits for is the one that is not counted."""
+    config = speculative("ddpm-small", drafter, "block", rejection)
+    with Waits() as usual:
+        config.run(30, seeded(), batch=10)
+    for module in ("couplings", "rejections"):
+        monkeypatch.setattr(f"samplers.torch.{module}.free_to_ask", lambda values: False)
+    lists = []
+    original = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda self: lists.append(1) or original(self))
+    with Waits() as waits:
+        run = config.run(30, seeded(), batch=10)
+    assert usual.count > 0, "a CPU asks, so the count can fail"
+    assert waits.count == 0
+    assert len(lists) <= run.trace.calls
