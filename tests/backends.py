@@ -14,7 +14,7 @@ from tests.conftest import module_or_skip
 
 @dataclass(frozen=True)
 class Backend:
-    """``call("couplings", "residual_mass", w, delta)``: numpy in, numpy out, floats in this backend's dtype."""
+    """``call("couplings", "residual_mass", w, delta)``: numpy in, numpy out, rows first, floats in this backend's dtype."""
 
     name: str
     dtype: type[np.floating]
@@ -36,8 +36,9 @@ class Backend:
         apply = getattr(importlib.import_module(f"samplers.{self.name}.{module}"), function)
         if self.name == "torch":
             return _each(apply(*(library.as_tensor(a) for a in cast), **options), lambda t: t.numpy())
+        rows = len(cast[0])
         with double_precision(not self.single):
-            return _each(apply(*(library.numpy.asarray(a) for a in cast), **options), np.asarray)
+            return _each(apply(*(library.numpy.asarray(_padded(a)) for a in cast), **options), lambda a: np.asarray(a)[:rows])
 
     def rounded(self, values: np.ndarray) -> np.ndarray:
         """What this precision can hold of them, as float64."""
@@ -45,6 +46,15 @@ class Backend:
 
 
 BACKENDS = [Backend(name, dtype) for name in ("torch", "jax") for dtype in (np.float64, np.float32)]
+
+
+def _padded(values: np.ndarray) -> np.ndarray:
+    """Its rows, the last repeated up to a power of 8: compiled once per size, so let there be few sizes."""
+    rows = len(values)
+    size = 512
+    while size < rows:
+        size *= 8
+    return np.concatenate([values, np.repeat(values[-1:], size - rows, axis=0)])
 
 
 def double_precision(enabled: bool) -> Any:

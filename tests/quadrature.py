@@ -20,8 +20,9 @@ variation on that finite set of events, hence a lower bound of the full one: the
 law on floats is at distance 1 from a continuous one. The largest error of F(Q(u)), which bounds Kolmogorov's distance, is
 tested on a dense grid elsewhere.
 
-**Accuracy.** The code under test gives S, h and Q. What it should have given for them, min(1, P r), integrates over panels in
-closed form; Gauss-Legendre nodes see only the difference, so their own error is a fraction of what they measure.
+**Accuracy.** The code under test gives S, h and Q. What it should have given for S_{i+1}, min(1, P_i r) in a block and
+S_i min(1, r) token by token, integrates over panels in closed form; Gauss-Legendre nodes see only the difference, so their own
+error is a fraction of what they measure.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ class _Step:
     rejected_cells: Array
     weights: Array
     edge: Array
+    truth: Array
     true_log_weight: Array
 
 
@@ -98,14 +100,12 @@ def defects(b: Backend, scheme: Scheme, deltas: list[float], cells: int = 8, nod
         probability = (probability[:, None] * step.weights).reshape(-1)
     shape = [step.weights.shape[1] for step in steps]
     _, thresholds = scheme.thresholds(b, scheme.ratios(b, shifts, z), shifts)
-    h = [np.ones(1)] + [
-        np.clip(_prefix(thresholds[:, i].astype(float), shape, i + 1), 0.0, 1.0) for i in range(len(deltas))
-    ]
-    truth = np.exp(_true_log_weights(shifts, z))
+    h = [np.ones(1)] + [np.clip(_prefix(thresholds[:, i].astype(float), shape, i + 1), 0.0, 1.0) for i in range(len(deltas))]
+    truth = _true_survivals(scheme, shifts, z)
     kept = _survivals(scheme, h, [_prefix(truth[:, i], shape, i) for i in range(len(shape) + 1)], steps, shifts)
     out = []
     for i, (step, delta) in enumerate(zip(steps, shifts, strict=True)):
-        stay = _stay(step, delta, kept[i + 1], _prefix(truth[:, i + 1], shape, i + 1))
+        stay = _stay(scheme, step, delta, kept[i + 1], _prefix(truth[:, i + 1], shape, i + 1))
         out.append(_defect(scheme, step, delta, stay, kept[i], h[i], probabilities[i]))
     return out
 
@@ -125,16 +125,22 @@ def _true_log_weights(deltas: Array, z: Array) -> Array:
     return np.stack(out, axis=1)
 
 
+def _true_survivals(scheme: Scheme, deltas: Array, z: Array) -> Array:
+    """S_0..S_L as they should be."""
+    if not scheme.first_failure:
+        return np.exp(_true_log_weights(deltas, z))
+    accepted = np.exp(np.minimum(-deltas[: z.shape[1]] * (0.5 * deltas[: z.shape[1]] + z), 0.0))
+    return np.cumprod(np.concatenate([np.ones((len(z), 1)), accepted], axis=1), axis=1)
+
+
 def _prefix(leaves: Array, shape: list[int], depth: int) -> Array:
     """A function of the first ``depth`` steps, from its values at all leaves."""
     return leaves.reshape([*shape[:depth], -1])[..., 0].reshape(-1)
 
 
-def _step(
-    b: Backend, scheme: Scheme, past: Array, z: Array, delta: float, cells: int, nodes: int
-) -> tuple[_Step, Array]:
+def _step(b: Backend, scheme: Scheme, past: Array, z: Array, delta: float, cells: int, nodes: int) -> tuple[_Step, Array]:
     m = len(z)
-    true_log_weight = _true_log_weights(past, z)[:, -1]
+    true_log_weight = np.zeros(m) if scheme.first_failure else _true_log_weights(past, z)[:, -1]
     log_weight = np.zeros(m, b.dtype)
     if z.shape[1] and scheme.weighted:
         log_weight = scheme.thresholds(b, scheme.ratios(b, past, z), past)[0][:, -1]
@@ -165,6 +171,7 @@ def _step(
         rejected_cells=(rejected[:, None, :] < middle[..., None]).sum(-1),
         weights=weights.reshape(m, -1),
         edge=edge,
+        truth=_true_survivals(scheme, past, z)[:, -1],
         true_log_weight=true_log_weight,
     )
     return step, b.rounded((s - delta).reshape(m, -1))
@@ -191,16 +198,18 @@ def _survivals(scheme: Scheme, h: list[Array], truth: list[Array], steps: list[_
         return kept
     later = [h[length]]
     for i in range(length - 1, 0, -1):
-        expected = _stay(steps[i], deltas[i], later[0], truth[i + 1]).sum(1)
+        expected = _stay(scheme, steps[i], deltas[i], later[0], truth[i + 1]).sum(1)
         later.insert(0, h[i] + (1 - h[i]) * expected)
     return [np.ones(1), *later]
 
 
-def _stay(step: _Step, delta: float, kept: Array, truth: Array) -> Array:
+def _stay(scheme: Scheme, step: _Step, delta: float, kept: Array, truth: Array) -> Array:
     """The integral of q S_{i+1} over each panel, shape (m, B)."""
     below = step.bounds[:, 1:] <= step.edge[:, None]
+    # S_i min(1, r) or, where S_i = P_i, min(1, P_i r): the smaller of two densities, which cross at the edge.
     weight = np.exp(step.true_log_weight)[:, None]
     exact = np.where(below, _between(step.bounds, delta), weight * _between(step.bounds, 0.0))
+    exact = exact * step.truth[:, None] if scheme.first_failure else exact
     m, panels = below.shape
     return exact + (step.weights * (kept - truth).reshape(m, -1)).reshape(m, panels, -1).sum(-1)
 

@@ -10,7 +10,17 @@ import torch
 
 import exactness as ex
 from samplers.forecast import Forecast
-from samplers.schedules import KINDS, Schedule, cosine_betas, ddpm, rectified_flow
+from samplers.schedules import (
+    KINDS,
+    Schedule,
+    cosine_betas,
+    ddpm,
+    edm,
+    karras_sigmas,
+    linear_betas,
+    rectified_flow,
+    sigmoid_betas,
+)  # fmt: skip
 from samplers.torch.denoisers import MixtureDenoiser
 from samplers.torch.drafters import Extrapolation, Independent, Reuse
 from samplers.torch.posterior import Posterior, fit
@@ -40,13 +50,17 @@ def chain(of: Process) -> ex.GaussianChain:
         x = torch.as_tensor(x)
         return of.predict(torch.full((len(x),), k), x, None)
 
-    return ex.GaussianChain(predict, a=a, b=b, sigma=of.schedule.sigma, dim=of.dim)
+    return ex.GaussianChain(predict, a=a, b=b, sigma=of.schedule.sigma, dim=of.dim, start=(0.0, of.schedule.spread))
 
 
 SCHEDULES = {
     "ddpm-large": lambda: ddpm(cosine_betas(12)),
     "ddpm-small": lambda: ddpm(cosine_betas(12), "small"),
     "rectified-flow": lambda: rectified_flow(12, 1.0),
+    "edm": lambda: edm(karras_sigmas(12, 0.05, 20.0)),
+    "edm-half": lambda: edm(karras_sigmas(12, 0.05, 20.0), eta=0.5),
+    "sigmoid": lambda: ddpm(sigmoid_betas(12, largest=0.006)),
+    "linear": lambda: ddpm(linear_betas(12), "small"),
 }
 
 

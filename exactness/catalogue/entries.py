@@ -16,12 +16,15 @@ from .backends import BackendName, backend
 if TYPE_CHECKING:
     from .problems import Problem
 
-PROBLEM_NAMES = ("two-modes", "ring", "grid", "product", "digits", "labelled")
+PROBLEM_NAMES = ("two-modes", "ring", "grid", "product", "digits", "network", "labelled")
 VERIFIERS = ("token", "block")
 DRAFTERS = (
     "independent",
     *(f"{base}-{kind}" for base in ("frozen", "free") for kind in ("noise", "sample", "velocity", "posterior")),
+    "free-extrapolated",
 )
+# Learned for one law.
+MORE_DRAFTERS = {"network": ("free-ahead", "frozen-ahead")}
 REJECTIONS = ("independent-fresh", "independent-kept", "quantile-fresh", "quantile-kept", "until-accepted")
 CONTROLS = (
     "block-with-reflection",
@@ -34,6 +37,7 @@ CONTROLS = (
 NOT_A_CONTROL = {
     ("two-modes", "orthogonal-stretched"): "in one dimension nothing is orthogonal to the mean difference",
     ("digits", "block-with-unweighted-residual"): "takes more than the budget of this law: about 5,000 paths",
+    ("network", "block-with-unweighted-residual"): "takes more than the budget of this law",
     ("labelled", "block-with-reflection"): "last states do not show it, see notebook 01",
     ("labelled", "block-with-unweighted-residual"): "last states do not show it, see notebook 01",
     ("labelled", "rejected-from-target"): "last states do not show it within the budget",
@@ -81,7 +85,7 @@ def entries() -> tuple[Entry, ...]:
         found += [
             Entry(f"{problem}/{verifier}/{drafter}/{rejection}", problem, "exact")
             for verifier in VERIFIERS
-            for drafter in DRAFTERS
+            for drafter in (*DRAFTERS, *MORE_DRAFTERS.get(problem, ()))
             for rejection in REJECTIONS
         ]
         found += [Entry(f"{problem}/control/{c}", problem, "control") for c in CONTROLS if (problem, c) not in NOT_A_CONTROL]
@@ -141,6 +145,10 @@ def _right(name: str, problem: Problem) -> Any:
         drafter = drafters.Independent(problem.coarse)
     elif kind == "posterior":
         drafter = of.part("posterior").Posterior(process, problem.forecast, window, base)
+    elif kind == "extrapolated":
+        drafter = drafters.Extrapolation("velocity", base)
+    elif kind == "ahead":
+        drafter = drafters.Ahead(problem.ahead, base)
     else:
         drafter = drafters.Reuse(kind, base)
     until = rejection_name == "until-accepted"

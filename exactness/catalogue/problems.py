@@ -28,13 +28,14 @@ Labels = Callable[[int, int], np.ndarray]
 
 @dataclass(frozen=True)
 class Model:
-    """``denoiser``: a class of ``samplers.<backend>.denoisers``; ``arguments``: what follows the schedule."""
+    """``name``: what ``samplers.<backend>.<module>`` calls it; ``arguments``: what follows the schedule."""
 
-    denoiser: str
-    arguments: tuple[Any, ...]
+    name: str
+    arguments: tuple[Any, ...] = ()
+    module: str = "denoisers"
 
     def build(self, of: Backend, schedule: Schedule) -> Any:
-        return getattr(of.part("denoisers"), self.denoiser)(schedule, *self.arguments)
+        return getattr(of.part(self.module), self.name)(schedule, *self.arguments)
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Description:
     ``variance`` and ``centre``: within a component, and of the whole, for the forecast of the posterior drafters. ``outputs``:
     the law, if it speaks of last states and not of paths; ``final``: the law of x_0, where it is known beside that of the paths.
     ``labels(n, seed)``, if any, gives each chain its condition; a chain of label c starts at ``starts[0][c]``, with standard
-    deviation ``starts[1]``. ``dtype`` is that of the samplers' states.
+    deviation ``starts[1]``. ``dtype`` is that of the samplers' states. ``ahead``: a network that forecasts the model's prediction.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Description:
     labels: Labels | None = None
     starts: tuple[np.ndarray, float] | None = None
     dtype: str = "float64"
+    ahead: Model | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Problem:
     process: Any
     coarse: Any
     forecast: Forecast
+    ahead: Any
 
 
 @cache
@@ -99,7 +102,8 @@ def problem(name: str, backend_name: str = "torch") -> Problem:
         predict = of.at_step(process.predict)
         law = GaussianChain(predict, a=a, b=b, sigma=schedule.sigma, dim=described.dim, final=described.final, name=name)
     forecast = Forecast.within(schedule, described.variance, described.centre)
-    return Problem(described, of, law, process, described.coarse.build(of, schedule), forecast)
+    ahead = None if described.ahead is None else described.ahead.build(of, schedule)
+    return Problem(described, of, law, process, described.coarse.build(of, schedule), forecast, ahead)
 
 
 _BUDGET = Plan(alpha=1e-6, tolerance=0.08, first_paths=1_250, max_paths=10_000)
@@ -181,6 +185,21 @@ def digits() -> Description:
     )  # fmt: skip
 
 
+def network() -> Description:
+    """A trained network of the digits, see `samplers/weights`: no law is known but that of its innovations."""
+    from sklearn.datasets import load_digits
+
+    from samplers.schedules import cosine_betas, ddpm
+
+    return Description(
+        "network", "a trained network of handwritten digits in 64 dimensions, DDPM with small variance, 50 steps",
+        ddpm(cosine_betas(50), "small"), Model("digits_network", module="networks"),
+        Model("digits_distilled", module="networks"), 64, window=6, variance=0.05, centre=load_digits().data.mean(0) / 8.0 - 1.0,
+        plan=Plan(alpha=1e-6, tolerance=0.18, first_paths=500, max_paths=2_000), dtype="float32",
+        ahead=Model("digits_ahead", module="networks"),
+    )  # fmt: skip
+
+
 def labelled() -> Description:
     """The ring again, each chain knowing its component: x_0 has the law of the mixture exactly, whatever K is."""
     from samplers.schedules import cosine_betas, gaussian_reverse
@@ -209,6 +228,7 @@ DESCRIPTIONS: dict[str, Callable[[], Description]] = {
     "grid": grid,
     "product": product,
     "digits": digits,
+    "network": network,
     "labelled": labelled,
 }
 

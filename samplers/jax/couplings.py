@@ -41,6 +41,8 @@ Along = Literal["independent", "quantile"]
 Across = Literal["fresh", "kept"]
 
 _ROOT_TWO_PI = math.sqrt(2.0 * math.pi)
+# So many sigmas apart two normals share nothing: exp(-APART^2 / 8) is far below the smallest double.
+_APART = 1e3
 # Below this displacement M(x) - M(x + delta) is integrated; so it is where x is this many times delta.
 _CLOSE = 0.5
 _REMOTE = 4.0
@@ -149,6 +151,7 @@ def emit_rejected(
 def displacement(mean_p: jax.Array, mean_q: jax.Array, sigma: jax.Array) -> tuple[jax.Array, jax.Array]:
     """``(delta, e)`` of two means, shapes (..., d) and sigma (...): delta = |m_q - m_p|/sigma and the unit vector e.
 
+    A delta beyond ``_APART`` is returned as that: nothing overlaps there in any precision, and s keeps its digits.
     Where the means agree, e is the first coordinate's axis: any unit vector serves, since nothing is rejected there.
     """
     difference = mean_q - mean_p
@@ -156,7 +159,7 @@ def displacement(mean_p: jax.Array, mean_q: jax.Array, sigma: jax.Array) -> tupl
     first = jnp.zeros_like(difference).at[..., 0].set(1.0)
     safe = jnp.maximum(length, jnp.finfo(length.dtype).tiny)
     axis = jnp.where((length > 0)[..., None], difference / safe[..., None], first)
-    return _wide(length / sigma)[0], axis
+    return jnp.minimum(_wide(length / sigma)[0], _APART), axis
 
 
 @jax.jit
@@ -174,7 +177,7 @@ def _survival(z: jax.Array, log_weight: jax.Array, delta: jax.Array) -> jax.Arra
 def _origin(log_weight: jax.Array, delta: jax.Array) -> jax.Array:
     """x0 = -edge. At its cap no mass is left, but its square is finite."""
     ratio = jnp.where(log_weight < 0.0, -log_weight / jnp.maximum(delta, jnp.finfo(delta.dtype).tiny), 0.0)
-    return jnp.minimum(ratio - 0.5 * delta, _by_dtype(delta, 1e100, 1e15))
+    return jnp.minimum(ratio - 0.5 * delta, _by_dtype(delta, 1e30, 1e15))
 
 
 def _shape(delta: jax.Array) -> jax.Array:
@@ -230,12 +233,15 @@ def _start(
     limits = jnp.finfo(x0.dtype)
     share = total * delta / _ROOT_TWO_PI
     quantile = lambda log_u: ndtri(jnp.clip(jnp.exp(log_u) * share, limits.tiny, 1.0 - limits.epsneg))  # noqa: E731
-    cut_normal = jnp.where(log_below < math.log(64.0) + jnp.log(limits.eps), quantile(log_below), -quantile(log_above))
-    v = jnp.where(delta < 2.0, gaussian, jnp.where(x0 < 0.0, cut_normal, half_normal))
+    # How far from the edge the tail below reaches while the density is a straight line, and at most until it is not.
     line = jnp.exp(0.5 * (math.log(2.0) + log_below)) * jnp.sqrt(total / _positive(_bend(floor)))
+    below = jnp.maximum(quantile(log_below), floor + jnp.minimum(line, 4.0 / delta))
+    last = log_below < math.log(64.0) + jnp.log(limits.eps)
+    cut_normal = jnp.where(last, below, -quantile(log_above))
+    v = jnp.where(delta < 2.0, gaussian, jnp.where(x0 < 0.0, cut_normal, half_normal))
     straight = (log_below <= log_above) & (line * jnp.maximum(delta, 1.0) < 0.5)
     v = jnp.where(straight, line + floor, v)
-    return jnp.where((v > floor) & (v < high), v, 0.5 * (floor + high)), high, straight & (log_below < -3.0)
+    return jnp.where((v > floor) & (v < high), v, 0.5 * (floor + high)), high, last | (straight & (log_below < -3.0))
 
 
 def _exponent(v: jax.Array, cut: jax.Array) -> jax.Array:

@@ -14,6 +14,7 @@ along the drafted states. Where a chain is nearly a flow, predictions move stead
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -159,6 +160,49 @@ class Extrapolation(Reuse):
         last, move, base = memory
         ahead = self.momentum * jnp.maximum(base - steps, 0).astype(x.dtype)
         return tables.convert("from", self.kind, steps, x, last + ahead[:, None] * move)
+
+
+@dataclass(frozen=True)
+class Ahead(Drafter):
+    """A learned forecast: ``network(steps, x, base_steps, base_x, base_sample)`` -> the clean sample predicted at x, (m, d).
+
+    The base is where the target was last evaluated, as for :class:`Reuse`; see `samplers.jax.networks.DigitsAhead`.
+    """
+
+    network: Callable[[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
+    base: Base = "free"
+    evaluates = True
+
+    def __post_init__(self) -> None:
+        check_base(self.base)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return f"{self.base}-ahead"
+
+    @property
+    def frozen(self) -> bool:  # type: ignore[override]
+        return self.base == "frozen"
+
+    @property
+    def cold(self) -> bool:  # type: ignore[override]
+        return self.base == "free"
+
+    def check(self, process: Process, window: int) -> None:
+        if "sample" not in process.schedule.kinds:
+            raise ValueError("a network that looks ahead predicts clean samples, and this process has none behind it")
+
+    def start(self, tables: Tables, x: jax.Array) -> Memory:
+        return jnp.ones(len(x), jnp.int32), x, jnp.zeros_like(x)
+
+    def remember(self, tables: Tables, memory: Memory, seen: Seen) -> Memory:
+        return seen.steps, seen.x, tables.convert("to", "sample", seen.steps, seen.x, seen.prediction)
+
+    def prediction(self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None) -> jax.Array:
+        base, base_x, base_sample = memory
+        # Drafts past the last step are masked later; the network must not see a base that lies behind them.
+        sample = self.network(steps, x, jnp.maximum(base, steps), base_x, base_sample)
+        return tables.convert("from", "sample", steps, x, sample)
 
 
 def Free(kind: Kind = "sample") -> Reuse:

@@ -28,6 +28,9 @@ from .rejections import Rejected, Rejection, gamma
 from .trace import Run, Trace
 from .verification import Verifier, block
 
+# Squares of this, summed over a million coordinates, are still finite in single precision.
+_HUGE = 1e15
+
 
 @dataclass(frozen=True)
 class Speculative:
@@ -211,6 +214,8 @@ def _draft_and_verify(
     def draft(before: jax.Array, at: tuple[jax.Array, ...]) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         step, spread, z = at
         mean = tables.mean(step, before, drafter.prediction(tables, step, before, memory, given))
+        # A draft may be anything finite: a drafter that overflows costs a rejection, not the chain.
+        mean = jnp.clip(jnp.nan_to_num(mean, nan=0.0, posinf=_HUGE, neginf=-_HUGE), -_HUGE, _HUGE)
         after = mean + spread[:, None] * z
         return after, (after, mean)
 

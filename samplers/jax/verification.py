@@ -26,9 +26,7 @@ Verifier = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], tuple[jax.Arra
 """(log_ratios (m, L), deltas (m, L), uniforms (m, L), lengths (m,)) -> (tau (m,), log_weight (m,))."""
 
 
-def token_wise(
-    log_ratios: jax.Array, deltas: jax.Array, uniforms: jax.Array, lengths: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def token_wise(log_ratios: jax.Array, deltas: jax.Array, uniforms: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Accept step i with probability min(1, r_i), stop at the first failure; a rejected step has weight 1.
 
     ``deltas`` is not used: both verifiers have one signature.

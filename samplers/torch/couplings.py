@@ -24,6 +24,7 @@ That the two parts of the draft may be kept or redrawn independently of each oth
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal
 
@@ -34,12 +35,18 @@ from torch import Tensor
 Along = Literal["independent", "quantile"]
 Across = Literal["fresh", "kept"]
 
-# Past this, beta stands for "no mass left": its square is finite and phi(beta) is zero.
-_FAR = 1e100
+# So many sigmas apart two normals share nothing: exp(-_APART^2 / 8) is far below the smallest double.
+_APART = 1e3
+# Past this, beta stands for "no mass left": phi(beta) is zero, and the states are finite in single precision too.
+_FAR = 1e30
+# Given the edge, the residual's shape no longer changes below this displacement.
+_SAME_SHAPE = 1e-50
 # Below this displacement the residual's mass is a difference of nearly equal numbers, and is integrated instead.
 _CLOSE = 0.25
-_NEWTON_STEPS = 5
-_POLISHING_STEPS = 2
+# A tail of less than this below r is lost in one minus itself; one of less than that is not seen there at all.
+_LOG_NEXT_TO_ONE, _LOG_LOST = -5.0, -30.0
+_STEPS = 4
+_POLISHING_STEPS = 4
 
 
 def acceptance(delta: Tensor) -> Tensor:
@@ -59,17 +66,21 @@ def residual_mass(log_weight: Tensor, delta: Tensor) -> Tensor:
     """Z(w, delta), the integral of (w phi(s) - phi(s - delta))_+, in [0, w]. ``log_weight`` <= 0, ``delta`` >= 0."""
     dtype, (log_weight, delta) = delta.dtype, _double(log_weight, delta)
     beta = _beta(log_weight, delta)
-    near = _phi(beta) * _mills_drop(beta - delta, torch.clamp(delta, max=_CLOSE))
-    edge = delta - beta
-    log_p = log_weight + torch.special.log_ndtr(edge)
-    far = torch.exp(log_p) * -torch.expm1(torch.clamp(torch.special.log_ndtr(-beta) - log_p, max=0.0))
-    return torch.where(delta < _CLOSE, near, far).to(dtype)
+
+    def near() -> Tensor:
+        return _phi(beta) * _mills_drop(beta - delta, torch.clamp(delta, max=_CLOSE))
+
+    def far() -> Tensor:
+        log_p = log_weight + torch.special.log_ndtr(delta - beta)
+        return torch.exp(log_p) * -torch.expm1(torch.clamp(torch.special.log_ndtr(-beta) - log_p, max=0.0))
+
+    return _where(delta < _CLOSE, near, far).to(dtype)
 
 
 def residual_quantile(u: Tensor, log_weight: Tensor, delta: Tensor, *, upper: bool = False) -> Tensor:
     """The residual's quantile: the s below which it has probability ``u`` (above which, if ``upper``).
 
-    Monotone in ``u``, never above the edge, a fixed number of Newton steps inside a bracket: no loop depends on the data.
+    Monotone in ``u``, never above the edge, a fixed number of Halley steps inside a bracket: no loop depends on the data.
     ``upper=True`` is for probabilities so close to one that their complement is what is known.
     """
     dtype, (u, log_weight, delta) = delta.dtype, _double(u, log_weight, delta)
@@ -78,19 +89,24 @@ def residual_quantile(u: Tensor, log_weight: Tensor, delta: Tensor, *, upper: bo
     # r = edge - s: what lies above r lies below s.
     log_above, log_below = (log_rest, log_u) if upper else (log_u, log_rest)
     beta = _beta(log_weight, delta)
-    return (delta - beta - _solve(log_above, log_below, log_weight, beta, delta)).to(dtype)
+    return (delta - beta - _solve(log_above, log_below, log_weight, beta, torch.clamp(delta, min=_SAME_SHAPE))).to(dtype)
 
 
 def rejected_survival(s: Tensor, log_weight: Tensor, delta: Tensor) -> Tensor:
     """P(a rejected draft lies above ``s``), its density being proportional to (phi(s - delta) - w phi(s))_+."""
     dtype, (s, log_weight, delta) = delta.dtype, _double(s, log_weight, delta)
     beta = _beta(log_weight, delta)
-    rho = torch.clamp(s - (delta - beta), min=0.0)
-    far = _ndtr(beta - rho) - torch.exp(log_weight) * _ndtr(beta - delta - rho)
-    x = torch.clamp(rho - beta, min=-5.0)
-    near = _phi(x) * (-torch.expm1(-delta * rho) * _mills(x + delta) + _mills_drop(x, torch.clamp(delta, max=_CLOSE)))
-    mass = residual_mass(log_weight, delta) - torch.expm1(log_weight)
-    share = torch.where((delta < _CLOSE) & (beta - rho < 5.0), near, far) / mass
+    # Clamped at the edge in s - delta, not in s - edge: a far edge would swallow the digits of s.
+    x = torch.maximum(s - delta, -beta)
+
+    def near() -> Tensor:
+        nodes, weights = _legendre(8, x)
+        return delta * (weights * _phi(x[..., None] + torch.clamp(delta, max=_CLOSE)[..., None] * nodes)).sum(-1)
+
+    # Phi(-x) - w Phi(-x - delta), as two positive parts.
+    between = _where(delta < _CLOSE, near, lambda: _between(x, x + delta))
+    failing = -torch.expm1(log_weight)
+    share = (failing * _ndtr(-x) + torch.exp(log_weight) * between) / (failing + residual_mass(log_weight, delta))
     # mass 0: the draft cannot be rejected, so any answer will do that is a probability.
     return torch.clamp(torch.nan_to_num(share, nan=0.5), 0.0, 1.0).to(dtype)
 
@@ -133,8 +149,11 @@ def emit_rejected(
         s = residual_quantile(u, log_weight, delta)
     else:
         drafted = delta + _dot(axis, draft_noise)
-        mapped = residual_quantile(rejected_survival(drafted, log_weight, delta), log_weight, delta)
-        s = torch.where(log_weight == 0.0, delta - drafted, mapped)
+        s = _where(
+            log_weight == 0.0,
+            lambda: delta - drafted,
+            lambda: residual_quantile(rejected_survival(drafted, log_weight, delta), log_weight, delta),
+        )
     noise = fresh_noise if across == "fresh" else draft_noise
     orthogonal = noise - _dot(axis, noise)[:, None] * axis
     return mean + sigma[:, None] * (s.to(mean.dtype)[:, None] * axis + orthogonal)
@@ -143,14 +162,14 @@ def emit_rejected(
 def displacement(mean_p: Tensor, mean_q: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     """``(delta, e)`` of two means, shapes (..., d) and sigma (...): delta = |m_q - m_p|/sigma and the unit vector e.
 
+    A delta beyond ``_APART`` is returned as that: nothing overlaps there in any precision, and s keeps its digits.
     Where the means agree, e is the first coordinate's axis: any unit vector serves, since nothing is rejected there.
     """
     difference = mean_q - mean_p
     length = torch.linalg.vector_norm(difference, dim=-1)
-    first = torch.zeros_like(difference)
-    first[..., 0] = 1.0
-    axis = torch.where((length > 0)[..., None], difference / torch.clamp(length, min=_tiny(length))[..., None], first)
-    return (length / sigma).double(), axis
+    axis = difference / torch.clamp(length, min=_tiny(length))[..., None]
+    axis[..., 0] = torch.where(length > 0, axis[..., 0], torch.ones_like(length))
+    return torch.clamp((length / sigma).double(), max=_APART), axis
 
 
 def _beta(log_weight: Tensor, delta: Tensor) -> Tensor:
@@ -165,22 +184,33 @@ def _solve(log_above: Tensor, log_below: Tensor, log_weight: Tensor, beta: Tenso
     log_mass = _log_mass(log_weight, beta, delta)
     r, high = _start(log_above, log_below, log_mass, log_weight, beta, delta)
     lower = torch.zeros_like(r)
-    # The log of the tail above r is concave, so Newton's method converges from anywhere; the bracket guards rounding.
-    for _ in range(_NEWTON_STEPS):
-        log_tail = _log_above(r, log_weight, beta, delta) - log_mass
-        gap = log_tail - log_above
+    # Where the tail above is 1 to rounding, steps would be noise.
+    settled = log_below < _LOG_LOST
+    # Halley's method on the log of the tail above r, which is concave; the bracket guards rounding.
+    for _ in range(_STEPS):
+        log_tail = _log_above(r, log_weight, beta, delta)
+        gap = log_tail - log_mass - log_above
         high, lower = torch.where(gap < 0.0, r, high), torch.where(gap < 0.0, lower, r)
-        slope = torch.clamp(log_tail + log_mass - _log_density(r, beta, delta), max=600.0)
-        newton = r + gap * torch.exp(slope)
-        r = torch.where((newton >= lower) & (newton <= high), newton, 0.5 * (lower + high))
-    # Close to the edge the tail above is 1 to rounding, and the tail below says where r is.
-    for _ in range(_POLISHING_STEPS):
-        log_tail = _log_below(r, log_weight, beta, delta) - log_mass
-        slope = torch.clamp(log_tail + log_mass - _log_density(r, beta, delta), max=600.0)
-        in_log_r = (log_below - log_tail) * torch.exp(slope) / torch.clamp(r, min=1e-300)
-        polished = r * torch.exp(torch.clamp(in_log_r, -2.0, 2.0))
-        r = torch.where((log_above < log_below) | ~torch.isfinite(polished), r, polished)
-    return r
+        hazard = torch.exp(torch.clamp(_log_density(r, beta, delta) - log_tail, min=-600.0))
+        newton = gap / hazard
+        # The log density falls by this much a unit; what it adds to Newton's step never turns it round.
+        steepness = delta / torch.clamp(-torch.expm1(-delta * r), min=1e-300) - (r + beta)
+        halley = r + newton / torch.clamp(1.0 + 0.5 * newton * (hazard + steepness), min=0.5)
+        halley = torch.where((halley >= lower) & (halley <= high), halley, 0.5 * (lower + high))
+        r = torch.where(settled, r, halley)
+
+    def polished() -> Tensor:
+        # Close to the edge the tail above is 1 to rounding, and the tail below says where r is.
+        x = r
+        for _ in range(_POLISHING_STEPS):
+            log_tail = _log_below(x, log_weight, beta, delta)
+            slope = torch.clamp(log_tail - _log_density(x, beta, delta), max=600.0)
+            in_log_x = (log_below - log_tail + log_mass) * torch.exp(slope) / torch.clamp(x, min=1e-300)
+            better = x * torch.exp(torch.clamp(in_log_x, -2.0, 2.0))
+            x = torch.where((log_below < _LOG_NEXT_TO_ONE) & torch.isfinite(better), better, x)
+        return x
+
+    return _where(log_below < _LOG_NEXT_TO_ONE, polished, lambda: r)
 
 
 def _start(
@@ -194,8 +224,7 @@ def _start(
     high = torch.where(edge < 0.0, torch.minimum(high, (2.0 * reach + 4.0) / torch.clamp(-edge, min=1e-300)), high)
     # Small delta: f is close to r exp(-r^2/2 - kappa r). Large delta: to a cut normal. At the edge: to a straight line.
     gaussian = 2.0 * reach / (kappa + torch.sqrt(kappa * kappa + 2.0 * reach))
-    log_phi = -0.5 * beta * beta - 0.5 * math.log(2.0 * math.pi)
-    share = torch.exp(log_above + log_mass + log_phi - log_weight)
+    share = torch.exp(log_above + log_mass + _log_phi(beta) - log_weight)
     cut = edge - torch.special.ndtri(torch.clamp(share, 1e-300, 1.0 - 1e-16))
     line = torch.exp(0.5 * (math.log(2.0) + log_below + log_mass - torch.log(torch.clamp(delta, min=1e-150))))
     r = torch.where(delta < 2.0, gaussian, cut)
@@ -216,24 +245,41 @@ def _log_mass(log_weight: Tensor, beta: Tensor, delta: Tensor) -> Tensor:
 
 def _log_above(r: Tensor, log_weight: Tensor, beta: Tensor, delta: Tensor) -> Tensor:
     x = r + beta - delta
-    width = torch.clamp(delta, max=_CLOSE)
-    bracket = torch.expm1(width * torch.clamp(r, max=100.0)) * _mills(x) + _mills_drop(x, width)
-    near = _decay(r, beta) + _log(bracket)
-    log_p = log_weight + torch.special.log_ndtr(-x)
-    log_phi = -0.5 * beta * beta - 0.5 * math.log(2.0 * math.pi)
-    far = log_p + _log1m(torch.special.log_ndtr(-x - delta) - log_p) - log_phi
-    return torch.where(delta < _CLOSE, near, far)
+
+    def near() -> Tensor:
+        width = torch.clamp(delta, max=_CLOSE)
+        return _decay(r, beta) + _log(torch.expm1(width * torch.clamp(r, max=100.0)) * _mills(x) + _mills_drop(x, width))
+
+    def far() -> Tensor:
+        log_p = log_weight + torch.special.log_ndtr(-x)
+        return log_p + _log1m(torch.special.log_ndtr(-x - delta) - log_p) - _log_phi(beta)
+
+    return _where(delta < _CLOSE, near, far)
 
 
 def _log_below(r: Tensor, log_weight: Tensor, beta: Tensor, delta: Tensor) -> Tensor:
-    nodes, weights = _legendre(12, r)
-    x = r[..., None] * nodes
-    terms = torch.exp(_decay(x, beta[..., None])) * torch.expm1(torch.clamp(delta[..., None] * x, max=100.0))
-    near = _log(r * (weights * terms).sum(-1))
-    edge = delta - beta
-    log_phi = -0.5 * beta * beta - 0.5 * math.log(2.0 * math.pi)
-    far = _log(torch.exp(log_weight) * _between(edge - r, edge) - _between(-beta - r, -beta)) - log_phi
-    return torch.where(delta * r < 2.0, near, far)
+
+    def near() -> Tensor:
+        nodes, weights = _legendre(12, r)
+        x = r[..., None] * nodes
+        terms = torch.exp(_decay(x, beta[..., None])) * torch.expm1(torch.clamp(delta[..., None] * x, max=100.0))
+        return _log(r * (weights * terms).sum(-1))
+
+    def far() -> Tensor:
+        edge = delta - beta
+        return _log(torch.exp(log_weight) * _between(edge - r, edge) - _between(-beta - r, -beta)) - _log_phi(beta)
+
+    return _where(delta * r < 2.0, near, far)
+
+
+def _where(condition: Tensor, near: Callable[[], Tensor], far: Callable[[], Tensor]) -> Tensor:
+    """``torch.where``; on a CPU, where asking is free, a side that no row needs is not computed."""
+    if condition.device.type == "cpu":
+        if not condition.any():
+            return far()
+        if condition.all():
+            return near()
+    return torch.where(condition, near(), far())
 
 
 def _decay(r: Tensor, beta: Tensor) -> Tensor:
@@ -269,12 +315,16 @@ def _mills(x: Tensor) -> Tensor:
 
 def _mills_drop(x: Tensor, delta: Tensor) -> Tensor:
     """Mills(x) - Mills(x + delta) for 0 <= delta <= 1/4, as the integral of 1 - y Mills(y) > 0: nothing cancels."""
-    nodes, weights = _legendre(4, x)
+    nodes, weights = _legendre(6, x)
     y = x[..., None] + delta[..., None] * nodes
     far = torch.clamp(y, min=60.0) ** -2
     series = far * (1.0 - far * (3.0 - far * (15.0 - far * (105.0 - far * 945.0))))
     slope = torch.where(y < 60.0, 1.0 - torch.clamp(y, max=60.0) * _mills(torch.clamp(y, max=60.0)), series)
     return delta * (weights * slope).sum(-1)
+
+
+def _log_phi(x: Tensor) -> Tensor:
+    return -0.5 * x * x - 0.5 * math.log(2.0 * math.pi)
 
 
 def _phi(x: Tensor) -> Tensor:

@@ -49,9 +49,12 @@ class Maximal:
         return f"{self.along}-{self.across}"
 
     def __call__(self, step: Rejected, noise: RoundNoise, source: Noise) -> tuple[Tensor, int]:
-        state = emit_rejected(
-            step.mean, step.sigma, step.axis, step.delta, step.log_weight, step.draft, noise.fresh, noise.residual,
-            self.along, self.across,
+        # On a CPU, where counting is free, only the rejected rows are computed.
+        rows = step.rejected.nonzero()[:, 0] if step.mean.device.type == "cpu" else slice(None)
+        state = step.mean.clone()
+        state[rows] = emit_rejected(
+            step.mean[rows], step.sigma[rows], step.axis[rows], step.delta[rows], step.log_weight[rows], step.draft[rows],
+            noise.fresh[rows], noise.residual[rows], self.along, self.across,
         )  # fmt: skip
         return state, 1
 

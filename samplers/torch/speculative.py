@@ -23,6 +23,9 @@ from .rejections import Rejected, Rejection, gamma
 from .trace import Run, Trace
 from .verification import Verifier, block
 
+# Squares of this, summed over a million coordinates, are still finite in single precision.
+_HUGE = 1e15
+
 
 @dataclass(frozen=True)
 class Speculative:
@@ -182,7 +185,9 @@ def _draft_and_verify(
     states, means_q = [x], []
     for i in range(width):
         prediction = drafter.prediction(tables, window_steps[:, i], states[-1], memory, given)
-        means_q.append(tables.mean(window_steps[:, i], states[-1], prediction))
+        # A draft may be anything finite: a drafter that overflows costs a rejection, not the chain.
+        mean = tables.mean(window_steps[:, i], states[-1], prediction)
+        means_q.append(torch.nan_to_num(mean, 0.0, _HUGE, -_HUGE).clamp(-_HUGE, _HUGE))
         states.append(means_q[-1] + sigma[:, i, None] * noise.drafts[:, i])
     y, mean_q = torch.stack(states, 1), torch.stack(means_q, 1)
 

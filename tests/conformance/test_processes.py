@@ -9,10 +9,24 @@ import pytest
 import torch
 
 import exactness as ex
-from samplers.schedules import KINDS, cosine_betas, ddpm, gaussian_reverse, linear_betas, rectified_flow
+from samplers.forecast import Forecast
+from samplers.schedules import (
+    KINDS,
+    cosine_betas,
+    ddpm,
+    edm,
+    gaussian_reverse,
+    karras_sigmas,
+    linear_betas,
+    rectified_flow,
+    sigmoid_betas,
+)  # fmt: skip
 from samplers.torch.denoisers import _SLICE_ENTRIES, LabelledDenoiser, MixtureDenoiser, ProductDenoiser
+from samplers.torch.posterior import Posterior
 from samplers.torch.processes import Process
-from tests.registry import MEANS, SCHEDULES, WEIGHTS
+from samplers.torch.rejections import Maximal
+from samplers.torch.speculative import Speculative
+from tests.registry import MEANS, SCHEDULES, WEIGHTS, chain, process, quiet_plan, sampler
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -55,6 +69,70 @@ def test_ddpm_is_the_formula_of_the_paper():
     small = ddpm(betas, "small")
     assert small.sigma[0] == 0.0
     np.testing.assert_allclose(small.sigma[1:] ** 2, betas[1:] * (1 - abar[:-1]) / (1 - abar[1:]))
+
+
+def test_edm_steps_are_the_posterior_given_both_ends_and_come_down_to_the_stated_level():
+    """eta = 1: x_{k-1} given x_k and x_0, for x_k = x_0 + sigma_k xi with independent increments. Any eta: the level is right."""
+    levels = karras_sigmas(9, 0.1, 10.0)
+    assert levels[0] == 0.0
+    assert levels[1] == pytest.approx(0.1)
+    assert levels[-1] == pytest.approx(10.0)
+    now, following = levels[1:], levels[:-1]
+    s = edm(levels)
+    np.testing.assert_allclose(s.sigma**2, following**2 * (now**2 - following**2) / now**2, rtol=1e-12)
+    np.testing.assert_allclose(s.a, following**2 / now**2, rtol=1e-12)
+    np.testing.assert_allclose(s.a + s.b, 1.0)
+    assert s.sigma[0] == s.a[0] == 0.0
+    for eta in (0.3, 0.8, 1.0):
+        part = edm(levels, eta)
+        # The noise that is left of x_k, and the fresh one, add up to level k - 1.
+        np.testing.assert_allclose((part.a * now) ** 2 + part.sigma**2, following**2, rtol=1e-12, atol=1e-15)
+    for bad in ([0.1, 1.0, 2.0], [0.0, 2.0, 1.0], [0.0, 1.0], [[0.0, 1.0, 2.0]], [0.0, 1.0, np.inf]):
+        with pytest.raises(ValueError, match="rises from sigma_0 = 0"):
+            edm(np.array(bad))
+    with pytest.raises(ValueError, match="nothing to speculate on"):
+        edm(levels, eta=0.0)
+
+
+def test_sigmoid_betas_rise_from_one_end_to_the_other():
+    betas = sigmoid_betas(1_000)
+    assert np.all(np.diff(betas) > 0)
+    assert betas[0] == pytest.approx(1e-4 + (0.02 - 1e-4) / (1 + np.exp(6)))
+    assert betas[500] == pytest.approx(0.01005, rel=0.01)
+
+
+def test_a_flow_may_begin_at_pure_noise_if_that_step_is_deterministic():
+    times = np.concatenate([[0.0], np.linspace(0.001, 1.0, 30)])
+    s = rectified_flow(30, 0.06, times=times, deterministic=(1, 30))
+    assert np.flatnonzero(s.sigma == 0.0).tolist() == [0, 29]
+    assert s.a[29] == s.a[0] == 1.0
+    assert s.b[29] == -(times[30] - times[29])
+    with pytest.raises(ValueError, match=r"name step 30 in deterministic="):
+        rectified_flow(30, 0.06, times=times, deterministic=(1,))
+    with pytest.raises(ValueError, match="must rise from 0"):
+        rectified_flow(3, 0.06, times=np.array([0.0, 0.5, 0.4, 0.9]))
+    with pytest.raises(ValueError, match=r"must lie in 1\.\.3"):
+        rectified_flow(3, 0.06, deterministic=(0,))
+    # At pure noise a prediction of the noise says nothing about the velocity: such a network cannot drive this flow.
+    with pytest.raises(ValueError, match="at step 30 of rectified-flow"):
+        s.coefficients("noise")
+    assert np.isfinite(s.conversion("velocity", "noise")).all()
+
+
+@pytest.mark.parametrize("schedule", [*SCHEDULES, "flow-from-noise"])
+def test_speculation_is_exact_on_every_schedule(schedule, seed):
+    """Certificates at alpha 1e-6; each schedule's steps, its start and its deterministic steps included."""
+    if schedule == "flow-from-noise":
+        times = np.concatenate([[0.0], np.linspace(0.01, 1.0, 12)])
+        s = rectified_flow(12, 0.4, times=times, deterministic=(1, 12))
+    else:
+        s = SCHEDULES[schedule]()
+    p = process(s)
+    config = Speculative(p, 4, Posterior(p, Forecast.within(s, 0.15, WEIGHTS @ MEANS), 4), rejection=Maximal("quantile", "kept"))
+    plan = quiet_plan(alpha=1e-6, tolerance=0.15, first_paths=5_000, max_paths=5_000)
+    judged = ex.certify(sampler(config), chain(p), plan=plan, seed=seed)
+    assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
+    assert float(config.run(200, torch.Generator().manual_seed(0)).trace.rounds.double().mean()) < 9
 
 
 def test_rectified_flow_is_the_formula_and_refuses_an_ode():

@@ -219,3 +219,21 @@ def test_conditions_follow_their_chains_through_a_small_batch():
 def test_batches_below_one_are_refused(batch):
     with pytest.raises(ValueError, match="batch must be a positive integer"):
         Speculative(process(), 2).run(4, seeded(), batch=batch)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e30, -3e38])
+def test_a_drafter_that_overflows_costs_rejections_and_nothing_else(bad):
+    """Exactness never depends on a drafter: from time to time this one says something that is no number at all."""
+    p = process()
+
+    def broken(steps, x, condition):
+        return torch.where((steps % 3 == 0)[:, None], torch.full_like(x, bad), p.predict(steps, x, None))
+
+    for rejection in (Maximal("independent", "fresh"), Maximal("quantile", "kept")):
+        for dtype in (torch.float32, torch.float64):
+            run = Speculative(p, 4, Independent(broken), rejection=rejection).run(2_000, seeded(), dtype=dtype)
+            assert torch.isfinite(run.paths).all()
+            # What follows a hopeless draft is a plain step of the target: its innovations are standard normal.
+            for step in chain(p).innovations(run.paths):
+                assert abs(float(step.noise.double().mean())) < 6 / 4_000**0.5
+                assert abs(float(step.noise.double().square().mean()) - 1) < 6 * (2 / 4_000) ** 0.5
