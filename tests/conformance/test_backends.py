@@ -357,7 +357,7 @@ def test_right_samplers_are_certified(config, seed):
     assert certificate.verdict is ex.Verdict.CERTIFIED, certificate.reasons
 
 
-@pytest.mark.parametrize(("control", "paths"), enumerate([3_000, 8_000, 1_000, 1_000, 5_000]))
+@pytest.mark.parametrize(("control", "paths"), list(enumerate([3_000, 8_000, 1_000, 1_000, 5_000])))
 def test_controls_are_the_same_and_are_refuted(control, paths, seed):
     """Each at alpha 1e-6, on a ring of eight; the numbers of paths gave adjusted p-values of 1e-10 at most."""
     one, two = (backend(of).wrong.CONTROLS[control] for of in ("torch", "jax"))
