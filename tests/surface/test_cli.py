@@ -9,6 +9,7 @@ import pytest
 import exactness as ex
 from exactness import cli
 from exactness.runner import certificate_path, exit_code
+from tests.conftest import module_or_skip
 
 CLAIMS = """
 import numpy as np
@@ -72,6 +73,7 @@ def test_exit_codes_say_how_it_went(run, claim, code):
         (["certify", "claims.py:claim", "--max-paths", "0"], "max_paths"),
         (["certify", "ring/sequential", "--dtype", "float16"], "float32 or float64"),
         (["certify", "ring/sequential", "--device", "cuda:7", "--jobs", "1"], "torch sees no CUDA device"),
+        (["certify", "ring/sequential", "--backend", "tensorflow"], "--backend must be torch or jax, not 'tensorflow'"),
         (["certify", "claims.py:claim", "claims.py:several"], "two claims would be saved as 'right'"),
         (["certify", "claims.py:claim", "--out", "claims.py"], "claims.py: File exists"),
         (["certify", "claims.py:claim", "--report", "claims.py/page.html"], "claims.py: File exists"),
@@ -140,6 +142,44 @@ def test_resuming_notices_another_dtype_and_a_changed_sampler(run, tmp_path, mon
     monkeypatch.setattr("samplers.torch.wrong.always", lambda r, d, u, lengths: (lengths // 2, 0 * r[:, 0]))
     assert run("certify", "labelled/control/*", "--out", "certs", "--jobs", "1", "--resume")[0] in (0, 1)
     assert path.stat().st_mtime_ns != before
+
+
+def test_a_backend_that_is_missing_says_what_to_install(run, monkeypatch):
+    from exactness.catalogue.backends import backend
+
+    backend.cache_clear()
+    monkeypatch.setitem(sys.modules, "jax", None)
+    code, said = run("certify", "labelled/sequential", "--backend", "jax", "--jobs", "1")
+    assert code == 2
+    assert "the catalogue needs jax: pip install 'exactness[catalogue,jax]'" in said.err.replace("\n", " ")
+
+
+def test_what_jax_cannot_do_is_said(run):
+    module_or_skip("jax")
+    code, said = run("certify", "labelled/sequential", "--backend", "jax", "--jobs", "1", "--dtype", "float64")
+    assert code == 2
+    assert "set JAX_ENABLE_X64=1" in said.err
+    code, said = run("certify", "labelled/sequential", "--backend", "jax", "--jobs", "1", "--device", "cuda:7")
+    assert code == 2
+    assert "JAX sees no such device" in said.err
+
+
+def test_a_certificate_knows_its_backend(run, tmp_path):
+    """Judged in JAX, kept by --resume, checked again in JAX, and not taken for one of torch."""
+    module_or_skip("jax")
+    line = ("certify", "labelled/control/*", "--out", "certs", "--jobs", "1")
+    assert run(*line, "--backend", "jax")[0] == 0
+    (path,) = (tmp_path / "certs").glob("*.json")
+    found, before = ex.Certificate.load(path), path.stat().st_mtime_ns
+    assert found.sampler["backend"] == "jax"
+    assert (found.environment.array, found.environment.dtype, found.environment.device) == ("jax", "float32", "cpu")
+    assert run(*line, "--backend", "jax", "--resume")[0] == 0
+    assert path.stat().st_mtime_ns == before
+    code, said = run("recheck", "certs")
+    assert code == 0
+    assert "it repeats" in said.out.replace("\n", " ")
+    assert run(*line, "--resume")[0] == 0
+    assert ex.Certificate.load(path).sampler["backend"] == "torch"
 
 
 def test_usage_errors_are_exit_code_two(run):
