@@ -6,8 +6,11 @@ import importlib.util
 import json
 
 import pytest
+import torch
 
-from studies import power
+from samplers.torch.drafters import Free
+from samplers.torch.speculative import Speculative
+from studies import power, rounds, rounds_page
 
 PEERS = ("hyppo", "pqm", "goodpoints")
 
@@ -49,3 +52,31 @@ def test_bad_parts_are_refused(arguments, capsys):
     with pytest.raises(SystemExit):
         power.main(arguments)
     assert "must name some of ABCD" in capsys.readouterr().err
+
+
+def test_rounds_are_measured_and_held_against_theory(tmp_path):
+    rows = [rounds.measure(rounds.Job("two modes", 30, 4, name)) for name in rounds.methods("two modes")]
+    assert {row["method"] for row in rows} == set(rounds.methods("two modes"))
+    for row in rows:
+        assert 30 / 5 <= row["rounds"] < 30
+        assert abs(row["z"]) < 5
+        assert row["block_less_token"] > -1e-9
+    peer = [rounds.measure_peer((2, name, draw)) for name in rounds.PEER_METHODS for draw in (0, 1)]
+    speed = [{"sampler": "plain", "chains_a_second": 1.0}]
+    refilled = {"chains": 1, "batch": 1, "calls_a_chain": 1.0, "mean": 1.0, "most": 1.0}
+    peer += [{**row, "dim": 512} for row in peer]
+    rounds_page.page({"rows": rows, "peer": peer, "speed": speed, "refilling": refilled}, tmp_path)
+    text = (tmp_path / "rounds.md").read_text()
+    assert "0 beyond 4" in text
+    assert "as stated for a public sampler" in text
+    assert (tmp_path / "rounds.svg").read_text().startswith("<?xml")
+
+
+def test_theory_would_notice_a_verifier_that_keeps_too_much():
+    recorded = rounds.Recorded("block")
+    right = recorded.verify
+    recorded.verify = lambda ratios, deltas, uniforms, lengths: right(ratios, deltas, uniforms / 1.1, lengths)
+    law = rounds.laws()["ring"]
+    config = Speculative(law.process(30), 4, Free("noise"), recorded)
+    config.run(2_000, torch.Generator().manual_seed(0))
+    assert recorded.gap / recorded.square**0.5 > 6

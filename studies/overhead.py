@@ -1,0 +1,201 @@
+"""What speculation costs beside its target: verification and coupling, drafting, bookkeeping, as shares of the evaluations.
+
+    python -m studies.overhead
+
+The digits network in batches of 64 chains, window 8, on one thread: eager torch (and its residual compiled by `torch.compile`), and
+JAX, whose whole run is one compiled program. Shares are of times taken in one run, interleaved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from samplers.schedules import cosine_betas, ddpm
+from samplers.torch import speculative as module
+from samplers.torch.couplings import residual_quantile
+from samplers.torch.drafters import Drafter, Free
+from samplers.torch.networks import digits_network
+from samplers.torch.posterior import Posterior, fit
+from samplers.torch.processes import Process
+from samplers.torch.rejections import Maximal, Rejection, gamma, reflection
+from samplers.torch.speculative import Speculative
+from samplers.torch.verification import Verifier, block, token_wise
+
+from .page import REPORTS, table, versions, write
+
+BATCH, WINDOW, CHAINS, STEPS = 64, 8, 640, 50
+KEPT = Maximal("quantile", "kept")
+
+
+class Clock:
+    """Seconds spent in the parts that it wraps."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+
+    def part(self, name: str, action: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any, **options: Any) -> Any:
+            started = time.perf_counter()
+            result = action(*arguments, **options)
+            self.spent[name] = self.spent.get(name, 0.0) + time.perf_counter() - started
+            return result
+
+        return timed
+
+
+def in_torch(repeats: int) -> list[dict[str, Any]]:
+    schedule = ddpm(cosine_betas(STEPS), "small")
+    process = Process(schedule, digits_network(schedule), "sample", 64)
+    posterior = Posterior(process, fit(process, WINDOW), WINDOW)
+    settings: list[tuple[str, Drafter, Verifier, Rejection]] = [
+        ("free sample, token-wise, reflection", Free("sample"), token_wise, reflection),
+        ("free sample, block, Gamma-maximal", Free("sample"), block, gamma),
+        ("free sample, block, kept", Free("sample"), block, KEPT),
+        ("posterior, block, kept", posterior, block, KEPT),
+    ]
+    rows = []
+    displacement = module.displacement
+    for name, drafter, verifier, rejection in settings:
+        found: list[dict[str, float]] = []
+        for seed in range(repeats + 1):
+            clock = Clock()
+            module.displacement = clock.part("verification", displacement)
+            config = Speculative(
+                replace(process, predict=clock.part("target", process.predict)), WINDOW, drafter,
+                clock.part("verification", verifier), clock.part("coupling", rejection),
+            )  # fmt: skip
+            started = time.perf_counter()
+            run = config.run(CHAINS, torch.Generator().manual_seed(seed), dtype=torch.float32, keep_paths=False, batch=BATCH)
+            clock.spent["all"] = time.perf_counter() - started
+            found.append({part: 1e3 * spent / run.trace.calls for part, spent in clock.spent.items()})
+        module.displacement = displacement
+        rows.append({"sampler": name, **{part: statistics.median(f[part] for f in found[1:]) for part in found[0]}})
+    return rows
+
+
+def in_jax(repeats: int) -> list[dict[str, Any]]:
+    """The loop is one program, so its parts are told apart by leaving one out: the same run with a target that costs nothing."""
+    import jax
+    import jax.numpy as jnp
+
+    from samplers.jax import drafters, networks, posterior, rejections, speculative, verification
+    from samplers.jax.processes import Process as JaxProcess
+
+    schedule = ddpm(cosine_betas(STEPS), "small")
+    network = networks.digits_network(schedule)
+    process = JaxProcess(schedule, network, "sample", 64)
+    forecast = posterior.fit(process, WINDOW)
+    kept, until = rejections.Maximal("quantile", "kept"), rejections.reflection
+    rows = []
+    for name, drafter, verifier, rejection in (
+        ("free sample, token-wise, reflection", drafters.Free("sample"), verification.token_wise, until),
+        ("free sample, block, Gamma-maximal", drafters.Free("sample"), verification.block, rejections.gamma),
+        ("free sample, block, kept", drafters.Free("sample"), verification.block, kept),
+        ("posterior, block, kept", posterior.Posterior(process, forecast, WINDOW), verification.block, kept),
+    ):
+        config = speculative.Speculative(process, WINDOW, drafter, verifier, rejection)
+        started = time.perf_counter()
+        config.run(CHAINS, jax.random.key(0), keep_paths=False, batch=BATCH)
+        compiling = time.perf_counter() - started
+        evaluate = jax.jit(lambda x: network(jnp.full(len(x), 20), x, None))
+        states = jnp.zeros((BATCH * (WINDOW + 1), 64), jnp.float32)
+        evaluate(states).block_until_ready()
+        found = []
+        for seed in range(repeats):
+            started = time.perf_counter()
+            run = config.run(CHAINS, jax.random.key(seed), keep_paths=False, batch=BATCH)
+            np.asarray(run.paths)
+            whole = 1e3 * (time.perf_counter() - started) / float(run.trace.calls)
+            started = time.perf_counter()
+            for _ in range(20):
+                evaluate(states).block_until_ready()
+            found.append((whole, 1e3 * (time.perf_counter() - started) / 20))
+        rows.append({
+            "sampler": name, "all": statistics.median(f[0] for f in found), "target": statistics.median(f[1] for f in found),
+            "compiling_s": compiling,
+        })  # fmt: skip
+    return rows
+
+
+def compiled_residual(repeats: int) -> dict[str, float]:
+    """`torch.compile` on the residual's quantile, the dearest of the pure functions: 64 rows, milliseconds."""
+    generator = torch.Generator().manual_seed(0)
+    delta = 2.0 * torch.rand(BATCH, generator=generator, dtype=torch.float64) + 0.3
+    u, weight = (torch.rand(BATCH, generator=generator, dtype=torch.float64) for _ in range(2))
+    arguments = u, torch.log(weight), delta
+    found: dict[str, float] = {}
+    started = time.perf_counter()
+    program = torch.compile(residual_quantile, dynamic=True)
+    program(*arguments)
+    found["compiling_s"] = time.perf_counter() - started
+    for name, action in (("eager", residual_quantile), ("compiled", program)):
+        times = []
+        for _ in range(repeats * 20):
+            started = time.perf_counter()
+            action(*arguments)
+            times.append(time.perf_counter() - started)
+        found[name] = 1e3 * statistics.median(times)
+    return found
+
+
+def page(data: dict[str, Any], folder: Path) -> None:
+    text = "# What speculation costs beside its target\n\n"
+    text += f"Command: `python -m studies.overhead`. {versions('torch', 'jax', 'exactness')}; one thread.\n\n"
+    text += (
+        f"The digits network (about 10 microseconds a state), K = {STEPS}, {CHAINS} chains in a batch of {BATCH}, window {WINDOW}; "
+        "milliseconds a round. Verification and coupling as a share of the target's evaluations.\n\n## torch, eager\n\n"
+    )
+    cells = []
+    for row in data["torch"]:
+        judged = row["verification"] + row["coupling"]
+        rest = row["all"] - row["target"] - judged
+        cells.append((
+            row["sampler"], f"{row['target']:.2f}", f"{row['verification']:.2f}", f"{row['coupling']:.2f}", f"{rest:.2f}",
+            f"{judged / row['target']:.0%}", f"{1e3 * judged / 0.03 / (BATCH * (WINDOW + 1)):.0f}",
+        ))  # fmt: skip
+    head = ("sampler", "target", "verification", "coupling", "drafting and the rest", "share", "3% from, us a state")
+    text += table(head, cells, right=6)
+    text += (
+        "\nThe last column: how dear a state of the target must be, in microseconds, for verification and coupling to be 3% of it. "
+        "They do not grow with the target.\n\n## JAX, one compiled program a run\n\n"
+    )
+    compiled = [
+        (r["sampler"], f"{r['target']:.2f}", f"{r['all']:.2f}", f"{r['all'] / r['target'] - 1:.0%}", f"{r['compiling_s']:.1f}")
+        for r in data["jax"]
+    ]
+    text += table(("sampler", "target alone", "whole round", "everything else", "first run, s"), compiled, right=4)
+    r = data["compiled"]
+    text += (
+        f"\n## `torch.compile`\n\nThe residual's quantile at {BATCH} rows: {r['eager']:.2f} ms eager, {r['compiled']:.2f} compiled "
+        f"after {r['compiling_s']:.0f} s of compiling: its special functions are not fused, and the samplers do not use it.\n"
+    )
+    write("overhead.md", text, folder)
+    write("overhead.json", json.dumps(data, indent=1) + "\n", folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=REPORTS)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    data = {
+        "torch": in_torch(options.repeats),
+        "jax": in_jax(options.repeats),
+        "compiled": compiled_residual(options.repeats),
+    }
+    page(data, options.out)
+
+
+if __name__ == "__main__":
+    main()
