@@ -181,7 +181,7 @@ def digits() -> Description:
     return _mixture(
         "digits", "1,797 handwritten digits in 64 dimensions, DDPM with small variance, 50 steps",
         ddpm(cosine_betas(50), "small"), np.full(count, 1 / count), pictures, np.full(count, 0.05), window=6,
-        plan=Plan(alpha=1e-6, tolerance=0.18, first_paths=500, max_paths=2_000), dtype="float32",
+        plan=Plan(alpha=1e-6, tolerance=0.13, first_paths=500, max_paths=2_000), dtype="float32",
     )  # fmt: skip
 
 
@@ -195,7 +195,7 @@ def network() -> Description:
         "network", "a trained network of handwritten digits in 64 dimensions, DDPM with small variance, 50 steps",
         ddpm(cosine_betas(50), "small"), Model("digits_network", module="networks"),
         Model("digits_distilled", module="networks"), 64, window=6, variance=0.05, centre=load_digits().data.mean(0) / 8.0 - 1.0,
-        plan=Plan(alpha=1e-6, tolerance=0.18, first_paths=500, max_paths=2_000), dtype="float32",
+        plan=Plan(alpha=1e-6, tolerance=0.13, first_paths=500, max_paths=2_000), dtype="float32",
         ahead=Model("digits_ahead", module="networks"),
     )  # fmt: skip
 
