@@ -11,8 +11,10 @@ the predictions of a flow with little churn do. Nothing here touches exactness.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from scipy.special import erfc
@@ -40,15 +42,15 @@ class Forecast:
     momentum: np.ndarray
 
     def save(self, path: str | Path) -> None:
-        np.savez(path, centre=self.centre, rest=self.rest, axes=self.axes, along=self.along, momentum=self.momentum)
+        np.savez(_named(path), centre=self.centre, rest=self.rest, axes=self.axes, along=self.along, momentum=self.momentum)
 
     @classmethod
     def load(cls, path: str | Path) -> Forecast:
         """Raises ``ValueError`` if the file holds none."""
         try:
-            with np.load(path) as kept:
+            with np.load(_named(path)) as kept:
                 return cls(*(kept[name] for name in ("centre", "rest", "axes", "along", "momentum")))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, zlib.error) as error:
             raise ValueError(f"{path} holds no forecast (centre, rest, axes, along, momentum): fit and save one") from error
 
     @classmethod
@@ -61,7 +63,12 @@ class Forecast:
 
     def check(self, schedule: Schedule, dim: int) -> None:
         """Raises ``ValueError`` if this was fitted for another process."""
-        if self.rest.shape != (schedule.steps + 2,) or self.centre.shape != (dim,):
+        rows, rank = schedule.steps + 2, self.axes.shape[-1]
+        shapes = {"centre": (dim,), "rest": (rows,), "axes": (dim, rank), "along": (rows, rank), "momentum": (rows,)}
+        values = {name: getattr(self, name) for name in shapes}
+        if not all(np.all(np.isfinite(v)) for v in values.values()) or np.any(self.rest < 0.0) or np.any(self.along < 0.0):
+            raise ValueError("a forecast holds numbers that are not finite, or variances below 0: fit it again")
+        if any(values[name].shape != shape for name, shape in shapes.items()):
             raise ValueError(
                 f"the forecast is of another process: it has {len(self.rest) - 2} steps in {len(self.centre)} dimensions, "
                 f"this one {schedule.steps} in {dim}; fit one for it"
@@ -86,6 +93,19 @@ class Forecast:
         }  # fmt: skip
 
 
+def check_fit(schedule: Schedule, dim: int, *, window: int, chains: int, rank: int) -> None:
+    """Raises ``ValueError`` for what cannot be fitted, before any pilot runs."""
+    if "sample" not in schedule.kinds:
+        raise ValueError("a forecast is of clean samples, and this process has none behind it")
+    if window < 1 or chains < 2 or not 0 <= rank <= dim:
+        raise ValueError(f"window must be at least 1, chains at least 2 and rank in 0..{dim}, not {window}, {chains} and {rank}")
+
+
+def _named(path: str | Path) -> Path:
+    """With the suffix that numpy would add."""
+    return Path(path) if Path(path).suffix == ".npz" else Path(f"{path}.npz")
+
+
 def bayes_gain(v: np.ndarray, b: np.ndarray, s: np.ndarray) -> np.ndarray:
     """V B / (B^2 V + S), 0 where nothing is uncertain."""
     return v * b / np.maximum(b * b * v + s, 1e-300)
@@ -103,6 +123,8 @@ def fit_forecast(schedule: Schedule, paths: np.ndarray, samples: np.ndarray, *, 
         rank: of the directions that get a variance of their own: the leading ones of the pilots' x_0 about their mean.
     """
     steps, end = schedule.steps, paths[:, -1]
+    if not (np.all(np.isfinite(paths)) and np.all(np.isfinite(samples))):
+        raise ValueError("pilot chains or their predictions are NaN or infinite: the plain sampler diverges, mend that first")
     centre = end.mean(0)
     axes = np.linalg.svd(end - centre, full_matrices=False)[2][:rank].T
     base = np.concatenate([samples, np.broadcast_to(centre, (1, *end.shape))])

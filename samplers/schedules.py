@@ -44,6 +44,13 @@ class Schedule:
     def steps(self) -> int:
         return len(self.sigma)
 
+    def same(self, other: Schedule) -> bool:
+        """Whether the chains are the same, whoever made the schedules."""
+        parts = ("a", "b", "sigma", "signal", "noise")
+        return self.kind == other.kind and all(
+            np.array_equal(getattr(self, part), getattr(other, part), equal_nan=True) for part in parts
+        )
+
     def conversion(self, source: Kind, target: Kind) -> tuple[np.ndarray, np.ndarray]:
         """``(P, Q)``, shapes (K,): at step k, a prediction D of kind ``source`` at x is P x + Q D of kind ``target``.
 
@@ -144,7 +151,7 @@ def rectified_flow(steps: int, churn: float, *, times: np.ndarray | None = None,
             "is nothing to accept or reject. Take churn > 0 (1.0 is usual), or sample the ODE without speculation."
         )
     t = np.arange(steps + 1) / (steps + 1) if times is None else np.asarray(times, dtype=np.float64)
-    if t.shape != (steps + 1,) or t[0] != 0.0 or np.any(np.diff(t) <= 0.0) or t[-1] > 1.0:
+    if t.shape != (steps + 1,) or t[0] != 0.0 or not np.all(np.diff(t) > 0.0) or t[-1] > 1.0:
         raise ValueError(f"times must rise from 0 to at most 1 and have steps + 1 = {steps + 1} entries")
     if unknown := [k for k in deterministic if not 1 <= k <= steps]:
         raise ValueError(f"deterministic steps must lie in 1..{steps}, not {unknown}")
@@ -171,7 +178,7 @@ def edm(sigmas: np.ndarray, eta: float = 1.0) -> Schedule:
         eta: in (0, 1], the share of the posterior's standard deviation that is fresh noise.
     """
     levels = np.asarray(sigmas, dtype=np.float64)
-    if levels.ndim != 1 or len(levels) < 3 or levels[0] != 0.0 or np.any(np.diff(levels) <= 0.0) or not np.isfinite(levels[-1]):
+    if levels.ndim != 1 or len(levels) < 3 or levels[0] != 0.0 or not np.all(np.diff(levels) > 0.0) or not np.isfinite(levels[-1]):
         raise ValueError("sigmas must be a vector that rises from sigma_0 = 0, with at least three entries")
     if not 0.0 < eta <= 1.0:
         raise ValueError(
@@ -197,6 +204,8 @@ def langevin(steps: int, step_size: float, spread: float = 1.0) -> Schedule:
     """
     if not (step_size > 0 and np.isfinite(step_size)):
         raise ValueError(f"step_size must be positive, not {step_size}")
+    if steps < 1 or not (spread > 0 and np.isfinite(spread)):
+        raise ValueError(f"steps must be at least 1 and spread positive, not {steps} and {spread}")
     one, nothing = np.ones(steps), np.full(steps + 1, np.nan)
     sigma = np.full(steps, np.sqrt(2.0 * step_size))
     return Schedule("langevin", "gradient", one, -step_size * one, sigma, nothing, nothing, nothing, nothing, spread)

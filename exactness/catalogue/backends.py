@@ -59,8 +59,10 @@ class Torch(Backend):
     def check(self, device: str, dtype: str | None) -> None:
         import torch
 
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise BadInput(f"device {device} was asked for, and torch sees no CUDA device here")
+        try:
+            torch.empty(1, device=torch.device(device))
+        except (RuntimeError, AssertionError):
+            raise BadInput(f"device {device} was asked for, and torch sees no such device here") from None
 
     def dtype(self, asked: str | None, usual: str) -> str:
         return asked or usual
@@ -116,6 +118,10 @@ class Jax(Backend):
         import jax
         import jax.numpy as jnp
 
+        # A compiled batch computes its idle slots too, so it is kept full: a quarter of the chains, refilled as they finish.
+        speculative = isinstance(runner, self.part("speculative").Speculative)
+        options = {"batch": max(1, chains // 4)} if speculative else {}
+
         def sample(n: int, seed: int) -> tuple[Any, dict[str, float]]:
             # Always ``chains`` at a time, for each other number would be another program to compile; what is over is cut off.
             count = max(1, -(-n // chains))
@@ -126,7 +132,7 @@ class Jax(Backend):
             for i in range(count):
                 key = jax.device_put(keys[i], there)
                 condition = None if given is None else jax.device_put(given[i].astype(np.int32), there)
-                run = runner.run(chains, key, condition=condition, dtype=dtype, keep_paths=keep_paths)
+                run = runner.run(chains, key, condition=condition, dtype=dtype, keep_paths=keep_paths, **options)
                 left = min(chains, n - i * chains)
                 paths.append(run.paths[:left])
                 for name, value in run.trace.first(left).totals().items():
@@ -139,6 +145,8 @@ class Jax(Backend):
         import jax
 
         kind, _, index = device.partition(":")
+        if not kind:
+            raise BadInput("--device must name a device: cpu, cuda, cuda:1")
         try:
             return jax.devices(kind)[int(index or 0)]
         except (RuntimeError, IndexError, ValueError):

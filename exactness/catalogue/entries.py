@@ -73,6 +73,8 @@ class Entry:
             built = problem(self.problem, setting.backend)
         except ModuleNotFoundError as error:
             raise BadInput(f"the catalogue needs {error.name}: pip install 'exactness[catalogue]'") from None
+        except (FileNotFoundError, ValueError) as error:  # Weights that are not there, or are not weights.
+            raise BadInput(str(error)) from error
         return _claim(self, built, setting)
 
 

@@ -47,6 +47,11 @@ class Seen:
     now_steps: jax.Array
     now_x: jax.Array
 
+    @property
+    def paired(self) -> jax.Array:
+        """Whether there is a state before, (m,)."""
+        return self.before_steps > self.steps
+
 
 def check_base(base: str) -> None:
     if base not in get_args(Base):
@@ -96,7 +101,7 @@ class Independent(Drafter):
         return memory
 
     def prediction(self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None) -> jax.Array:
-        return self.predict(steps, x, condition)
+        return self.predict(steps, x, condition).astype(x.dtype)
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,8 @@ class Extrapolation(Reuse):
     def remember(self, tables: Tables, memory: Memory, seen: Seen) -> Memory:
         last = tables.convert("to", self.kind, seen.steps, seen.x, seen.prediction)
         before = tables.convert("to", self.kind, seen.before_steps, seen.before_x, seen.before_prediction)
-        return last, last - before, seen.steps
+        # A frozen drafter's evaluation stands alone: the last move known is that of the window before.
+        return last, jnp.where(seen.paired[:, None], last - before, memory[1]), seen.steps
 
     def prediction(self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None) -> jax.Array:
         last, move, base = memory
@@ -201,7 +207,7 @@ class Ahead(Drafter):
     def prediction(self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None) -> jax.Array:
         base, base_x, base_sample = memory
         # Drafts past the last step are masked later; the network must not see a base that lies behind them.
-        sample = self.network(steps, x, jnp.maximum(base, steps), base_x, base_sample)
+        sample = self.network(steps, x, jnp.maximum(base, steps), base_x, base_sample).astype(x.dtype)
         return tables.convert("from", "sample", steps, x, sample)
 
 

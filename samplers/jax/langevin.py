@@ -66,6 +66,11 @@ class Curved(Reuse):
     def name(self) -> str:  # type: ignore[override]
         return f"{self.base}-gradient-curved"
 
+    def check(self, process: Process, window: int) -> None:
+        super().check(process, window)
+        if len(self.curvature) != process.dim:
+            raise ValueError(f"{len(self.curvature)} curvatures for {process.dim} coordinates: fit them for this process")
+
     def start(self, tables: Tables, x: jax.Array) -> Memory:
         return jnp.zeros_like(x), x
 
@@ -79,8 +84,8 @@ class Curved(Reuse):
 
 def fit_curvature(process: Process, *, chains: int = 100, seed: int = 0) -> tuple[float, ...]:
     """Least squares of gradient differences on state differences between neighbouring steps of plain pilot chains, (d,)."""
-    paths = Sequential(process).run(chains, jax.random.key(seed)).paths
+    paths = Sequential(process).run(chains, jax.random.key(seed, impl="threefry2x32")).paths
     rows = paths.reshape(-1, process.dim)
-    gradients = process.predict(jnp.ones(len(rows), jnp.int32), rows, None).reshape(paths.shape)
+    gradients = process.evaluate(jnp.ones(len(rows), jnp.int32), rows, None).reshape(paths.shape)
     moves, answers = (np.diff(np.asarray(v, dtype=np.float64), axis=1) for v in (paths, gradients))
     return tuple(((moves * answers).sum((0, 1)) / (moves**2).sum((0, 1))).tolist())

@@ -45,6 +45,9 @@ class Noise(ABC):
     @abstractmethod
     def round(self, rounds: jax.Array, chains: jax.Array, window: int, dim: int) -> RoundNoise: ...
 
+    def check(self, n: int, window: int) -> None:  # noqa: B027
+        """Raises ``ValueError`` if there is no noise for n chains and windows of this length."""
+
     @abstractmethod
     def candidates(self, round_: jax.Array, chain: jax.Array, attempt: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
         """Normals and uniforms, each (count,), for draws that are repeated until accepted: others for every (round, chain,
@@ -127,6 +130,13 @@ class InjectedNoise(Noise):
     accept: jax.Array
     residual: jax.Array
     fresh: jax.Array
+
+    def check(self, n: int, window: int) -> None:
+        if self.drafts.shape[1] != n or self.drafts.shape[2] != window or len(self.x_start) != n:
+            raise ValueError(
+                f"the injected noise is for {self.drafts.shape[1]} chains and windows of {self.drafts.shape[2]} steps, "
+                f"the run has {n} and {window}"
+            )
 
     @property
     def most_rounds(self) -> int:  # type: ignore[override]

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ..forecast import Forecast, fit_forecast
+from ..forecast import Forecast, check_fit, fit_forecast
 from .drafters import Base, Drafter, Memory, Seen, check_base
 from .processes import Process, Tables
 from .sequential import Sequential
@@ -46,7 +47,7 @@ class Posterior(Drafter):
         self.forecast.check(self.process.schedule, self.process.dim)
 
     def check(self, process: Process, window: int) -> None:
-        if process.schedule is not self.process.schedule or self.lags < window:
+        if not process.schedule.same(self.process.schedule) or self.lags < window:
             raise ValueError(f"this posterior drafter was made for another schedule, or for windows of at most {self.lags} steps")
 
     @property
@@ -67,13 +68,17 @@ class Posterior(Drafter):
         c, j = self._beside(seen.x), seen.steps
         sample = tables.convert("to", "sample", j, seen.x, seen.prediction)
         before = tables.convert("to", "sample", seen.before_steps, seen.before_x, seen.before_prediction)
+        # A frozen drafter's evaluation stands alone: what is known of moves is that of the window before.
+        paired, move = seen.paired, jnp.where(seen.paired[:, None], sample - before, memory[3])
         direction, variance = self._secant(c, seen, sample, before)
+        direction = jnp.where(paired[:, None], direction, memory[4])
+        variance = jnp.where(paired, variance, memory[5])
         # The state that was seen may have been replaced: by how much, at the same step.
         moved = jnp.where((seen.now_steps == j)[:, None], seen.now_x - seen.x, 0.0)
         turned = c["turn"][j][:, None] * moved + _along(c["axes"], c["turn_along"][j], moved)
         more = jnp.where(variance > 0.0, c["slope"][j] * variance - c["turn"][j], 0.0)
         turned = turned + (more * _dot(direction, moved))[:, None] * direction
-        return j, seen.x + moved, sample + turned, sample - before, direction, variance
+        return j, seen.x + moved, sample + turned, move, direction, variance
 
     def prediction(self, tables: Tables, steps: jax.Array, x: jax.Array, memory: Memory, condition: jax.Array | None) -> jax.Array:
         base, base_x, base_sample, move, direction, variance = memory
@@ -100,7 +105,7 @@ class Posterior(Drafter):
         surplus = sample - before - gain[:, None] * gap
         square, along = _dot(surplus, surplus), _dot(surplus, gap)
         answered = along > _ALIGNED * jnp.sqrt(square * _dot(gap, gap))
-        usable = answered & (seen.before_steps > seen.steps) & (s > 0.0) & (square > _TINY)
+        usable = answered & seen.paired & (s > 0.0) & (square > _TINY)
         # The gain along the secant, turned back into the variance that explains it, and that into what is left a step later.
         own = gain + square / jnp.where(usable, along, 1.0)
         own = jnp.minimum(own, 0.98 / jnp.maximum(b, _TINY))
@@ -119,20 +124,27 @@ class Posterior(Drafter):
         return {name: jnp.asarray(v, x.dtype) for name, v in self._tables.items()}
 
 
-def fit(process: Process, window: int, *, chains: int = 300, rank: int = 0, seed: int = 0) -> Forecast:
-    """A forecast for windows of this length, from pilot chains of the plain sampler, in the widest dtype that is enabled.
+def fit(
+    process: Process, window: int, *, chains: int = 300, rank: int = 0, seed: int = 0, condition: jax.Array | None = None,
+    dtype: Any = None,
+) -> Forecast:  # fmt: skip
+    """A forecast for windows of this length, from pilot chains of the plain sampler.
 
     Args:
         chains: a few hundred; 2 K evaluations each.
         rank: see :func:`samplers.forecast.fit_forecast`.
+        condition: (chains, ...), handed to the prediction row by row.
+        dtype: what the pilots run in; the widest that is enabled if left out.
     """
-    paths = Sequential(process).run(chains, jax.random.key(seed, impl="threefry2x32")).paths
+    check_fit(process.schedule, process.dim, window=window, chains=chains, rank=rank)
+    key = jax.random.key(seed, impl="threefry2x32")
+    paths = Sequential(process).run(chains, key, condition=condition, dtype=dtype).paths
     tables = process.tables(paths)
 
     def sample(at: tuple[jax.Array, jax.Array]) -> jax.Array:
         k, x = at
         steps = jnp.broadcast_to(k, (chains,))
-        return tables.convert("to", "sample", steps, x, process.predict(steps, x, None))
+        return tables.convert("to", "sample", steps, x, process.evaluate(steps, x, condition))
 
     # x_1..x_K, as the steps go up.
     turns = jnp.arange(1, process.steps + 1, dtype=jnp.int32), jnp.moveaxis(paths[:, -2::-1], 1, 0)

@@ -37,7 +37,11 @@ class Process:
 
     def first(self, z: jax.Array, condition: jax.Array | None) -> jax.Array:
         """x_K from standard normals, (n, d)."""
-        return self.schedule.spread * z if self.start is None else self.start(z, condition)
+        return float(self.schedule.spread) * z if self.start is None else self.start(z, condition)
+
+    def evaluate(self, steps: jax.Array, x: jax.Array, condition: jax.Array | None) -> jax.Array:
+        """The prediction in the states' dtype, whatever the network computes in."""
+        return self.predict(steps, x, condition).astype(x.dtype)
 
     @cached_property
     def _vectors(self) -> dict[str, np.ndarray]:

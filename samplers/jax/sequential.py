@@ -32,7 +32,7 @@ class Sequential:
         paths = self._compiled(n, KeyNoise.of(key, dtype), condition, keep_paths=keep_paths)
         total = self.process.steps
         every = jnp.full(n, total, jnp.int32)
-        return Run(paths, replace(Trace.empty(n, 0), rounds=every, evaluations=every, calls=total))
+        return Run(paths, replace(Trace.empty(n, 0), rounds=every, evaluations=every, calls=total, computed=n * total))
 
     @cached_property
     def _compiled(self) -> Callable[..., jax.Array]:
@@ -47,7 +47,7 @@ def _run(process: Process, n: int, source: KeyNoise, condition: jax.Array | None
     def step(x: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array | None]:
         k, key = now
         steps = jnp.broadcast_to(k, (n,))
-        mean = tables.mean(steps, x, process.predict(steps, x, condition))
+        mean = tables.mean(steps, x, process.evaluate(steps, x, condition))
         x = mean + tables.at("sigma", steps)[:, None] * replace(source, key=key).start(n, process.dim)
         return x, x if keep_paths else None
 

@@ -75,13 +75,17 @@ class Speculative:
         source = KeyNoise.of(key, dtype) if noise is None else noise
         if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
             raise ValueError(f"batch must be a positive integer or None, not {batch!r}: it counts chains that run at a time")
+        source.check(n, self.window)
+        if condition is not None and len(condition) != n:
+            raise ValueError(f"condition has {len(condition)} rows for {n} chains: it needs one a chain")
         run, said = self._compiled(n, min(batch or n, n), source, condition, keep_paths=keep_paths)
-        calls, fewest, rounds = (int(count) for count in jax.device_get((run.trace.calls, *said)))
+        calls, turns, fewest, rounds = (int(count) for count in jax.device_get((run.trace.calls, run.trace.computed, *said)))
         if fewest < 0:
             raise RuntimeError(f"no draw accepted in {-fewest}: the draft is too close to the target for this rule")
         if source.most_rounds is not None and rounds > source.most_rounds:
             raise ValueError(f"the injected noise lasts for {source.most_rounds} rounds and the run needs more: inject K rounds")
-        return replace(run, trace=replace(run.trace, calls=calls))
+        computed = turns * min(batch or n, n) * (self.window + 1)
+        return replace(run, trace=replace(run.trace, calls=calls, computed=computed))
 
     @cached_property
     def _compiled(self) -> Callable[..., tuple[Run, tuple[jax.Array, jax.Array]]]:
@@ -149,7 +153,8 @@ def _run(
     loop = _Loop(
         entering(jnp.arange(slots, dtype=jnp.int32)),
         jnp.int32(slots),
-        replace(Trace.empty(n, total), calls=jnp.int32(0)),
+        # ``computed`` counts turns of the loop here: states would not fit into 32 bits.
+        replace(Trace.empty(n, total), calls=jnp.int32(0), computed=jnp.int32(0)),
         jnp.zeros((n, total + 1, process.dim), start.dtype).at[:, 0].set(start) if keep_paths else None,
         jnp.zeros_like(start),
         jnp.int32(0),
@@ -204,7 +209,7 @@ def _draft_and_verify(
     needed = active[:, None] & (column <= lengths[:, None])
 
     window_steps = jnp.maximum(steps[:, None] - column, 1)
-    first = process.predict(window_steps[:, 0], x, given) if drafter.frozen else None
+    first = process.evaluate(window_steps[:, 0], x, given) if drafter.frozen else None
     if first is not None:
         here = (window_steps[:, 0], x, first)
         memory = drafter.remember(tables, memory, Seen(*here, *here, window_steps[:, 0], x))
@@ -265,6 +270,7 @@ def _draft_and_verify(
         drafted=put(trace.drafted, lengths),
         accepted=put(trace.accepted, tau),
         calls=trace.calls + extra + needed.any().astype(jnp.int32),
+        computed=trace.computed + 1,
     )
     return _Window(jnp.roll(y, -1, axis=1), tau, x_next, memory, draws.min(initial=0)), trace
 
@@ -273,7 +279,7 @@ def _evaluate(process: Process, steps: jax.Array, y: jax.Array, given: jax.Array
     """Predictions at all states (m, C, d), in one call."""
     m, count, d = y.shape
     rows_given = None if given is None else jnp.repeat(given, count, axis=0)
-    return process.predict(steps.reshape(-1), y.reshape(-1, d), rows_given).reshape(m, count, d)
+    return process.evaluate(steps.reshape(-1), y.reshape(-1, d), rows_given).reshape(m, count, d)
 
 
 def _pick(values: jax.Array, index: jax.Array) -> jax.Array:

@@ -13,7 +13,7 @@ from jax.tree_util import register_dataclass
 _COUNTS = ["rounds", "evaluations", "draft_evaluations", "windows", "residual_draws"]
 
 
-@partial(register_dataclass, data_fields=[*_COUNTS, "drafted", "accepted", "calls"], meta_fields=[])
+@partial(register_dataclass, data_fields=[*_COUNTS, "drafted", "accepted", "calls", "computed"], meta_fields=[])
 @dataclass(frozen=True)
 class Trace:
     """All arrays are integers on the run's device.
@@ -22,6 +22,8 @@ class Trace:
     which the target was needed; ``draft_evaluations`` (n,): the same of an independent drafter; ``windows`` (n,);
     ``residual_draws`` (n,): draws spent on rejected steps; ``drafted`` and ``accepted`` (n, most windows): steps drafted and
     kept in each window, -1 where the chain had finished. ``calls``: batched calls of the target in the whole run.
+    ``computed``: states at which it was really evaluated in them: a compiled batch also computes what is not needed, the columns
+    past a chain's window and the slots that no chain is in.
     """
 
     rounds: jax.Array
@@ -32,6 +34,7 @@ class Trace:
     drafted: jax.Array
     accepted: jax.Array
     calls: int | jax.Array = 0
+    computed: int | jax.Array = 0
 
     @classmethod
     def empty(cls, n: int, most_windows: int) -> Trace:
@@ -39,7 +42,7 @@ class Trace:
         return cls(*counts, *(jnp.full((n, most_windows), -1, jnp.int16) for _ in range(2)))
 
     def first(self, count: int) -> Trace:
-        """Of the first chains alone; ``calls`` stay those of the run that they were in."""
+        """Of the first chains alone; ``calls`` and ``computed`` stay those of the run that they were in."""
         return replace(self, **{name: getattr(self, name)[:count] for name in [*_COUNTS, "drafted", "accepted"]})
 
     def totals(self) -> dict[str, float]:
@@ -51,6 +54,7 @@ class Trace:
             "calls": float(self.calls),
             "rounds": total(self.rounds),
             "evaluations": total(self.evaluations),
+            "computed": float(self.computed),
             "draft_evaluations": total(self.draft_evaluations),
             "windows": total(self.windows),
             "drafted_steps": steps(self.drafted),

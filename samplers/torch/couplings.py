@@ -168,7 +168,10 @@ def displacement(mean_p: Tensor, mean_q: Tensor, sigma: Tensor) -> tuple[Tensor,
     difference = mean_q - mean_p
     length = torch.linalg.vector_norm(difference, dim=-1)
     axis = difference / torch.clamp(length, min=_tiny(length))[..., None]
-    axis[..., 0] = torch.where(length > 0, axis[..., 0], torch.ones_like(length))
+    if not (free_to_ask(length) and bool((length > 0).all())):
+        first = torch.zeros_like(difference)
+        first[..., 0] = 1.0
+        axis = torch.where((length > 0)[..., None], axis, first)
     return torch.clamp((length / sigma).double(), max=_APART), axis
 
 
@@ -193,7 +196,7 @@ def _solve(log_above: Tensor, log_below: Tensor, log_weight: Tensor, beta: Tenso
         high, lower = torch.where(gap < 0.0, r, high), torch.where(gap < 0.0, lower, r)
         hazard = torch.exp(torch.clamp(_log_density(r, beta, delta) - log_tail, min=-600.0))
         newton = gap / hazard
-        # The log density falls by this much a unit; what it adds to Newton's step never turns it round.
+        # The log density rises by this much a unit; what it adds to Newton's step never turns it round.
         steepness = delta / torch.clamp(-torch.expm1(-delta * r), min=1e-300) - (r + beta)
         halley = r + newton / torch.clamp(1.0 + 0.5 * newton * (hazard + steepness), min=0.5)
         halley = torch.where((halley >= lower) & (halley <= high), halley, 0.5 * (lower + high))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -138,10 +139,14 @@ class LabelledDenoiser:
     means: np.ndarray
     variance: float
 
+    @cached_property
+    def _at(self) -> _Placed:
+        return _Placed(signal=self.schedule.signal, noise=self.schedule.noise, means=self.means)
+
     def __call__(self, steps: Tensor, x: Tensor, condition: Tensor | None = None) -> Tensor:
         if condition is None:
             raise ValueError("a labelled chain needs its labels: pass condition=labels, shape (n,)")
-        put = lambda a: torch.as_tensor(a, dtype=x.dtype, device=x.device)  # noqa: E731
-        signal, noise2 = put(self.schedule.signal)[steps][:, None], (put(self.schedule.noise)[steps] ** 2)[:, None]
-        centre = put(self.means)[condition]
+        c = self._at.beside(x)
+        signal, noise2 = c["signal"][steps][:, None], (c["noise"][steps] ** 2)[:, None]
+        centre = c["means"][condition]
         return centre + signal * self.variance / (signal**2 * self.variance + noise2) * (x - signal * centre)

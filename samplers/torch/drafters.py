@@ -46,6 +46,11 @@ class Seen:
     now_steps: Tensor
     now_x: Tensor
 
+    @property
+    def paired(self) -> Tensor:
+        """Whether there is a state before, (m,)."""
+        return self.before_steps > self.steps
+
 
 def check_base(base: str) -> None:
     if base not in get_args(Base):
@@ -94,7 +99,7 @@ class Independent(Drafter):
         return memory
 
     def prediction(self, tables: Tables, steps: Tensor, x: Tensor, memory: Memory, condition: Tensor | None) -> Tensor:
-        return self.predict(steps, x, condition)
+        return self.predict(steps, x, condition).to(x.dtype)
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,8 @@ class Extrapolation(Reuse):
     def remember(self, tables: Tables, memory: Memory, seen: Seen) -> Memory:
         last = tables.convert("to", self.kind, seen.steps, seen.x, seen.prediction)
         before = tables.convert("to", self.kind, seen.before_steps, seen.before_x, seen.before_prediction)
-        return last, last - before, seen.steps
+        # A frozen drafter's evaluation stands alone: the last move known is that of the window before.
+        return last, torch.where(seen.paired[:, None], last - before, memory[1]), seen.steps
 
     def prediction(self, tables: Tables, steps: Tensor, x: Tensor, memory: Memory, condition: Tensor | None) -> Tensor:
         last, move, base = memory
@@ -198,7 +204,7 @@ class Ahead(Drafter):
     def prediction(self, tables: Tables, steps: Tensor, x: Tensor, memory: Memory, condition: Tensor | None) -> Tensor:
         base, base_x, base_sample = memory
         # Drafts past the last step are masked later; the network must not see a base that lies behind them.
-        sample = self.network(steps, x, torch.maximum(base, steps), base_x, base_sample)
+        sample = self.network(steps, x, torch.maximum(base, steps), base_x, base_sample).to(x.dtype)
         return tables.convert("from", "sample", steps, x, sample)
 
 

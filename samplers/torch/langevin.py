@@ -7,12 +7,14 @@ et al. 2025, "Accelerated Diffusion Models via Speculative Sampling", on Langevi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..schedules import langevin
+from .denoisers import _Placed
 from .drafters import Memory, Reuse, Seen
 from .processes import Process, Tables
 
@@ -58,15 +60,23 @@ class Curved(Reuse):
 
     kind: str = "gradient"  # type: ignore[assignment]
     curvature: tuple[float, ...] = ()
+    _at: _Placed = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.kind != "gradient" or not self.curvature:
             raise ValueError("a curved drafter reuses a gradient and needs one curvature a coordinate: see fit_curvature")
 
+        object.__setattr__(self, "_at", _Placed(curvature=np.array(self.curvature)))
+
     @property
     def name(self) -> str:  # type: ignore[override]
         return f"{self.base}-gradient-curved"
+
+    def check(self, process: Process, window: int) -> None:
+        super().check(process, window)
+        if len(self.curvature) != process.dim:
+            raise ValueError(f"{len(self.curvature)} curvatures for {process.dim} coordinates: fit them for this process")
 
     def start(self, tables: Tables, x: Tensor) -> Memory:
         return torch.zeros_like(x), x
@@ -76,7 +86,7 @@ class Curved(Reuse):
 
     def prediction(self, tables: Tables, steps: Tensor, x: Tensor, memory: Memory, condition: Tensor | None) -> Tensor:
         gradient, base = memory
-        return gradient + torch.as_tensor(self.curvature, dtype=x.dtype, device=x.device) * (x - base)
+        return gradient + self._at.beside(x)["curvature"] * (x - base)
 
 
 def fit_curvature(process: Process, *, chains: int = 100, seed: int = 0) -> tuple[float, ...]:
@@ -84,7 +94,7 @@ def fit_curvature(process: Process, *, chains: int = 100, seed: int = 0) -> tupl
     from .sequential import Sequential
 
     paths = Sequential(process).run(chains, torch.Generator().manual_seed(seed)).paths
-    gradients = torch.stack([process.predict(torch.full((chains,), 1), x, None) for x in paths.unbind(1)], 1)
+    gradients = torch.stack([process.evaluate(torch.full((chains,), 1), x, None) for x in paths.unbind(1)], 1)
     moves, answers = paths.diff(dim=1), gradients.diff(dim=1)
     slope = (moves * answers).sum((0, 1)) / moves.square().sum((0, 1))
     return tuple(slope.tolist())

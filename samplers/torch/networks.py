@@ -91,6 +91,11 @@ class _Placed:
     """Parameters and a schedule's tables, one copy for each device and dtype seen. Entry k - 1 belongs to step k."""
 
     def __init__(self, schedule: Schedule, arrays: dict[str, np.ndarray], needed: tuple[str, ...], inputs: int) -> None:
+        if schedule.signal[-1] == 0.0:
+            raise ValueError(
+                f"x_K of {schedule.name} is pure noise: the network sees states divided by their signal, which is 0 there; let the "
+                "schedule begin a little later"
+            )
         absent = [name for name in needed if name not in arrays]
         if absent:
             raise ValueError(f"these are not the weights of this network: {', '.join(absent)} not among their arrays")

@@ -36,6 +36,9 @@ class Noise(ABC):
     @abstractmethod
     def round(self, rounds: Tensor, chains: Tensor, window: int, dim: int) -> RoundNoise: ...
 
+    def check(self, n: int, window: int) -> None:  # noqa: B027
+        """Raises ``ValueError`` if there is no noise for n chains and windows of this length."""
+
     @abstractmethod
     def candidates(self, rows: int, count: int) -> tuple[Tensor, Tensor]:
         """Normals and uniforms, each (rows, count), for draws that are repeated until accepted."""
@@ -78,6 +81,13 @@ class InjectedNoise(Noise):
     accept: Tensor
     residual: Tensor
     fresh: Tensor
+
+    def check(self, n: int, window: int) -> None:
+        if self.drafts.shape[1] != n or self.drafts.shape[2] != window or len(self.x_start) != n:
+            raise ValueError(
+                f"the injected noise is for {self.drafts.shape[1]} chains and windows of {self.drafts.shape[2]} steps, "
+                f"the run has {n} and {window}"
+            )
 
     def start(self, n: int, dim: int) -> Tensor:
         return self.x_start

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..forecast import Forecast, fit_forecast
+from ..forecast import Forecast, check_fit, fit_forecast
 from .drafters import Base, Drafter, Memory, Seen, check_base
 from .processes import Process, Tables
 from .sequential import Sequential
@@ -46,7 +45,7 @@ class Posterior(Drafter):
         self.forecast.check(self.process.schedule, self.process.dim)
 
     def check(self, process: Process, window: int) -> None:
-        if process.schedule is not self.process.schedule or self.lags < window:
+        if not process.schedule.same(self.process.schedule) or self.lags < window:
             raise ValueError(f"this posterior drafter was made for another schedule, or for windows of at most {self.lags} steps")
 
     @property
@@ -66,13 +65,17 @@ class Posterior(Drafter):
         c, j = self._beside(seen.x), seen.steps
         sample = tables.convert("to", "sample", j, seen.x, seen.prediction)
         before = tables.convert("to", "sample", seen.before_steps, seen.before_x, seen.before_prediction)
+        # A frozen drafter's evaluation stands alone: what is known of moves is that of the window before.
+        paired, move = seen.paired, torch.where(seen.paired[:, None], sample - before, memory[3])
         direction, variance = self._secant(c, seen, sample, before)
+        direction = torch.where(paired[:, None], direction, memory[4])
+        variance = torch.where(paired, variance, memory[5])
         # The state that was seen may have been replaced: by how much, at the same step.
         moved = torch.where((seen.now_steps == j)[:, None], seen.now_x - seen.x, torch.zeros_like(seen.x))
         turned = c["turn"][j][:, None] * moved + ((moved @ c["axes"]) * c["turn_along"][j]) @ c["axes"].T
         more = torch.where(variance > 0.0, c["slope"][j] * variance - c["turn"][j], 0.0)
         turned = turned + (more * _dot(direction, moved))[:, None] * direction
-        return j, seen.x + moved, sample + turned, sample - before, direction, variance
+        return j, seen.x + moved, sample + turned, move, direction, variance
 
     def prediction(self, tables: Tables, steps: Tensor, x: Tensor, memory: Memory, condition: Tensor | None) -> Tensor:
         base, base_x, base_sample, move, direction, variance = memory
@@ -98,7 +101,7 @@ class Posterior(Drafter):
         surplus = sample - before - gain[:, None] * gap
         square, along = _dot(surplus, surplus), _dot(surplus, gap)
         answered = along > _ALIGNED * torch.sqrt(square * _dot(gap, gap))
-        usable = answered & (seen.before_steps > seen.steps) & (s > 0.0) & (square > _TINY) & self.secant
+        usable = answered & seen.paired & (s > 0.0) & (square > _TINY) & self.secant
         # The gain along the secant, turned back into the variance that explains it, and that into what is left a step later.
         own = gain + square / torch.where(usable, along, 1.0)
         own = torch.minimum(own, 0.98 / torch.clamp(b, min=_TINY))
@@ -120,20 +123,28 @@ class Posterior(Drafter):
 _TINY = 1e-30
 
 
-def fit(process: Process, window: int, *, chains: int = 300, rank: int = 0, seed: int = 0) -> Forecast:
-    """A forecast for windows of this length, from pilot chains of the plain sampler in double precision, on the CPU.
+def fit(
+    process: Process, window: int, *, chains: int = 300, rank: int = 0, seed: int = 0, condition: Tensor | None = None,
+    dtype: torch.dtype = torch.float64, device: str = "cpu",
+) -> Forecast:  # fmt: skip
+    """A forecast for windows of this length, from pilot chains of the plain sampler.
 
     Args:
         chains: a few hundred; 2 K evaluations each.
         rank: see :func:`samplers.forecast.fit_forecast`.
+        condition: (chains, ...), handed to the prediction row by row.
+        dtype, device: where and in what the pilots run.
     """
-    paths = Sequential(process).run(chains, torch.Generator().manual_seed(seed)).paths
+    check_fit(process.schedule, process.dim, window=window, chains=chains, rank=rank)
+    generator = torch.Generator(device).manual_seed(seed)
+    paths = Sequential(process).run(chains, generator, condition=condition, dtype=dtype).paths
     tables, samples = process.tables(paths), [torch.zeros_like(paths[:, 0])]
     with torch.no_grad():
         for k in range(1, process.steps + 1):
-            steps, x = torch.full((chains,), k), paths[:, process.steps - k]
-            samples.append(tables.convert("to", "sample", steps, x, process.predict(steps, x, None)))
-    return fit_forecast(process.schedule, paths.numpy(), np.stack([s.numpy() for s in samples]), lags=window, rank=rank)
+            steps, x = torch.full((chains,), k, device=paths.device), paths[:, process.steps - k]
+            samples.append(tables.convert("to", "sample", steps, x, process.evaluate(steps, x, condition)))
+    seen = torch.stack(samples).double().cpu().numpy()
+    return fit_forecast(process.schedule, paths.double().cpu().numpy(), seen, lags=window, rank=rank)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -37,6 +37,10 @@ class Process:
         """x_K from standard normals, (n, d)."""
         return self.schedule.spread * z if self.start is None else self.start(z, condition)
 
+    def evaluate(self, steps: Tensor, x: Tensor, condition: Tensor | None) -> Tensor:
+        """The prediction in the states' dtype, whatever the network computes in."""
+        return self.predict(steps, x, condition).to(x.dtype)
+
     @cached_property
     def _vectors(self) -> dict[str, np.ndarray]:
         a, b = self.schedule.coefficients(self.kind)

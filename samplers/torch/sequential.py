@@ -34,10 +34,10 @@ class Sequential:
             states = [x]
             for k in range(total, 0, -1):
                 steps = torch.full((n,), k, dtype=torch.int64, device=x.device)
-                mean = tables.mean(steps, x, process.predict(steps, x, condition))
+                mean = tables.mean(steps, x, process.evaluate(steps, x, condition))
                 x = mean + tables.at("sigma", steps)[:, None] * source.start(n, process.dim)
                 states = [*states, x] if keep_paths else [x]
-        trace = replace(Trace.empty(n, 0, x.device), calls=total)
+        trace = replace(Trace.empty(n, 0, x.device), calls=total, computed=n * total)
         trace.rounds[:] = total
         trace.evaluations[:] = total
         return Run(torch.stack(states, 1) if keep_paths else x, trace)

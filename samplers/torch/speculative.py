@@ -66,6 +66,11 @@ class Speculative:
         source = _source(generator, noise, dtype)
         if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
             raise ValueError(f"batch must be a positive integer or None, not {batch!r}: it counts chains that run at a time")
+        source.check(n, self.window)
+        if condition is not None and len(condition) != n:
+            raise ValueError(f"condition has {len(condition)} rows for {n} chains: it needs one a chain")
+        if dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"dtype must be torch.float32 or torch.float64, not {dtype}; a network may compute in what it likes")
         with torch.no_grad():
             return _run(self, n, source, condition, keep_paths, batch or n)
 
@@ -121,13 +126,13 @@ def _run(config: Speculative, n: int, source: Noise, condition: Tensor | None, k
         steps, x = torch.full((count,), total, device=device), start[first : first + count]
         return _Chains(index, steps, torch.zeros_like(steps), x, config.drafter.start(tables, x))
 
-    chains, entered, calls = entering(0, min(batch, n)), min(batch, n), 0
+    chains, entered, calls, computed = entering(0, min(batch, n)), min(batch, n), 0, 0
     evaluations = (first_length + 1) * entered
     column = torch.arange(width + 1, device=device)
     while len(chains.x):
         given = None if condition is None else condition[chains.index]
         window = _draft_and_verify(config, tables, source, chains, runs, given, evaluations, trace)
-        calls += window.calls
+        calls, computed = calls + window.calls, computed + evaluations
         if paths is not None:
             # Columns past the emitted state write that state again: no mask, so nothing to wait for.
             kept = torch.minimum(column, window.tau[:, None])
@@ -146,7 +151,7 @@ def _run(config: Speculative, n: int, source: Noise, condition: Tensor | None, k
                 entered += len(more.x)
                 evaluations += (first_length + 1) * len(more.x)
                 chains = chains.and_then(more)
-    return Run(final if paths is None else paths, replace(trace, calls=calls))
+    return Run(final if paths is None else paths, replace(trace, calls=calls, computed=computed))
 
 
 @dataclass(frozen=True)
@@ -178,7 +183,7 @@ def _draft_and_verify(
     lengths = _lengths(config, runs, chains)
     drafted = torch.arange(width, device=x.device)[None, :] < lengths[:, None]
 
-    first = process.predict(steps, x, given) if drafter.frozen else None
+    first = process.evaluate(steps, x, given) if drafter.frozen else None
     if first is not None:
         memory = drafter.remember(tables, memory, Seen(steps, x, first, steps, x, first, steps, x))
 
@@ -241,14 +246,14 @@ def _evaluate(process: Process, steps: Tensor, y: Tensor, given: Tensor | None, 
     m, width, d = y.shape
     if count == m * width:
         rows_given = None if given is None else given.repeat_interleave(width, 0)
-        return process.predict(steps.reshape(-1), y.reshape(-1, d), rows_given).reshape(m, width, d)
+        return process.evaluate(steps.reshape(-1), y.reshape(-1, d), rows_given).reshape(m, width, d)
     predictions = torch.zeros_like(y)
     if count:
         # The places of the needed ones, without asking the device how many there are.
         place = torch.argsort(~needed.reshape(-1), stable=True)[:count]
         row = place // width
         rows_given = None if given is None else given[row]
-        predictions.reshape(-1, d)[place] = process.predict(steps.reshape(-1)[place], y.reshape(-1, d)[place], rows_given)
+        predictions.reshape(-1, d)[place] = process.evaluate(steps.reshape(-1)[place], y.reshape(-1, d)[place], rows_given)
     return predictions
 
 

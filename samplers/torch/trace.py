@@ -16,6 +16,7 @@ class Trace:
     which the target was evaluated; ``draft_evaluations`` (n,): the same of an independent drafter; ``windows`` (n,);
     ``residual_draws`` (n,): draws spent on rejected steps; ``drafted`` and ``accepted`` (n, most windows): steps drafted and
     kept in each window, -1 where the chain had finished. ``calls``: batched calls of the target in the whole run.
+    ``computed``: states at which it was really evaluated in them; here no more than those that were needed.
     """
 
     rounds: Tensor
@@ -26,6 +27,7 @@ class Trace:
     drafted: Tensor
     accepted: Tensor
     calls: int = 0
+    computed: int = 0
 
     @classmethod
     def empty(cls, n: int, most_windows: int, device: torch.device) -> Trace:
@@ -40,6 +42,7 @@ class Trace:
             "calls": float(self.calls),
             "rounds": float(self.rounds.sum()),
             "evaluations": float(self.evaluations.sum()),
+            "computed": float(self.computed),
             "draft_evaluations": float(self.draft_evaluations.sum()),
             "windows": float(self.windows.sum()),
             "drafted_steps": float(drafted.sum()),

@@ -49,7 +49,8 @@ def test_a_replaced_base_is_turned_by_the_derivative_of_the_denoiser():
 
     drafter = Posterior(p, Forecast.within(schedule, variance, mean[0]), 4)
     at_seen = (steps, seen, denoiser(steps, seen))
-    base, base_x, sample, *_ = drafter.remember(p.tables(seen), (), Seen(*at_seen, *at_seen, steps, now))
+    fresh = drafter.start(p.tables(seen), seen)
+    base, base_x, sample, *_ = drafter.remember(p.tables(seen), fresh, Seen(*at_seen, *at_seen, steps, now))
     assert torch.equal(base, steps)
     assert torch.allclose(base_x, now)
     torch.testing.assert_close(sample, denoiser(steps, now), rtol=1e-9, atol=1e-9)
@@ -99,6 +100,18 @@ def test_directions_of_their_own_help_where_components_are_long():
     assert two < 0.95 * one
 
 
+def test_labelled_chains_are_fitted_with_their_labels_and_in_single_precision():
+    p = process()
+    labelled = replace(p, predict=lambda steps, x, condition: p.predict(steps, x, None) * condition[:, None])
+    labels = torch.linspace(0.5, 1.0, 60)
+    found = fit(labelled, 4, chains=60, condition=labels, dtype=torch.float32)
+    assert found.rest.max() > 0
+    run = Speculative(labelled, 4, Posterior(labelled, found, 4)).run(
+        60, torch.Generator().manual_seed(0), condition=labels.double()
+    )
+    assert torch.isfinite(run.paths).all()
+
+
 def test_a_flow_is_extrapolated():
     flow = rectified_flow(30, 0.06, times=np.linspace(0.0, 1.0, 31), deterministic=(1, 30))
     p = process(flow)
@@ -112,10 +125,20 @@ def test_a_forecast_is_saved_with_the_sampler(tmp_path):
     found.save(tmp_path / "forecast.npz")
     again = Forecast.load(tmp_path / "forecast.npz")
     assert rounds(p, Posterior(p, again, 4), 4) == rounds(p, Posterior(p, found, 4), 4)
+    found.save(tmp_path / "bare")
+    assert np.array_equal(Forecast.load(tmp_path / "bare").rest, found.rest)
+    whole = (tmp_path / "forecast.npz").read_bytes()
     (tmp_path / "broken.npz").write_bytes(b"no")
-    for name in ("broken.npz", "absent.npz"):
+    (tmp_path / "empty.npz").write_bytes(b"")
+    (tmp_path / "short.npz").write_bytes(whole[: len(whole) // 2])
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    for name in ("broken.npz", "empty.npz", "short.npz", "array.npz", "absent.npz"):
         with pytest.raises(ValueError, match="holds no forecast"):
             Forecast.load(tmp_path / name)
+    for changed, message in (({"momentum": np.zeros(3)}, "of another process"), ({"rest": -found.rest - 1}, "fit it again")):
+        with pytest.raises(ValueError, match=message):
+            Posterior(p, replace(found, **changed), 4)
 
 
 def test_bad_input_says_what_to_do():
@@ -132,4 +155,11 @@ def test_bad_input_says_what_to_do():
         Posterior(potential, found, 4)
     with pytest.raises(ValueError, match="reuses one of gradient"):
         Speculative(potential, 4, Free("sample"))
+    for arguments in ({"chains": 1}, {"rank": 3}, {"rank": -1}, {"window": 0}):
+        with pytest.raises(ValueError, match=r"window must be at least 1, chains at least 2 and rank in 0\.\.2"):
+            fit(p, **{"window": 4, **arguments})
+    with pytest.raises(ValueError, match="none behind it"):
+        fit(potential, 4)
+    with pytest.raises(ValueError, match="the plain sampler diverges"):
+        fit(replace(p, predict=lambda steps, x, condition: x * float("nan")), 4)
     assert fit_forecast(p.schedule, np.zeros((5, 13, 2)), np.zeros((13, 5, 2)), lags=3).rest.sum() == 0.0

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from samplers.schedules import cosine_betas, ddpm
-from samplers.torch.drafters import Free, Frozen, Independent
+from samplers.schedules import cosine_betas, ddpm, rectified_flow
+from samplers.torch.drafters import Extrapolation, Free, Frozen, Independent
 from samplers.torch.noise import InjectedNoise
 from samplers.torch.processes import Process
 from samplers.torch.rejections import Maximal
@@ -194,7 +194,7 @@ def test_finished_chains_burn_no_evaluations():
     config = Speculative(replace(p, predict=counting), 4, Free("sample"))
     run = config.run(2_000, seeded(), batch=50)
     assert run.trace.calls == len(seen)
-    assert sum(seen) == int(run.trace.evaluations.sum())
+    assert sum(seen) == int(run.trace.evaluations.sum()) == run.trace.computed
     assert run.trace.calls * 50 / 2_000 < 1.1 * float(run.trace.rounds.double().mean())
     all_at_once = config.run(2_000, seeded())
     assert all_at_once.trace.calls == int(all_at_once.trace.rounds.max())
@@ -270,3 +270,38 @@ def test_the_host_waits_for_the_device_at_most_once_a_round(drafter, rejection, 
     assert usual.count > 0, "a CPU asks, so the count can fail"
     assert waits.count == 0
     assert len(lists) <= run.trace.calls
+
+
+@pytest.mark.parametrize("drafter", ["independent", "free-sample", "frozen-sample", "free-posterior"])
+@pytest.mark.parametrize("of", [torch.bfloat16, torch.float32], ids=str)
+def test_a_network_may_compute_in_another_dtype_than_the_states(drafter, of):
+    config = speculative("ddpm-small", drafter, "block", "quantile-kept")
+    p = replace(config.process, predict=lambda steps, x, condition: config.process.predict(steps, x.to(of), condition))
+    other = Independent(p.predict) if drafter == "independent" else config.drafter
+    for dtype in (torch.float32, torch.float64):
+        run = replace(config, process=p, drafter=other).run(20, seeded(), dtype=dtype)
+        assert run.paths.dtype == dtype
+        assert torch.isfinite(run.paths).all()
+    assert Sequential(p).run(20, seeded(), dtype=torch.float64).paths.dtype == torch.float64
+
+
+def test_what_does_not_fit_the_run_is_refused():
+    p = process()
+    config = Speculative(p, 4)
+    for labels in (torch.zeros(3), torch.zeros(12)):
+        with pytest.raises(ValueError, match="rows for 9 chains"):
+            config.run(9, seeded(), condition=labels)
+    with pytest.raises(ValueError, match="for 9 chains and windows of 4 steps"):
+        config.run(8, noise=injected(9, 12, 4, 2))
+    with pytest.raises(ValueError, match="for 9 chains and windows of 3 steps"):
+        config.run(9, noise=injected(9, 12, 3, 2))
+    with pytest.raises(ValueError, match=r"float32 or torch\.float64"):
+        config.run(3, seeded(), dtype=torch.bfloat16)
+
+
+def test_a_frozen_drafter_remembers_how_predictions_moved():
+    """Its own evaluation stands alone; the move is that of the last verification."""
+    p = process(rectified_flow(40, 0.06, times=np.linspace(0.0, 1.0, 41), deterministic=(1, 40)))
+    plain = Speculative(p, 8, Frozen("velocity")).run(300, seeded()).trace.rounds.double().mean()
+    moved = Speculative(p, 8, Extrapolation("velocity", "frozen")).run(300, seeded()).trace.rounds.double().mean()
+    assert float(moved) < 0.98 * float(plain)
