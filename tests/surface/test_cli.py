@@ -72,7 +72,7 @@ def test_exit_codes_say_how_it_went(run, claim, code):
         (["certify", "claims.py:claim", "--alpha", "2"], "alpha must lie strictly between 0 and 1"),
         (["certify", "claims.py:claim", "--max-paths", "0"], "max_paths"),
         (["certify", "ring/sequential", "--dtype", "float16"], "float32 or float64"),
-        (["certify", "ring/sequential", "--device", "cuda:7", "--jobs", "1"], "torch sees no CUDA device"),
+        (["certify", "ring/sequential", "--device", "cuda:7", "--jobs", "1"], "torch sees no such device"),
         (["certify", "ring/sequential", "--backend", "tensorflow"], "--backend must be torch or jax, not 'tensorflow'"),
         (["certify", "claims.py:claim", "claims.py:several"], "two claims would be saved as 'right'"),
         (["certify", "claims.py:claim", "--out", "claims.py"], "claims.py: File exists"),
@@ -264,3 +264,28 @@ def test_the_gravest_outcome_decides():
     assert exit_code([good, vague]) == 3
     assert exit_code([vague, refuted]) == 1
     assert exit_code([refuted, invalid]) == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "studies.train_digits` makes them"), (b"no weights", "is not a readable safetensors file")]
+)
+def test_weights_that_are_missing_or_broken_are_a_sentence(run, tmp_path, monkeypatch, content, message):
+    from exactness.catalogue import problems
+    from samplers import weights
+
+    problems.problem.cache_clear()
+    target = tmp_path / "digits.safetensors"
+    if content is not None:
+        target.write_bytes(content)
+    monkeypatch.setattr(weights, "path", lambda name: target)
+    code, said = run("certify", "network/sequential", "--jobs", "1", "--out", str(tmp_path))
+    problems.problem.cache_clear()
+    assert code == 2
+    assert message in " ".join(said.err.split())
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:7", "cpu:bar"])
+def test_a_device_that_is_not_there_is_a_sentence(run, tmp_path, device):
+    code, said = run("certify", "ring/sequential", "--jobs", "1", "--device", device, "--out", str(tmp_path))
+    assert code == 2
+    assert f"device {device} was asked for" in said.err
