@@ -168,7 +168,7 @@ def displacement(mean_p: Tensor, mean_q: Tensor, sigma: Tensor) -> tuple[Tensor,
     difference = mean_q - mean_p
     length = torch.linalg.vector_norm(difference, dim=-1)
     axis = difference / torch.clamp(length, min=_tiny(length))[..., None]
-    if not (free_to_ask(length) and bool((length > 0).all())):
+    if not (_free_to_ask(length) and bool((length > 0).all())):
         first = torch.zeros_like(difference)
         first[..., 0] = 1.0
         axis = torch.where((length > 0)[..., None], axis, first)
@@ -275,14 +275,14 @@ def _log_below(r: Tensor, log_weight: Tensor, beta: Tensor, delta: Tensor) -> Te
     return _where(delta * r < 2.0, near, far)
 
 
-def free_to_ask(values: Tensor) -> bool:
+def _free_to_ask(values: Tensor) -> bool:
     """Whether values may decide what is computed: on a GPU the host would have to wait for them."""
     return values.device.type == "cpu"
 
 
 def _where(condition: Tensor, near: Callable[[], Tensor], far: Callable[[], Tensor]) -> Tensor:
     """``torch.where``, but where asking is free a side that no row needs is not computed."""
-    if free_to_ask(condition):
+    if _free_to_ask(condition):
         if not condition.any():
             return far()
         if condition.all():

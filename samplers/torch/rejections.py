@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .couplings import Across, Along, emit_rejected, free_to_ask, log_ratio
+from .couplings import Across, Along, _free_to_ask, emit_rejected, log_ratio
 from .noise import Noise, RoundNoise
 
 
@@ -50,7 +50,7 @@ class Maximal:
 
     def __call__(self, step: Rejected, noise: RoundNoise, source: Noise) -> tuple[Tensor, int]:
         # Where counting is free, only the rejected rows are computed.
-        rows = step.rejected.nonzero()[:, 0] if free_to_ask(step.rejected) else slice(None)
+        rows = step.rejected.nonzero()[:, 0] if _free_to_ask(step.rejected) else slice(None)
         state = step.mean.clone()
         state[rows] = emit_rejected(
             step.mean[rows], step.sigma[rows], step.axis[rows], step.delta[rows], step.log_weight[rows], step.draft[rows],

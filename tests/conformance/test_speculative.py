@@ -261,7 +261,7 @@ def test_the_host_waits_for_the_device_at_most_once_a_round(drafter, rejection, 
     with Waits() as usual:
         config.run(30, seeded(), batch=10)
     for module in ("couplings", "rejections"):
-        monkeypatch.setattr(f"samplers.torch.{module}.free_to_ask", lambda values: False)
+        monkeypatch.setattr(f"samplers.torch.{module}._free_to_ask", lambda values: False)
     lists = []
     original = torch.Tensor.tolist
     monkeypatch.setattr(torch.Tensor, "tolist", lambda self: lists.append(1) or original(self))
