@@ -13,9 +13,6 @@ from hypothesis import settings
 
 GOLDEN = Path(__file__).parent / "golden"
 
-# Most programs of the tests run once, on a few chains: compiling them is what takes time. Read when JAX starts.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-
 settings.register_profile("exactness", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("exactness")
 
