@@ -39,6 +39,7 @@ class Posterior(Drafter):
     lags: int
     base: Base = "free"
     secant: bool = True
+    primed = True
 
     def __post_init__(self) -> None:
         check_base(self.base)
@@ -53,10 +54,6 @@ class Posterior(Drafter):
     @property
     def name(self) -> str:  # type: ignore[override]
         return f"{self.base}-posterior"
-
-    @property
-    def frozen(self) -> bool:  # type: ignore[override]
-        return self.base == "frozen"
 
     def start(self, tables: Tables, x: jax.Array) -> Memory:
         """(base step, base state, D there, its last move, the secant's direction, the variance along it)."""

@@ -60,14 +60,23 @@ def check_base(base: str) -> None:
 class Drafter(ABC):
     """One more: say what is kept of a chain (``start``, ``remember``) and what is predicted from it (``prediction``).
 
-    ``evaluates``: whether drafting evaluates a model of its own at every drafted state. ``frozen``: whether a window begins with
-    an evaluation of the target at its first state. ``cold``: whether a chain's first window has nothing to draft with.
+    ``base``: where a reused prediction comes from; None if none is reused. ``evaluates``: whether drafting evaluates a model of its
+    own at every drafted state. ``primed``: whether there is something to draft with before anything was evaluated. So follow
+    ``frozen``, a window begins with an evaluation of the target, and ``cold``, a first window drafts nothing.
     """
 
     name: str
+    base: Base | None = None
     evaluates = False
-    frozen = False
-    cold = False
+    primed = False
+
+    @property
+    def frozen(self) -> bool:
+        return self.base == "frozen"
+
+    @property
+    def cold(self) -> bool:
+        return self.base == "free" and not self.primed
 
     @abstractmethod
     def start(self, tables: Tables, x: Tensor) -> Memory:
@@ -117,14 +126,6 @@ class Reuse(Drafter):
     @property
     def name(self) -> str:  # type: ignore[override]
         return f"{self.base}-{self.kind}"
-
-    @property
-    def frozen(self) -> bool:  # type: ignore[override]
-        return self.base == "frozen"
-
-    @property
-    def cold(self) -> bool:  # type: ignore[override]
-        return self.base == "free"
 
     def check(self, process: Process, window: int) -> None:
         if self.kind not in process.schedule.kinds:
@@ -182,14 +183,6 @@ class Ahead(Drafter):
     @property
     def name(self) -> str:  # type: ignore[override]
         return f"{self.base}-ahead"
-
-    @property
-    def frozen(self) -> bool:  # type: ignore[override]
-        return self.base == "frozen"
-
-    @property
-    def cold(self) -> bool:  # type: ignore[override]
-        return self.base == "free"
 
     def check(self, process: Process, window: int) -> None:
         if "sample" not in process.schedule.kinds:

@@ -34,6 +34,7 @@ class Posterior(Drafter):
     lags: int
     base: Base = "free"
     secant: bool = True
+    primed = True
     _placed: dict[tuple[torch.device, torch.dtype], dict[str, Tensor]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -51,10 +52,6 @@ class Posterior(Drafter):
     @property
     def name(self) -> str:  # type: ignore[override]
         return f"{self.base}-posterior"
-
-    @property
-    def frozen(self) -> bool:  # type: ignore[override]
-        return self.base == "frozen"
 
     def start(self, tables: Tables, x: Tensor) -> Memory:
         """(base step, base state, D there, its last move, the secant's direction, the variance along it)."""

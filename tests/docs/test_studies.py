@@ -55,6 +55,7 @@ def test_bad_parts_are_refused(arguments, capsys):
 
 
 def test_rounds_are_measured_and_held_against_theory(tmp_path):
+    """One fixed seed a method; at another one each z would exceed 5 with probability 6e-7."""
     rows = [rounds.measure(rounds.Job("two modes", 30, 4, name)) for name in rounds.methods("two modes")]
     assert {row["method"] for row in rows} == set(rounds.methods("two modes"))
     for row in rows:
@@ -73,6 +74,7 @@ def test_rounds_are_measured_and_held_against_theory(tmp_path):
 
 
 def test_theory_would_notice_a_verifier_that_keeps_too_much():
+    """Thresholds 1.1 times too large, at one fixed seed: beyond 6 standard errors, where the page's mark is 4."""
     recorded = rounds.Recorded("block")
     right = recorded.verify
     recorded.verify = lambda ratios, deltas, uniforms, lengths: right(ratios, deltas, uniforms / 1.1, lengths)
