@@ -3,7 +3,8 @@
 Under the law eps_k = (x_{k-1} - m_k(x_k))/sigma_k are independent N(0, I), across steps and paths, so all n K d numbers count
 and p-values are exact however far out. A direction that is a function of x_K..x_k only is predictable, and the innovation
 along it is again an independent N(0, 1) sequence. Speculation errs along some of them: where the drift has just changed (a
-reused prediction is stale there), along the previous innovation (rounds coupled by their randomness), along the state.
+reused prediction is stale there), along the previous innovation (rounds coupled by their randomness), along the state. The
+paths themselves are n independent ones: what one innovates says nothing of another's, and none comes twice.
 Source: Rosenblatt 1952.
 """
 
@@ -19,7 +20,7 @@ from ..arrays import Array, dot, like, namespace
 from ..laws.base import Law, unit_directions
 from ..laws.chain import GaussianChain
 from .base import Battery, Evidence
-from .summaries import Lags, Points, Summary, Tally, Vectors
+from .summaries import Lags, Points, Repeats, Summary, Tally, Vectors
 
 # How many steps back a stale prediction is looked for. In d = 64, two steps see block verification's errors best.
 _CHANGES = (1, 2)
@@ -58,12 +59,17 @@ class Innovations(Battery):
         present = [law.start is not None, *(law.sigma[::-1] > 0)]
         lags = Lags(present, min(self.lags, law.steps))
         vectors, points = Vectors(frame.shape[1]), Points()
+        pairs = Tally(["next path", "half a batch on"], "normal", relation="paired")
+        moving = np.flatnonzero(law.sigma[::-1] > 0)[:, None] + 1
+        repeats = Repeats((moving * law.dim + np.arange(law.dim)).ravel())
 
         def update(paths: Array) -> None:
             noises: deque[Array | None] = deque(maxlen=max(self.lags, 1))
             drifts: deque[Array] = deque(maxlen=max(_CHANGES))
             # One number a draw and step: gathered over the steps, and summed up in one go.
             lines: dict[str, dict[int, Array]] = {name: {} for name in tallies}
+            beside: dict[int, list[Array]] = {1: [], int(paths.shape[0]) // 2: []}
+            repeats.add(paths)
             for row, step in enumerate(law.innovations(paths), start=0 if law.start is not None else 1):
                 if step.noise is None:
                     points.add(step.mismatch, paths.dtype)
@@ -78,6 +84,10 @@ class Innovations(Battery):
                         lines["along state"][row] = _along(noise, step.state)
                     if noises and noises[-1] is not None:
                         lines["along previous innovation"][row] = _along(noise, noises[-1])
+                    for shift, values in beside.items():
+                        # Half a batch on, each draw of the second half is held against one of the first: no draw is used twice.
+                        last = 2 * shift if shift > 1 else int(noise.shape[0])
+                        values.append(_along(noise[shift:last], noise[: last - shift]))
                     for lag, before in enumerate(reversed(noises), start=1):
                         if before is not None and lag in lags.sums:
                             lags.add(lag, noise, before)
@@ -91,7 +101,14 @@ class Innovations(Battery):
                 if rows:
                     tallies[name].add(list(rows), namespace(next(iter(rows.values()))).stack(list(rows.values())))
 
-        summaries: dict[str, Summary] = {**tallies, "lags": lags, "vectors": vectors, "deterministic steps": points}
+            for row, values in enumerate(beside.values()):
+                if values:
+                    pairs.add(row, namespace(values[0]).concat(values))
+
+        summaries: dict[str, Summary] = {
+            **tallies, "along neighbouring path": pairs, "lags": lags, "vectors": vectors, "deterministic steps": points,
+            "repeated draws": repeats,
+        }  # fmt: skip
         return Evidence(self.name, summaries, update)
 
 

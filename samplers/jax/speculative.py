@@ -22,7 +22,7 @@ from jax import lax
 
 from .couplings import displacement, log_ratio
 from .drafters import Drafter, Free, Memory, Seen
-from .noise import KeyNoise, Noise
+from .noise import KeyNoise, Noise, RoundNoise
 from .processes import Process, Tables
 from .rejections import Rejected, Rejection, gamma
 from .trace import Run, Trace
@@ -32,9 +32,95 @@ from .verification import Verifier, block
 _HUGE = 1e15
 
 
+class Chains(NamedTuple):
+    """What is in the slots, one row each: ``index`` (m,) among all n, ``steps`` (m,) still to go (0: idle), ``rounds`` (m,) done,
+    the state ``x`` (m, d) and the drafter's ``memory``.
+    """
+
+    index: jax.Array
+    steps: jax.Array
+    rounds: jax.Array
+    x: jax.Array
+    memory: Memory
+
+
+class Verified(NamedTuple):
+    """A window after its verification: states ``y`` (m, L + 1, d) with y_0 first; ``mean_p`` (m, L + 1, d) and ``sigma``
+    (m, L + 1) of the step out of each; ``axis`` (m, L, d) and ``delta`` (m, L) of the drafts; ``tau`` of ``lengths`` (m,) are kept.
+    """
+
+    y: jax.Array
+    mean_p: jax.Array
+    sigma: jax.Array
+    axis: jax.Array
+    delta: jax.Array
+    log_weight: jax.Array
+    tau: jax.Array
+    lengths: jax.Array
+
+
+def source(noise: Noise) -> Noise:
+    """Where the run's randomness comes from: what was passed in."""
+    return noise
+
+
+def draw(source: Noise, chains: Chains, window: int, dim: int) -> RoundNoise:
+    """What this round consumes."""
+    return source.round(chains.rounds, chains.index, window, dim)
+
+
+def conditioned(condition: jax.Array, chains: Chains) -> jax.Array:
+    """The condition of the chain in each slot."""
+    return condition[chains.index]
+
+
+def step(mean: jax.Array, sigma: jax.Array, z: jax.Array) -> jax.Array:
+    """y_i = m_q(y_{i-1}) + sigma z_i: (m, d), (m,), (m, d) -> (m, d)."""
+    return mean + sigma[:, None] * z
+
+
+def target_means(
+    tables: Tables, steps: jax.Array, y: jax.Array, predictions: jax.Array, lengths: jax.Array,
+    drafted_mean: Callable[[jax.Array, jax.Array], jax.Array],
+) -> jax.Array:  # fmt: skip
+    """m_p of the step out of each state, (m, L + 1, d). ``drafted_mean(steps, x)`` is the drafter's, which is not needed here."""
+    return tables.mean(steps, y, predictions)
+
+
+def verify(
+    verifier: Verifier, log_ratios: jax.Array, deltas: jax.Array, noise: RoundNoise, lengths: jax.Array, progress: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """tau and the log-weight. ``progress`` (m,), from 0 to 1, is how far the chain has come; the law does not change with it."""
+    return verifier(log_ratios, deltas, noise.accept, lengths)
+
+
+def emit(rejection: Rejection, window: Verified, noise: RoundNoise, source: Noise) -> tuple[jax.Array, jax.Array | int]:
+    """The state after those that were kept, (m, d): the residual's after a rejection, one more step of the target after a full
+    window; and the draws that the rejection took.
+    """
+    tau, at = window.tau, jnp.minimum(window.tau, window.delta.shape[1] - 1)
+    mean, sigma, rejected = _pick(window.mean_p, tau), _pick(window.sigma, tau), tau < window.lengths
+    step = Rejected(mean, sigma, _pick(window.axis, at), _pick(window.delta, at), window.log_weight, _pick(noise.drafts, at), rejected)
+    emitted, draws = rejection(step, noise, source)
+    return jnp.where(rejected[:, None], emitted, mean + sigma[:, None] * noise.fresh), draws
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round is made of, in the order of its use. A wrong sampler is a right one with one of these replaced."""
+
+    source: Callable[[Noise], Noise] = source
+    draw: Callable[..., RoundNoise] = draw
+    conditioned: Callable[..., jax.Array] = conditioned
+    step: Callable[..., jax.Array] = step
+    target_means: Callable[..., jax.Array] = target_means
+    verify: Callable[..., tuple[jax.Array, jax.Array]] = verify
+    emit: Callable[..., tuple[jax.Array, jax.Array | int]] = emit
+
+
 @dataclass(frozen=True)
 class Speculative:
-    """A sampler of ``process``. ``window``: steps drafted at a time, at least 1.
+    """A sampler of ``process``. ``window``: steps drafted at a time, at least 1. ``round``: for the controls, leave it alone.
 
     What is compiled belongs to this object: one program for each n, batch, dtype and shape of condition, made at the first run.
     """
@@ -44,6 +130,7 @@ class Speculative:
     drafter: Drafter = Free()
     verifier: Verifier = block
     rejection: Rejection = gamma
+    round: Round = Round()
 
     def __post_init__(self) -> None:
         if isinstance(self.window, bool) or not isinstance(self.window, int) or self.window < 1:
@@ -92,22 +179,10 @@ class Speculative:
         return jax.jit(partial(_run, self), static_argnums=(0, 1), static_argnames="keep_paths")
 
 
-class _Chains(NamedTuple):
-    """What is in the slots, one row each: ``chain`` (m,) among all n, ``steps`` (m,) still to go (0: idle), ``rounds`` (m,) done,
-    the state ``x`` (m, d) and the drafter's ``memory``.
-    """
-
-    chain: jax.Array
-    steps: jax.Array
-    rounds: jax.Array
-    x: jax.Array
-    memory: Memory
-
-
 class _Loop(NamedTuple):
     """What a round hands to the next: ``entered`` chains so far; ``fewest``: below 0 if a rejection rule gave up."""
 
-    chains: _Chains
+    chains: Chains
     entered: jax.Array
     trace: Trace
     paths: jax.Array | None
@@ -120,32 +195,33 @@ def _run(
 ) -> tuple[Run, tuple[jax.Array, jax.Array]]:
     """The run, and what says whether it is one: ``fewest``, and the most rounds of a chain."""
     process, total, width = config.process, config.process.steps, config.window
+    source = config.round.source(source)
     start = process.first(source.start(n, process.dim), condition)
     tables = process.tables(start)
     runs = jnp.asarray(_stochastic_run(process.schedule.sigma))
     column = jnp.arange(width + 1, dtype=jnp.int32)
 
-    def entering(index: jax.Array) -> _Chains:
+    def entering(index: jax.Array) -> Chains:
         there = index < n
         index = jnp.where(there, index, 0)
         steps, x = jnp.where(there, total, 0).astype(jnp.int32), start[index]
-        return _Chains(index, steps, jnp.zeros_like(steps), x, config.drafter.start(tables, x))
+        return Chains(index, steps, jnp.zeros_like(steps), x, config.drafter.start(tables, x))
 
     def turn(loop: _Loop) -> _Loop:
         chains = loop.chains
-        given = None if condition is None else condition[chains.chain]
+        given = None if condition is None else config.round.conditioned(condition, chains)
         window, trace = _draft_and_verify(config, tables, source, chains, runs, given, loop.trace)
         active = chains.steps > 0
         # Idle slots write past the end, where nothing is.
-        row = jnp.where(active, chains.chain, n)
+        row = jnp.where(active, chains.index, n)
         paths = loop.paths
         if paths is not None:
             at, tau = (total - chains.steps + 1)[:, None] + column, window.tau[:, None]
             states = jnp.where((column == tau)[..., None], window.x[:, None], window.following)
             paths = paths.at[row[:, None], jnp.where(column <= tau, at, total + 1)].set(states, mode="drop")
         final = loop.final.at[row].set(window.x, mode="drop")
-        moved = _Chains(
-            chains.chain, jnp.where(active, chains.steps - window.tau - 1, 0), chains.rounds + active, window.x, window.memory
+        moved = Chains(
+            chains.index, jnp.where(active, chains.steps - window.tau - 1, 0), chains.rounds + active, window.x, window.memory
         )
         chains, entered = _refilled(moved, entering, loop.entered, n) if slots < n else (moved, loop.entered)
         return _Loop(chains, entered, trace, paths, final, jnp.minimum(loop.fewest, window.fewest))
@@ -165,7 +241,7 @@ def _run(
     return run, (loop.fewest, loop.trace.windows.max(initial=0))
 
 
-def _refilled(chains: _Chains, entering: Callable[[jax.Array], _Chains], entered: jax.Array, n: int) -> tuple[_Chains, jax.Array]:
+def _refilled(chains: Chains, entering: Callable[[jax.Array], Chains], entered: jax.Array, n: int) -> tuple[Chains, jax.Array]:
     """Idle slots with the next waiting chains in them, and how many have entered."""
     idle = chains.steps == 0
     place = jnp.cumsum(idle, dtype=jnp.int32)
@@ -188,21 +264,21 @@ class _Window(NamedTuple):
     fewest: jax.Array
 
 
-def _lengths(config: Speculative, runs: jax.Array, chains: _Chains) -> jax.Array:
+def _lengths(config: Speculative, runs: jax.Array, chains: Chains) -> jax.Array:
     """How many steps each chain drafts, (m,). Its last step is never drafted: the one before it gives its exact mean."""
     lengths = jnp.minimum(jnp.clip(chains.steps - 1, 0, config.window), runs[chains.steps])
     return jnp.where(chains.rounds == 0, 0, lengths) if config.drafter.cold else lengths
 
 
 def _draft_and_verify(
-    config: Speculative, tables: Tables, source: Noise, chains: _Chains, runs: jax.Array, given: jax.Array | None, trace: Trace
+    config: Speculative, tables: Tables, source: Noise, chains: Chains, runs: jax.Array, given: jax.Array | None, trace: Trace
 ) -> tuple[_Window, Trace]:
     """One round of every slot; idle ones are computed, and leave no trace."""
-    process, drafter, width = config.process, config.drafter, config.window
+    process, drafter, width, parts = config.process, config.drafter, config.window, config.round
     steps, x, memory = chains.steps, chains.x, chains.memory
     d = process.dim
     active = steps > 0
-    noise = source.round(chains.rounds, chains.chain, width, d)
+    noise = parts.draw(source, chains, width, d)
     lengths = _lengths(config, runs, chains)
     column = jnp.arange(width + 1, dtype=jnp.int32)
     drafted = column[:width] < lengths[:, None]
@@ -215,13 +291,15 @@ def _draft_and_verify(
         memory = drafter.remember(tables, memory, Seen(*here, *here, window_steps[:, 0], x))
         needed = needed.at[:, 0].set(False)
 
-    # Draft: y_i = m_q(y_{i-1}) + sigma z_i. A scan, so that long windows compile as fast as short ones.
-    def draft(before: jax.Array, at: tuple[jax.Array, ...]) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        step, spread, z = at
-        mean = tables.mean(step, before, drafter.prediction(tables, step, before, memory, given))
+    def drafted_mean(at: jax.Array, state: jax.Array) -> jax.Array:
         # A draft may be anything finite: a drafter that overflows costs a rejection, not the chain.
-        mean = jnp.clip(jnp.nan_to_num(mean, nan=0.0, posinf=_HUGE, neginf=-_HUGE), -_HUGE, _HUGE)
-        after = mean + spread[:, None] * z
+        mean = tables.mean(at, state, drafter.prediction(tables, at, state, memory, given))
+        return jnp.clip(jnp.nan_to_num(mean, nan=0.0, posinf=_HUGE, neginf=-_HUGE), -_HUGE, _HUGE)
+
+    # A scan, so that long windows compile as fast as short ones.
+    def draft(before: jax.Array, at: tuple[jax.Array, ...]) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        mean = drafted_mean(at[0], before)
+        after = parts.step(mean, *at[1:])
         return after, (after, mean)
 
     sigma = tables.at("sigma", window_steps)
@@ -236,28 +314,23 @@ def _draft_and_verify(
         later = _evaluate(process, window_steps[:, 1:], y[:, 1:], given)
         predictions = jnp.concatenate([first[:, None], later], 1)
     predictions = jnp.where((column <= lengths[:, None])[..., None], predictions, 0.0)
-    mean_p = tables.mean(window_steps, y, predictions)
+    mean_p = parts.target_means(tables, window_steps, y, predictions, lengths, drafted_mean)
 
     delta, axis = displacement(mean_p[:, :width], mean_q, jnp.where(drafted, sigma[:, :width], 1.0))
     delta = jnp.where(drafted, delta, 0.0)
     ratios = log_ratio(delta, (axis * noise.drafts).sum(-1).astype(delta.dtype))
-    tau, log_weight = config.verifier(ratios, delta, noise.accept, lengths)
-
-    # Emit: the residual after a rejection, one more step of the target after a full window.
-    rejected = active & (tau < lengths)
-    at = jnp.minimum(tau, width - 1)
-    mean_here, sigma_here = _pick(mean_p, tau), _pick(sigma, tau)
-    step = Rejected(mean_here, sigma_here, _pick(axis, at), _pick(delta, at), log_weight, _pick(noise.drafts, at), rejected)
-    emitted, draws = config.rejection(step, noise, source)
-    draws = jnp.where(rejected, draws, 0).astype(jnp.int32)
-    x_next = jnp.where(rejected[:, None], emitted, mean_here + sigma_here[:, None] * noise.fresh)
+    progress = 1.0 - steps.astype(float) / process.steps
+    tau, log_weight = parts.verify(config.verifier, ratios, delta, noise, lengths, progress)
+    window = Verified(y, mean_p, sigma, axis, delta, log_weight, tau, lengths)
+    x_next, draws = parts.emit(config.rejection, window, noise, source)
+    draws = jnp.where(tau < lengths, draws, 0).astype(jnp.int32)
 
     # Remember the prediction at the drafted state that stands where the chain now is: the rejected one, else the last.
     base = jnp.minimum(tau + 1, lengths)
     at_base, at_before = ((_pick(window_steps, i), _pick(y, i), _pick(predictions, i)) for i in (base, jnp.maximum(base - 1, 0)))
     memory = drafter.remember(tables, memory, Seen(*at_base, *at_before, steps - tau - 1, x_next))
 
-    row = jnp.where(active, chains.chain, len(trace.rounds))
+    row = jnp.where(active, chains.index, len(trace.rounds))
     extra = int(first is not None)
     add = lambda count, more: count.at[row].add(more, mode="drop")  # noqa: E731
     put = lambda table, value: table.at[row, chains.rounds].set(value.astype(table.dtype), mode="drop")  # noqa: E731

@@ -15,6 +15,7 @@ Sources: Leviathan et al. 2023 and Chen et al. 2023 (token by token); Sun et al.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -37,21 +38,17 @@ def token_wise(log_ratios: jax.Array, deltas: jax.Array, uniforms: jax.Array, le
     return kept.sum(1, dtype=lengths.dtype), jnp.zeros_like(log_ratios[:, 0])
 
 
-def block(log_ratios: jax.Array, deltas: jax.Array, uniforms: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """tau = the largest i with u_i < h_i, and the weight P_tau of the residual to draw from at step tau + 1."""
-    log_weights = block_weights(log_ratios)
-    # Z_i = Z(P_i, delta_{i+1}), i = 1..L-1; the last column has no next step and is overwritten by h_L = P_L.
-    masses = residual_mass(log_weights[:, 1:-1], deltas[:, 1:]).astype(log_ratios.dtype)
-    masses = jnp.concatenate([masses, jnp.zeros_like(log_ratios[:, :1])], axis=1)
-    tau = block_length(uniforms, block_thresholds(log_weights, masses, lengths), lengths)
-    return tau, jnp.take_along_axis(log_weights, tau[:, None], axis=1)[:, 0]
-
-
 def block_weights(log_ratios: jax.Array) -> jax.Array:
     """log P_0 .. log P_L, shape (m, L + 1): P_0 = 1, P_i = min(1, P_{i-1} r_i)."""
     start = jnp.zeros_like(log_ratios[:, 0])
     _, columns = lax.scan(_capped, start, log_ratios.T)
     return jnp.concatenate([start[:, None], columns.T], axis=1)
+
+
+def block_masses(log_weights: jax.Array, deltas: jax.Array) -> jax.Array:
+    """Z_i = Z(P_i, delta_{i+1}), i = 1..L-1, from log P_0..P_L; the last column has no next step and holds 0. Shape (m, L)."""
+    masses = residual_mass(log_weights[:, 1:-1], deltas[:, 1:]).astype(log_weights.dtype)
+    return jnp.concatenate([masses, jnp.zeros_like(log_weights[:, :1])], axis=1)
 
 
 def block_thresholds(log_weights: jax.Array, masses: jax.Array, lengths: jax.Array) -> jax.Array:
@@ -68,6 +65,35 @@ def block_length(uniforms: jax.Array, thresholds: jax.Array, lengths: jax.Array)
     passed = (uniforms < thresholds) & _drafted(thresholds, lengths)
     position = jnp.arange(1, thresholds.shape[1] + 1, dtype=lengths.dtype)
     return (passed * position).max(axis=1)
+
+
+def weight_at(log_weights: jax.Array, tau: jax.Array) -> jax.Array:
+    """log P_tau, (m,): the weight of the residual to draw from at step tau + 1."""
+    return jnp.take_along_axis(log_weights, tau[:, None], axis=1)[:, 0]
+
+
+@dataclass(frozen=True)
+class Block:
+    """tau = the largest i with u_i < h_i, and the weight P_tau of the residual to draw from at step tau + 1.
+
+    Made of the functions above, in the order of their use; a wrong sampler is this with one of them replaced.
+    """
+
+    weights: Callable[[jax.Array], jax.Array] = block_weights
+    masses: Callable[[jax.Array, jax.Array], jax.Array] = block_masses
+    thresholds: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] = block_thresholds
+    length: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] = block_length
+    weight: Callable[[jax.Array, jax.Array], jax.Array] = weight_at
+    name: str = "block"
+
+    def __call__(self, log_ratios: jax.Array, deltas: jax.Array, uniforms: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
+        log_weights = self.weights(log_ratios)
+        thresholds = self.thresholds(log_weights, self.masses(log_weights, deltas), lengths)
+        tau = self.length(uniforms, thresholds, lengths)
+        return tau, self.weight(log_weights, tau)
+
+
+block = Block()
 
 
 def _capped(log_weight: jax.Array, ratio: jax.Array) -> tuple[jax.Array, jax.Array]:

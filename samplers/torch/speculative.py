@@ -9,6 +9,7 @@ Source: De Bortoli et al. 2025, Algorithms 1-4; Soen et al. 2026 for blocks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from .couplings import displacement, log_ratio
 from .drafters import Drafter, Free, Memory, Seen
-from .noise import GeneratorNoise, Noise
+from .noise import GeneratorNoise, Noise, RoundNoise
 from .processes import Process, Tables
 from .rejections import Rejected, Rejection, gamma
 from .trace import Run, Trace
@@ -28,14 +29,113 @@ _HUGE = 1e15
 
 
 @dataclass(frozen=True)
+class Chains:
+    """The chains of the batch, one row each: ``index`` (m,) among all n, ``steps`` (m,) still to go, ``rounds`` (m,) done, the
+    state ``x`` (m, d) and the drafter's ``memory``.
+    """
+
+    index: Tensor
+    steps: Tensor
+    rounds: Tensor
+    x: Tensor
+    memory: Memory
+
+    def rows(self, order: Tensor) -> Chains:
+        memory = tuple(part[order] for part in self.memory)
+        return Chains(self.index[order], self.steps[order], self.rounds[order], self.x[order], memory)
+
+    def and_then(self, more: Chains) -> Chains:
+        join = lambda a, b: torch.cat([a, b])  # noqa: E731
+        memory = tuple(join(a, b) for a, b in zip(self.memory, more.memory, strict=True))
+        return Chains(
+            join(self.index, more.index), join(self.steps, more.steps), join(self.rounds, more.rounds), join(self.x, more.x), memory
+        )
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A window after its verification: states ``y`` (m, L + 1, d) with y_0 first; ``mean_p`` (m, L + 1, d) and ``sigma``
+    (m, L + 1) of the step out of each; ``axis`` (m, L, d) and ``delta`` (m, L) of the drafts; ``tau`` of ``lengths`` (m,) are kept.
+    """
+
+    y: Tensor
+    mean_p: Tensor
+    sigma: Tensor
+    axis: Tensor
+    delta: Tensor
+    log_weight: Tensor
+    tau: Tensor
+    lengths: Tensor
+
+
+def source(noise: Noise) -> Noise:
+    """Where the run's randomness comes from: what was passed in."""
+    return noise
+
+
+def draw(source: Noise, chains: Chains, window: int, dim: int) -> RoundNoise:
+    """What this round consumes."""
+    return source.round(chains.rounds, chains.index, window, dim)
+
+
+def conditioned(condition: Tensor, chains: Chains) -> Tensor:
+    """The condition of each chain that is still in the batch."""
+    return condition[chains.index]
+
+
+def step(mean: Tensor, sigma: Tensor, z: Tensor) -> Tensor:
+    """y_i = m_q(y_{i-1}) + sigma z_i: (m, d), (m,), (m, d) -> (m, d)."""
+    return mean + sigma[:, None] * z
+
+
+def target_means(
+    tables: Tables, steps: Tensor, y: Tensor, predictions: Tensor, lengths: Tensor, drafted_mean: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """m_p of the step out of each state, (m, L + 1, d). ``drafted_mean(steps, x)`` is the drafter's, which is not needed here."""
+    return tables.mean(steps.reshape(-1), y.reshape(-1, y.shape[-1]), predictions.reshape(-1, y.shape[-1])).reshape(y.shape)
+
+
+def verify(
+    verifier: Verifier, log_ratios: Tensor, deltas: Tensor, noise: RoundNoise, lengths: Tensor, progress: Tensor
+) -> tuple[Tensor, Tensor]:
+    """tau and the log-weight. ``progress`` (m,), from 0 to 1, is how far the chain has come; the law does not change with it."""
+    return verifier(log_ratios, deltas, noise.accept, lengths)
+
+
+def emit(rejection: Rejection, window: Verified, noise: RoundNoise, source: Noise) -> tuple[Tensor, Tensor | int]:
+    """The state after those that were kept, (m, d): the residual's after a rejection, one more step of the target after a full
+    window; and the draws that the rejection took.
+    """
+    tau, at = window.tau, torch.clamp(window.tau, max=window.delta.shape[1] - 1)
+    mean, sigma, rejected = _pick(window.mean_p, tau), _pick(window.sigma, tau), tau < window.lengths
+    step = Rejected(mean, sigma, _pick(window.axis, at), _pick(window.delta, at), window.log_weight, _pick(noise.drafts, at), rejected)
+    emitted, draws = rejection(step, noise, source)
+    return torch.where(rejected[:, None], emitted, mean + sigma[:, None] * noise.fresh), draws
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round is made of, in the order of its use. A wrong sampler is a right one with one of these replaced."""
+
+    source: Callable[[Noise], Noise] = source
+    draw: Callable[..., RoundNoise] = draw
+    conditioned: Callable[..., Tensor] = conditioned
+    step: Callable[..., Tensor] = step
+    target_means: Callable[..., Tensor] = target_means
+    verify: Callable[..., tuple[Tensor, Tensor]] = verify
+    emit: Callable[..., tuple[Tensor, Tensor | int]] = emit
+
+
+@dataclass(frozen=True)
 class Speculative:
-    """A sampler of ``process``. ``window``: steps drafted at a time, at least 1."""
+    """A sampler of ``process``. ``window``: steps drafted at a time, at least 1. ``round``: for the controls, leave it alone."""
 
     process: Process
     window: int = 8
     drafter: Drafter = Free()
     verifier: Verifier = block
     rejection: Rejection = gamma
+    round: Round = Round()
 
     def __post_init__(self) -> None:
         if isinstance(self.window, bool) or not isinstance(self.window, int) or self.window < 1:
@@ -83,32 +183,9 @@ def _source(generator: torch.Generator | None, noise: Noise | None, dtype: torch
     return GeneratorNoise(generator, dtype)
 
 
-@dataclass(frozen=True)
-class _Chains:
-    """The chains of the batch, one row each: ``index`` (m,) among all n, ``steps`` (m,) still to go, ``rounds`` (m,) done, the
-    state ``x`` (m, d) and the drafter's ``memory``.
-    """
-
-    index: Tensor
-    steps: Tensor
-    rounds: Tensor
-    x: Tensor
-    memory: Memory
-
-    def rows(self, order: Tensor) -> _Chains:
-        memory = tuple(part[order] for part in self.memory)
-        return _Chains(self.index[order], self.steps[order], self.rounds[order], self.x[order], memory)
-
-    def and_then(self, more: _Chains) -> _Chains:
-        join = lambda a, b: torch.cat([a, b])  # noqa: E731
-        memory = tuple(join(a, b) for a, b in zip(self.memory, more.memory, strict=True))
-        return _Chains(
-            join(self.index, more.index), join(self.steps, more.steps), join(self.rounds, more.rounds), join(self.x, more.x), memory
-        )
-
-
 def _run(config: Speculative, n: int, source: Noise, condition: Tensor | None, keep_paths: bool, batch: int) -> Run:
     process, total, width = config.process, config.process.steps, config.window
+    source = config.round.source(source)
     start = process.first(source.start(n, process.dim), condition)
     tables, device = process.tables(start), start.device
     stochastic = _stochastic_run(process.schedule.sigma)
@@ -121,16 +198,16 @@ def _run(config: Speculative, n: int, source: Noise, condition: Tensor | None, k
     if paths is not None:
         paths[:, 0] = start
 
-    def entering(first: int, count: int) -> _Chains:
+    def entering(first: int, count: int) -> Chains:
         index = torch.arange(first, first + count, device=device)
         steps, x = torch.full((count,), total, device=device), start[first : first + count]
-        return _Chains(index, steps, torch.zeros_like(steps), x, config.drafter.start(tables, x))
+        return Chains(index, steps, torch.zeros_like(steps), x, config.drafter.start(tables, x))
 
     chains, entered, calls, computed = entering(0, min(batch, n)), min(batch, n), 0, 0
     evaluations = (first_length + 1) * entered
     column = torch.arange(width + 1, device=device)
     while len(chains.x):
-        given = None if condition is None else condition[chains.index]
+        given = None if condition is None else config.round.conditioned(condition, chains)
         window = _draft_and_verify(config, tables, source, chains, runs, given, evaluations, trace)
         calls, computed = calls + window.calls, computed + evaluations
         if paths is not None:
@@ -165,21 +242,21 @@ class _Window:
     calls: int
 
 
-def _lengths(config: Speculative, runs: Tensor, chains: _Chains) -> Tensor:
+def _lengths(config: Speculative, runs: Tensor, chains: Chains) -> Tensor:
     """How many steps each chain drafts, (m,). Its last step is never drafted: the one before it gives its exact mean."""
     lengths = torch.minimum(torch.clamp(chains.steps - 1, 0, config.window), runs[chains.steps])
     return torch.where(chains.rounds == 0, 0, lengths) if config.drafter.cold else lengths
 
 
 def _draft_and_verify(
-    config: Speculative, tables: Tables, source: Noise, chains: _Chains, runs: Tensor, given: Tensor | None,
+    config: Speculative, tables: Tables, source: Noise, chains: Chains, runs: Tensor, given: Tensor | None,
     evaluations: int, trace: Trace,
 ) -> _Window:  # fmt: skip
     """One round. ``evaluations``: how many states the lengths of these chains let the target see, known to the host already."""
-    process, drafter, width = config.process, config.drafter, config.window
+    process, drafter, width, parts = config.process, config.drafter, config.window, config.round
     steps, x, memory = chains.steps, chains.x, chains.memory
     m, d = x.shape
-    noise = source.round(chains.rounds, chains.index, width, d)
+    noise = parts.draw(source, chains, width, d)
     lengths = _lengths(config, runs, chains)
     drafted = torch.arange(width, device=x.device)[None, :] < lengths[:, None]
 
@@ -187,16 +264,17 @@ def _draft_and_verify(
     if first is not None:
         memory = drafter.remember(tables, memory, Seen(steps, x, first, steps, x, first, steps, x))
 
-    # Draft: y_i = m_q(y_{i-1}) + sigma z_i.
+    def drafted_mean(at: Tensor, state: Tensor) -> Tensor:
+        # A draft may be anything finite: a drafter that overflows costs a rejection, not the chain.
+        mean = tables.mean(at, state, drafter.prediction(tables, at, state, memory, given))
+        return torch.nan_to_num(mean, 0.0, _HUGE, -_HUGE).clamp(-_HUGE, _HUGE)
+
     window_steps = torch.clamp(steps[:, None] - torch.arange(width + 1, device=x.device), min=1)
     sigma = tables.at("sigma", window_steps)
     states, means_q = [x], []
     for i in range(width):
-        prediction = drafter.prediction(tables, window_steps[:, i], states[-1], memory, given)
-        # A draft may be anything finite: a drafter that overflows costs a rejection, not the chain.
-        mean = tables.mean(window_steps[:, i], states[-1], prediction)
-        means_q.append(torch.nan_to_num(mean, 0.0, _HUGE, -_HUGE).clamp(-_HUGE, _HUGE))
-        states.append(means_q[-1] + sigma[:, i, None] * noise.drafts[:, i])
+        means_q.append(drafted_mean(window_steps[:, i], states[-1]))
+        states.append(parts.step(means_q[-1], sigma[:, i], noise.drafts[:, i]))
     y, mean_q = torch.stack(states, 1), torch.stack(means_q, 1)
 
     # Verify: one batch through the target, only where a mean is needed and not yet known.
@@ -207,22 +285,16 @@ def _draft_and_verify(
     predictions = _evaluate(process, window_steps, y, given, needed, evaluations)
     if first is not None:
         predictions[:, 0] = first
-    mean_p = tables.mean(window_steps.reshape(-1), y.reshape(-1, d), predictions.reshape(-1, d)).reshape(m, width + 1, d)
+    mean_p = parts.target_means(tables, window_steps, y, predictions, lengths, drafted_mean)
 
     safe_sigma = torch.where(drafted, sigma[:, :width], torch.ones_like(sigma[:, :width]))
     delta, axis = displacement(mean_p[:, :width], mean_q, safe_sigma)
     delta = torch.where(drafted, delta, torch.zeros_like(delta))
     ratios = log_ratio(delta, (axis * noise.drafts).sum(-1).double())
-    tau, log_weight = config.verifier(ratios, delta, noise.accept, lengths)
-
-    # Emit: the residual after a rejection, one more step of the target after a full window.
-    rejected = tau < lengths
-    at = torch.clamp(tau, max=width - 1)
-    mean_here, sigma_here = _pick(mean_p, tau), _pick(sigma, tau)
-    step = Rejected(mean_here, sigma_here, _pick(axis, at), _pick(delta, at), log_weight, _pick(noise.drafts, at), rejected)
-    emitted, draws = config.rejection(step, noise, source)
-    extra = mean_here + sigma_here[:, None] * noise.fresh
-    x_next = torch.where(rejected[:, None], emitted, extra)
+    progress = 1.0 - steps.double() / process.steps
+    tau, log_weight = parts.verify(config.verifier, ratios, delta, noise, lengths, progress)
+    window = Verified(y, mean_p, sigma, axis, delta, log_weight, tau, lengths)
+    x_next, draws = parts.emit(config.rejection, window, noise, source)
 
     # Remember the prediction at the drafted state that stands where the chain now is: the rejected one, else the last.
     base = torch.minimum(tau + 1, lengths)
@@ -235,7 +307,7 @@ def _draft_and_verify(
     trace.evaluations[index] += int(first is not None) + needed.sum(1)
     trace.draft_evaluations[index] += width if drafter.evaluates else 0
     trace.windows[index] += 1
-    trace.residual_draws[index] += torch.where(rejected, draws, 0)
+    trace.residual_draws[index] += torch.where(tau < lengths, draws, 0)
     trace.drafted[index, chains.rounds] = lengths.to(torch.int16)
     trace.accepted[index, chains.rounds] = tau.to(torch.int16)
     return _Window(torch.cat([y[:, 1:], y[:, :1]], 1), tau, x_next, memory, int(first is not None) + (evaluations > 0))

@@ -12,6 +12,7 @@ Sources: Leviathan et al. 2023 and Chen et al. 2023 (token by token); Sun et al.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -33,22 +34,19 @@ def token_wise(log_ratios: Tensor, deltas: Tensor, uniforms: Tensor, lengths: Te
     return tau, torch.zeros_like(log_ratios[:, 0])
 
 
-def block(log_ratios: Tensor, deltas: Tensor, uniforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """tau = the largest i with u_i < h_i, and the weight P_tau of the residual to draw from at step tau + 1."""
-    log_weights = block_weights(log_ratios)
-    # Z_i = Z(P_i, delta_{i+1}), i = 1..L-1; the last column has no next step and is overwritten by h_L = P_L.
-    masses = torch.zeros_like(log_ratios)
-    masses[:, :-1] = residual_mass(log_weights[:, 1:-1], deltas[:, 1:])
-    tau = block_length(uniforms, block_thresholds(log_weights, masses, lengths), lengths)
-    return tau, log_weights.gather(1, tau[:, None])[:, 0]
-
-
 def block_weights(log_ratios: Tensor) -> Tensor:
     """log P_0 .. log P_L, shape (m, L + 1): P_0 = 1, P_i = min(1, P_{i-1} r_i)."""
     columns = [torch.zeros_like(log_ratios[:, 0])]
     for i in range(log_ratios.shape[1]):
         columns.append(torch.clamp(columns[-1] + log_ratios[:, i], max=0.0))
     return torch.stack(columns, dim=1)
+
+
+def block_masses(log_weights: Tensor, deltas: Tensor) -> Tensor:
+    """Z_i = Z(P_i, delta_{i+1}), i = 1..L-1, from log P_0..P_L; the last column has no next step and holds 0. Shape (m, L)."""
+    masses = torch.zeros_like(log_weights[:, 1:])
+    masses[:, :-1] = residual_mass(log_weights[:, 1:-1], deltas[:, 1:])
+    return masses
 
 
 def block_thresholds(log_weights: Tensor, masses: Tensor, lengths: Tensor) -> Tensor:
@@ -65,6 +63,35 @@ def block_length(uniforms: Tensor, thresholds: Tensor, lengths: Tensor) -> Tenso
     passed = (uniforms < thresholds) & _drafted(thresholds, lengths)
     position = torch.arange(1, thresholds.shape[1] + 1, device=thresholds.device)
     return (passed * position).amax(dim=1)
+
+
+def weight_at(log_weights: Tensor, tau: Tensor) -> Tensor:
+    """log P_tau, (m,): the weight of the residual to draw from at step tau + 1."""
+    return log_weights.gather(1, tau[:, None])[:, 0]
+
+
+@dataclass(frozen=True)
+class Block:
+    """tau = the largest i with u_i < h_i, and the weight P_tau of the residual to draw from at step tau + 1.
+
+    Made of the functions above, in the order of their use; a wrong sampler is this with one of them replaced.
+    """
+
+    weights: Callable[[Tensor], Tensor] = block_weights
+    masses: Callable[[Tensor, Tensor], Tensor] = block_masses
+    thresholds: Callable[[Tensor, Tensor, Tensor], Tensor] = block_thresholds
+    length: Callable[[Tensor, Tensor, Tensor], Tensor] = block_length
+    weight: Callable[[Tensor, Tensor], Tensor] = weight_at
+    name: str = "block"
+
+    def __call__(self, log_ratios: Tensor, deltas: Tensor, uniforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        log_weights = self.weights(log_ratios)
+        thresholds = self.thresholds(log_weights, self.masses(log_weights, deltas), lengths)
+        tau = self.length(uniforms, thresholds, lengths)
+        return tau, self.weight(log_weights, tau)
+
+
+block = Block()
 
 
 def _drafted(like: Tensor, lengths: Tensor) -> Tensor:

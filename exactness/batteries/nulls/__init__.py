@@ -6,6 +6,7 @@ from typing import Any
 
 from .base import Null, Validity
 from .counts import Promised, Share
+from .distinct import Distinct
 from .equality import Equality
 from .hilbert import AndersonDarling, CramerVonMises, KernelMean
 from .kolmogorov import BINS, Kolmogorov, TwoSampleKolmogorov
@@ -16,7 +17,7 @@ from .symmetric import SymmetricMean
 
 ALL: tuple[type[Null], ...] = (
     Kolmogorov, TwoSampleKolmogorov, CramerVonMises, AndersonDarling, KernelMean, NormalMean, NormalVariance, MeanVector,
-    MeanProduct, Share, Promised, SymmetricMean, ChiSquareLimit, Permutation, Equality,
+    MeanProduct, Share, Promised, SymmetricMean, ChiSquareLimit, Permutation, Equality, Distinct,
 )  # fmt: skip
 
 
@@ -27,7 +28,7 @@ def null_of(name: str, parameters: dict[str, Any]) -> Null:
 
 
 __all__ = [
-    "ALL", "BINS", "AndersonDarling", "ChiSquareLimit", "CramerVonMises", "Equality", "KernelMean", "Kolmogorov", "MeanProduct",
+    "ALL", "BINS", "AndersonDarling", "ChiSquareLimit", "CramerVonMises", "Distinct", "Equality", "KernelMean", "Kolmogorov", "MeanProduct",
     "MeanVector", "NormalMean", "NormalVariance", "Null", "Permutation", "Promised", "Share", "SymmetricMean",
     "TwoSampleKolmogorov", "Validity", "null_of",
 ]  # fmt: skip

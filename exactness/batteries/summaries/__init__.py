@@ -7,6 +7,7 @@ from .pairs import PairTally
 from .points import Points
 from .products import Products
 from .promises import Promises
+from .repeats import Repeats
 from .shares import Shares
 from .tally import Tally
 from .vectors import Vectors
@@ -19,6 +20,7 @@ __all__ = [
     "Points",
     "Products",
     "Promises",
+    "Repeats",
     "Shares",
     "Summary",
     "Tally",

@@ -17,7 +17,7 @@ _EDGES = np.arange(1, BINS) / BINS
 _FLAT, _TAILS = edge_weights(False), edge_weights(True)
 
 
-Relation = Literal["independent", "dependent", "disjoint"]
+Relation = Literal["independent", "dependent", "disjoint", "paired"]
 
 
 class Tally(Summary):
@@ -30,7 +30,8 @@ class Tally(Summary):
         null: ``"uniform"``, ``"normal"`` or ``"chi2"`` with ``freedom`` degrees of freedom.
         relation: of the rows to each other. ``"independent"`` values of the same draws may be pooled. ``"dependent"`` ones may
             not, but their distances are averaged (sliced). ``"disjoint"`` rows come from different draws, in numbers that
-            chance decides; their bounds would be those of few draws, so they have none.
+            chance decides; their bounds would be those of few draws, so they have none. ``"paired"`` rows are made of two draws
+            each: bounds count draws, so they have none either.
     """
 
     def __init__(self, rows: Sequence[str], null: str, *, relation: Relation, freedom: int = 0) -> None:
@@ -73,7 +74,7 @@ class Tally(Summary):
         sums = to_numpy(xp.stack([xp.sum(flat, axis=1), dot(flat, flat)]))
         self.sums[rows] += sums[0]
         self.squares[rows] += sums[1]
-        if self.relation != "disjoint":
+        if self.relation in ("independent", "dependent"):
             # Rows may hold different numbers of values: a draw's average is over all of them.
             total, count = self._open or (0.0, 0)
             self._open = total + width * xp.sum(own, axis=1), count + width * len(rows)
@@ -99,7 +100,7 @@ class Tally(Summary):
                 found.append(Test(NormalMean(*self._kept([-1], 0)), "pooled", float(mean), n, 1))
                 found.append(Test(NormalVariance(*self._kept([-1], 1)), "pooled", float(square), n, 1))
         if len(seen) > 1 or self.relation != "independent":
-            bounded = self.relation != "disjoint"
+            bounded = self.relation in ("independent", "dependent")
             names, n_rows = [self.rows[r] for r in seen], self.counts[seen].sum(1)
             for null, statistics in _distances(self.counts[seen]):
                 found.append(worst(lambda _, null=null: null, names, statistics, n_rows, bounded))  # type: ignore[misc]
@@ -116,7 +117,7 @@ class Tally(Summary):
     def monitored(self) -> list[tuple[Null, int]]:
         nulls: list[Null] = [Kolmogorov(), CramerVonMises(), AndersonDarling()]
         nulls += [NormalMean(), NormalVariance()] if self.null == "normal" else []
-        return [(null, len(self.rows) + 1) for null in nulls] if self.relation != "disjoint" else []
+        return [(null, len(self.rows) + 1) for null in nulls] if self.relation in ("independent", "dependent") else []
 
     def histogram(self, bins: int) -> tuple[str, np.ndarray]:
         """``(where, counts)`` over all rows, or over the row that stands out most if rows may not be pooled."""

@@ -1,0 +1,26 @@
+"""Continuous draws are all different."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .base import Null, Validity
+
+
+@dataclass(frozen=True)
+class Distinct(Null):
+    """How many draws were there before, bit by bit. Under a continuous law: none, whatever n is."""
+
+    name: ClassVar[str] = "distinct"
+    unit: ClassVar[str] = "repeated draws"
+    validity: ClassVar[Validity] = "exact"
+
+    def p_value(self, statistic: float, n: int) -> float:
+        return 1.0 if statistic == 0 else 0.0
+
+    def detectable(self, n: float, alpha: float, miss: float) -> float:
+        return 1.0
+
+    def needed(self, effect: float, alpha: float, miss: float) -> float:
+        return 1.0
