@@ -1,4 +1,4 @@
-"""The command line: ``exactness list | certify | report | recheck``. Only this module exits.
+"""The command line: ``exactness list | certify | controls | report | recheck``. Only this module exits.
 
 Exit codes: 0 everything as claimed, 1 something refuted (or a control not refuted), 2 usage or bad input, 3 inconclusive,
 4 invalid.
@@ -21,7 +21,8 @@ from .catalogue import BACKENDS, Setting, entries, find
 from .certificate import Certificate, Verdict
 from .certify import certify as judge
 from .claim import Claim
-from .console import findings_table, law_table, print_certificate, summary_table
+from .console import findings_table, law_table, matrix_table, print_certificate, print_score, summary_table
+from .controls.matrix import Record
 from .errors import BadInput
 from .load import is_file_claim, load_claims
 from .plan import Plan
@@ -143,16 +144,83 @@ def certify(
     raise SystemExit(exit_code(done))
 
 
+@app.command()
+def controls(
+    names: Annotated[list[str] | None, typer.Argument(help="Wrong samplers by name; all if left out.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the records and controls.json.")] = Path("controls"),
+    report: Annotated[Path | None, typer.Option(help="Also write the HTML page here.")] = None,
+    seed: Annotated[int, typer.Option(help="Root seed of everything random.", min=0)] = 0,
+    alpha: Annotated[float | None, typer.Option(help="Error probability of refuting an exact sampler.")] = None,
+    max_paths: Annotated[int | None, typer.Option(help="Most draws of each.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop at so many times the draws that refuted it; look to the end if left out.", min=1)
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where the samplers run: cpu, cuda, cuda:1.")] = "cpu",
+    dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
+    backend: Annotated[str, typer.Option(help="Whose samplers: torch or jax.")] = "torch",
+    jobs: Annotated[int | None, typer.Option(help="Worker processes; the number of cores if left out, 1 on a GPU.", min=1)] = None,
+    resume: Annotated[bool, typer.Option(help="Keep records of the folder that judging again would give.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the score.")] = False,
+) -> None:
+    """Would it notice? Judge wrong samplers, and right ones that look wrong, test by test. Exit code 1 if one is misjudged."""
+    from .controls import run_faults
+    from .controls.judge import chosen
+    from .controls.run import BUDGET
+
+    plan = Overrides(alpha, None, max_paths).apply(BUDGET)
+    if dtype not in (None, "float32", "float64"):
+        raise BadInput(f"--dtype must be float32 or float64, not {dtype!r}")
+    if backend not in BACKENDS:
+        raise BadInput(f"--backend must be {' or '.join(BACKENDS)}, not {backend!r}")
+    total = len(chosen(names or []))
+    _check_writable(out, report)
+    console.print(f"seed {seed}, records in {out}", highlight=False)
+    finished = 0
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=quiet, transient=True) as progress:
+        bar = progress.add_task("judging", total=total)
+
+        def note(record: Record) -> None:
+            nonlocal finished
+            finished += 1
+            progress.update(bar, advance=1, description=record.name)
+
+        workers = jobs or (1 if device.startswith("cuda") else min(os.cpu_count() or 1, total))
+        try:
+            matrix = run_faults(
+                names or (), plan=plan, seed=seed, setting=Setting(device, dtype, backend), patience=patience,  # type: ignore[arg-type]
+                jobs=workers, folder=out, resume=resume, done=note,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            progress.stop()
+            errors.print(f"stopped after {finished} of {total}; they are in {out}: go on with --resume", highlight=False)
+            raise SystemExit(130) from None
+    matrix.save(out / "controls.json")
+    if not quiet:
+        console.print(matrix_table(matrix))
+    print_score(console, matrix)
+    if report is not None:
+        from .report import write_report
+
+        write_report([], report, matrix)
+        console.print(f"report: {report}", highlight=False)
+    raise SystemExit(0 if matrix.holds else 1)
+
+
 @app.command("report")
 def make_report(
-    sources: Annotated[list[Path], typer.Argument(help="Certificates, or folders of them.")],
+    sources: Annotated[list[Path], typer.Argument(help="Certificates, folders of them, or a controls.json.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("report.html"),
 ) -> None:
-    """One self-contained HTML page from certificates."""
+    """One self-contained HTML page from certificates, and from a matrix of controls."""
+    from .controls import Matrix
     from .report import write_report
 
-    found = [Certificate.load(path) for path in _files(sources)]
-    write_report(found, output)
+    matrices = [Matrix.load(path) for path in sources if path.name == "controls.json"]
+    if len(matrices) > 1:
+        raise BadInput("a page shows one controls.json")
+    found = [Certificate.load(path) for path in _files([path for path in sources if path.name != "controls.json"])]
+    write_report(found, output, *matrices)
     console.print(f"report on {len(found)} certificates: {output}", highlight=False)
 
 

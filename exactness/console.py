@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .certificate import Certificate, Verdict
+from .controls.matrix import Matrix
 
 STYLES = {
     Verdict.CERTIFIED: "bold green",
@@ -86,6 +87,39 @@ def findings_table(certificate: Certificate, most: int = 12) -> Table:
             "" if f.bound is None else f"{f.bound:.3f}", "" if f.detectable is None else f"{f.detectable:.3g}", f.validity,
         )  # fmt: skip
     return table
+
+
+def matrix_table(matrix: Matrix) -> Table:
+    """What each wrong sampler takes, and the three tests that see it soonest alone."""
+    table = Table(title="controls", title_justify="left", box=SIMPLE)
+    for column in ("sampler", "all tests", "soonest alone", "adj. p"):
+        table.add_column(column, justify="left" if column in ("sampler", "soonest alone") else "right", overflow="fold")
+    for r in matrix.records:
+        seen = sorted((n, test) for test, n in r.alone.items() if n is not None)[:3]
+        outcome = f"{r.caught_at:,}" if r.caught_at is not None else f"not in {r.paths:,}"
+        table.add_row(
+            Text(r.name), Text(outcome, "green" if r.as_it_should else "bold red"),
+            Text(", ".join(f"{test} {n:,}" for n, test in seen)), f"{r.adjusted_p:.2g}",
+        )  # fmt: skip
+    return table
+
+
+def print_score(console: Console, matrix: Matrix) -> None:
+    caught, wrong = matrix.score
+    alarms, right = matrix.false_alarms
+    parts = [f"{caught} of {wrong} wrong samplers caught"] if wrong else []
+    parts += [f"{alarms} of {right} right ones refuted"] if right else []
+    parts += [f"{len(matrix.beyond)} beyond the reach of any test at this budget"] if matrix.beyond else []
+    console.print("; ".join(parts) + ".", highlight=False)
+    for r in matrix.beyond:
+        console.print(f"  {r.name}: {r.beyond}", highlight=False, markup=False, soft_wrap=True)
+    if smallest := matrix.smallest_set():
+        console.print(f"fewest tests that catch as many: {', '.join(smallest)}", highlight=False, markup=False, soft_wrap=True)
+    for r in matrix.records:
+        if not r.as_it_should:
+            blind = [test for test in r.must_be_seen_by if r.alone.get(test) is None]
+            why = f"not seen by {', '.join(blind)}" if blind and r.caught_at is not None else r.leading
+            console.print(f"  misjudged: {r.name}: {why}", style="red", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_certificate(console: Console, certificate: Certificate) -> None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from .catalogue import Entry, Setting
 from .certificate import Certificate, ControlOutcome, Verdict
-from .certify import certify, environment, outcome_of, probe_of
+from .certify import certify, outcome_of
 from .claim import Claim
+from .draws import probe_of
+from .environment import environment
 from .errors import BadInput
 from .plan import Plan
+from .workers import workers
 
 Done = Callable[[Certificate], None]
 
@@ -63,7 +63,7 @@ def run_catalogue(
     certificates: dict[str, Certificate] = {}
     outcomes: dict[str, list[ControlOutcome]] = {}
     controls = [e for e in [*chosen, *needed] if e.kind == "control"]
-    with _pool(jobs) as submit:
+    with workers(jobs) as submit:
         for wave in (controls, [e for e in chosen if e.kind != "control"]):
             orders = {}
             for entry in wave:
@@ -80,7 +80,7 @@ def run_catalogue(
                 else:
                     certificates[entry.name] = found
                     done(found)
-            for order, certificate in submit(orders.values()):
+            for order, certificate in submit(judge_entry, orders.values()):
                 certificates[order.name] = certificate
                 done(certificate)
             for entry in wave:
@@ -150,42 +150,3 @@ def reusable(path: Path, claim: Claim, plan: Plan, seed: int, controls: Sequence
         return found if same and found.probe == probe_of(claim, seed) else None
     except Exception:  # A sampler that raises today is judged today: that is its certificate.
         return None
-
-
-class _pool:
-    """``submit(orders)`` yields (order, certificate) as they finish; one job runs here, more run in worker processes."""
-
-    def __init__(self, jobs: int) -> None:
-        self._jobs = jobs
-        self._executor: ProcessPoolExecutor | None = None
-
-    def __enter__(self) -> Callable[[Iterable[Order]], Iterator[tuple[Order, Certificate]]]:
-        if self._jobs > 1:
-            self._executor = ProcessPoolExecutor(
-                self._jobs, mp_context=get_context("spawn"), initializer=_quiet_worker, initargs=(self._jobs,)
-            )
-        return self._submit
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if self._executor is not None:
-            # After an interruption the finished certificates are on disk; what had not begun is dropped.
-            self._executor.shutdown(wait=kind is None, cancel_futures=True)
-
-    def _submit(self, orders: Iterable[Order]) -> Iterator[tuple[Order, Certificate]]:
-        if self._executor is None:
-            for order in orders:
-                yield order, judge_entry(order)
-            return
-        waiting: dict[Future[Certificate], Order] = {self._executor.submit(judge_entry, order): order for order in orders}
-        for future in as_completed(waiting):
-            yield waiting[future], future.result()
-
-
-def _quiet_worker(jobs: int) -> None:
-    """Workers share the cores: two that each use all of them are many times slower than two that use half."""
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    try:
-        import torch
-    except ModuleNotFoundError:  # The first entry that is built says so, with what to install.
-        return
-    torch.set_num_threads(threads)

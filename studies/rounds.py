@@ -158,7 +158,8 @@ class Recorded:
     """A verifier that also keeps how far accepted lengths are from what was promised, and what the other one promises."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.verify = name, {"token": token_wise, "block": block}[name]
+        verifiers: dict[str, Verifier] = {"token": token_wise, "block": block}
+        self.name, self.verify = name, verifiers[name]
         self.windows, self.gap, self.square, self.promised, self.least = 0, 0.0, 0.0, 0.0, math.inf
 
     def __call__(self, ratios: Tensor, deltas: Tensor, uniforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -230,8 +231,8 @@ def measure_peer(job: tuple[int, str, int]) -> dict[str, object]:
     dim, name, draw = job
     process, method = peer_process(dim, draw), PEER_METHODS[name]
     law = Law(lambda steps: process, None)
-    verifier: Verifier = {"token": token_wise, "block": block}[method.verifier]
-    config = Speculative(process, 8, method.drafter(law, process, 8), verifier, method.rejection)
+    verifiers: dict[str, Verifier] = {"token": token_wise, "block": block}
+    config = Speculative(process, 8, method.drafter(law, process, 8), verifiers[method.verifier], method.rejection)
     run = config.run(200, torch.Generator().manual_seed(_MEASURED), dtype=torch.float32, keep_paths=False)
     # Counted alike: verifications alone. The free drafter's first call, the frozen one's extra call a round and the call of the
     # deterministic first step are left out there.

@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..certificate import Certificate
+from ..controls.matrix import Matrix
 from ..errors import BadInput
 from .figures import speed_figure
 from .view import Bars, page_of
 
 
-def render_report(certificates: Sequence[Certificate]) -> str:
-    """One page, no file beside it, nothing fetched. Raises ``BadInput`` for no certificates, or without the report extra."""
-    if not certificates:
+def render_report(certificates: Sequence[Certificate], matrix: Matrix | None = None) -> str:
+    """One page, no file beside it, nothing fetched. Raises ``BadInput`` for nothing to show, or without the report extra."""
+    if not certificates and matrix is None:
         raise BadInput("there is no certificate to report on")
     require_report_extra()
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -27,7 +28,7 @@ def render_report(certificates: Sequence[Certificate]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = page_of(certificates)
+    page = page_of(certificates, matrix)
     figures = {section.name: speed_figure(section) for section in page.sections}
     return environment.get_template("report.html.j2").render(page=page, figures=figures, outline=outline)
 
@@ -39,9 +40,9 @@ def require_report_extra() -> None:
             raise BadInput(f"reports need {package}: pip install 'exactness[report]'")
 
 
-def write_report(certificates: Sequence[Certificate], path: str | os.PathLike[str]) -> Path:
+def write_report(certificates: Sequence[Certificate], path: str | os.PathLike[str], matrix: Matrix | None = None) -> Path:
     target = Path(path)
-    text = render_report(certificates)
+    text = render_report(certificates, matrix)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text, encoding="utf-8")
     return target

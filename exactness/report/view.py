@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import sqrt
 
 from ..certificate import Certificate, Histogram, Verdict
+from ..controls.matrix import Matrix
+from .matrix import MatrixView, view_of
 
 _LOUDEST = 8
 _ALL_BELOW = 12
@@ -65,10 +67,14 @@ class Page:
     holds: bool
     facts: list[tuple[str, str]]
     sections: list[Section]
+    matrix: MatrixView | None = None
 
 
-def page_of(certificates: Sequence[Certificate]) -> Page:
-    """Group by law (the part of the name before the first slash), in the order given."""
+def page_of(certificates: Sequence[Certificate], matrix: Matrix | None = None) -> Page:
+    """Group by law (the part of the name before the first slash), in the order given. Either may be missing, not both."""
+    controls = None if matrix is None else view_of(matrix)
+    if controls is not None and not certificates:
+        return Page("exactness: controls", controls.headline, controls.holds, _made(matrix), [], controls)  # type: ignore[arg-type]
     groups: dict[str, list[Certificate]] = {}
     for c in certificates:
         groups.setdefault(c.name.split("/")[0] if "/" in c.name else c.name, []).append(c)
@@ -82,9 +88,10 @@ def page_of(certificates: Sequence[Certificate]) -> Page:
     return Page(
         title="exactness report" if len(certificates) != 1 else f"exactness: {certificates[0].name}",
         headline="; ".join(parts),
-        holds=all(c.as_claimed for c in certificates),
+        holds=all(c.as_claimed for c in certificates) and (controls is None or controls.holds),
         facts=_facts(certificates),
         sections=[_section(name, members, full) for name, members in groups.items()],
+        matrix=controls,
     )
 
 
@@ -164,6 +171,16 @@ def _facts(certificates: Sequence[Certificate]) -> list[tuple[str, str]]:
                      + ", ".join(f"{k} {v}" for k, v in packages.items())),
         ("made", max(c.created for c in certificates)),
     ]  # fmt: skip
+
+
+def _made(matrix: Matrix) -> list[tuple[str, str]]:
+    where = matrix.environment
+    versions = ", ".join(f"{k} {v}" for k, v in where.packages.items())
+    return [
+        ("device", f"{where.device}, {where.array} {where.dtype}"),
+        ("versions", f"exactness {where.exactness}, Python {where.python}, {versions}"),
+        ("made", matrix.created),
+    ]
 
 
 def _false_alarms(c: Certificate) -> str:

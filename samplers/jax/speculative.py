@@ -33,11 +33,11 @@ _HUGE = 1e15
 
 
 class Chains(NamedTuple):
-    """What is in the slots, one row each: ``index`` (m,) among all n, ``steps`` (m,) still to go (0: idle), ``rounds`` (m,) done,
+    """What is in the slots, one row each: ``chain`` (m,) among all n, ``steps`` (m,) still to go (0: idle), ``rounds`` (m,) done,
     the state ``x`` (m, d) and the drafter's ``memory``.
     """
 
-    index: jax.Array
+    chain: jax.Array
     steps: jax.Array
     rounds: jax.Array
     x: jax.Array
@@ -66,12 +66,12 @@ def source(noise: Noise) -> Noise:
 
 def draw(source: Noise, chains: Chains, window: int, dim: int) -> RoundNoise:
     """What this round consumes."""
-    return source.round(chains.rounds, chains.index, window, dim)
+    return source.round(chains.rounds, chains.chain, window, dim)
 
 
 def conditioned(condition: jax.Array, chains: Chains) -> jax.Array:
     """The condition of the chain in each slot."""
-    return condition[chains.index]
+    return condition[chains.chain]
 
 
 def step(mean: jax.Array, sigma: jax.Array, z: jax.Array) -> jax.Array:
@@ -100,7 +100,9 @@ def emit(rejection: Rejection, window: Verified, noise: RoundNoise, source: Nois
     """
     tau, at = window.tau, jnp.minimum(window.tau, window.delta.shape[1] - 1)
     mean, sigma, rejected = _pick(window.mean_p, tau), _pick(window.sigma, tau), tau < window.lengths
-    step = Rejected(mean, sigma, _pick(window.axis, at), _pick(window.delta, at), window.log_weight, _pick(noise.drafts, at), rejected)
+    step = Rejected(
+        mean, sigma, _pick(window.axis, at), _pick(window.delta, at), window.log_weight, _pick(noise.drafts, at), rejected
+    )
     emitted, draws = rejection(step, noise, source)
     return jnp.where(rejected[:, None], emitted, mean + sigma[:, None] * noise.fresh), draws
 
@@ -213,7 +215,7 @@ def _run(
         window, trace = _draft_and_verify(config, tables, source, chains, runs, given, loop.trace)
         active = chains.steps > 0
         # Idle slots write past the end, where nothing is.
-        row = jnp.where(active, chains.index, n)
+        row = jnp.where(active, chains.chain, n)
         paths = loop.paths
         if paths is not None:
             at, tau = (total - chains.steps + 1)[:, None] + column, window.tau[:, None]
@@ -221,7 +223,7 @@ def _run(
             paths = paths.at[row[:, None], jnp.where(column <= tau, at, total + 1)].set(states, mode="drop")
         final = loop.final.at[row].set(window.x, mode="drop")
         moved = Chains(
-            chains.index, jnp.where(active, chains.steps - window.tau - 1, 0), chains.rounds + active, window.x, window.memory
+            chains.chain, jnp.where(active, chains.steps - window.tau - 1, 0), chains.rounds + active, window.x, window.memory
         )
         chains, entered = _refilled(moved, entering, loop.entered, n) if slots < n else (moved, loop.entered)
         return _Loop(chains, entered, trace, paths, final, jnp.minimum(loop.fewest, window.fewest))
@@ -330,7 +332,7 @@ def _draft_and_verify(
     at_base, at_before = ((_pick(window_steps, i), _pick(y, i), _pick(predictions, i)) for i in (base, jnp.maximum(base - 1, 0)))
     memory = drafter.remember(tables, memory, Seen(*at_base, *at_before, steps - tau - 1, x_next))
 
-    row = jnp.where(active, chains.index, len(trace.rounds))
+    row = jnp.where(active, chains.chain, len(trace.rounds))
     extra = int(first is not None)
     add = lambda count, more: count.at[row].add(more, mode="drop")  # noqa: E731
     put = lambda table, value: table.at[row, chains.rounds].set(value.astype(table.dtype), mode="drop")  # noqa: E731

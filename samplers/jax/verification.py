@@ -86,7 +86,9 @@ class Block:
     weight: Callable[[jax.Array, jax.Array], jax.Array] = weight_at
     name: str = "block"
 
-    def __call__(self, log_ratios: jax.Array, deltas: jax.Array, uniforms: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def __call__(
+        self, log_ratios: jax.Array, deltas: jax.Array, uniforms: jax.Array, lengths: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
         log_weights = self.weights(log_ratios)
         thresholds = self.thresholds(log_weights, self.masses(log_weights, deltas), lengths)
         tau = self.length(uniforms, thresholds, lengths)

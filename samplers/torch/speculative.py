@@ -30,11 +30,11 @@ _HUGE = 1e15
 
 @dataclass(frozen=True)
 class Chains:
-    """The chains of the batch, one row each: ``index`` (m,) among all n, ``steps`` (m,) still to go, ``rounds`` (m,) done, the
+    """The chains of the batch, one row each: ``chain`` (m,) among all n, ``steps`` (m,) still to go, ``rounds`` (m,) done, the
     state ``x`` (m, d) and the drafter's ``memory``.
     """
 
-    index: Tensor
+    chain: Tensor
     steps: Tensor
     rounds: Tensor
     x: Tensor
@@ -42,13 +42,13 @@ class Chains:
 
     def rows(self, order: Tensor) -> Chains:
         memory = tuple(part[order] for part in self.memory)
-        return Chains(self.index[order], self.steps[order], self.rounds[order], self.x[order], memory)
+        return Chains(self.chain[order], self.steps[order], self.rounds[order], self.x[order], memory)
 
     def and_then(self, more: Chains) -> Chains:
         join = lambda a, b: torch.cat([a, b])  # noqa: E731
         memory = tuple(join(a, b) for a, b in zip(self.memory, more.memory, strict=True))
         return Chains(
-            join(self.index, more.index), join(self.steps, more.steps), join(self.rounds, more.rounds), join(self.x, more.x), memory
+            join(self.chain, more.chain), join(self.steps, more.steps), join(self.rounds, more.rounds), join(self.x, more.x), memory
         )
 
 
@@ -75,12 +75,12 @@ def source(noise: Noise) -> Noise:
 
 def draw(source: Noise, chains: Chains, window: int, dim: int) -> RoundNoise:
     """What this round consumes."""
-    return source.round(chains.rounds, chains.index, window, dim)
+    return source.round(chains.rounds, chains.chain, window, dim)
 
 
 def conditioned(condition: Tensor, chains: Chains) -> Tensor:
     """The condition of each chain that is still in the batch."""
-    return condition[chains.index]
+    return condition[chains.chain]
 
 
 def step(mean: Tensor, sigma: Tensor, z: Tensor) -> Tensor:
@@ -108,7 +108,9 @@ def emit(rejection: Rejection, window: Verified, noise: RoundNoise, source: Nois
     """
     tau, at = window.tau, torch.clamp(window.tau, max=window.delta.shape[1] - 1)
     mean, sigma, rejected = _pick(window.mean_p, tau), _pick(window.sigma, tau), tau < window.lengths
-    step = Rejected(mean, sigma, _pick(window.axis, at), _pick(window.delta, at), window.log_weight, _pick(noise.drafts, at), rejected)
+    step = Rejected(
+        mean, sigma, _pick(window.axis, at), _pick(window.delta, at), window.log_weight, _pick(noise.drafts, at), rejected
+    )
     emitted, draws = rejection(step, noise, source)
     return torch.where(rejected[:, None], emitted, mean + sigma[:, None] * noise.fresh), draws
 
@@ -215,8 +217,8 @@ def _run(config: Speculative, n: int, source: Noise, condition: Tensor | None, k
             kept = torch.minimum(column, window.tau[:, None])
             states = torch.where((column == window.tau[:, None])[..., None], window.x[:, None], window.following)
             states = states.gather(1, kept[..., None].expand_as(states))
-            paths[chains.index[:, None], (total - chains.steps + 1)[:, None] + kept] = states
-        final[chains.index] = window.x
+            paths[chains.chain[:, None], (total - chains.steps + 1)[:, None] + kept] = states
+        final[chains.chain] = window.x
         chains = replace(chains, steps=chains.steps - window.tau - 1, rounds=chains.rounds + 1, x=window.x, memory=window.memory)
         going = chains.steps > 0
         lengths = _lengths(config, runs, chains)
@@ -302,7 +304,7 @@ def _draft_and_verify(
     at_base, at_before = ((_pick(window_steps, i), _pick(y, i), _pick(predictions, i)) for i in (base, before))
     memory = drafter.remember(tables, memory, Seen(*at_base, *at_before, steps - tau - 1, x_next))
 
-    index = chains.index
+    index = chains.chain
     trace.rounds[index] += int(first is not None) + needed.any(1).long()
     trace.evaluations[index] += int(first is not None) + needed.sum(1)
     trace.draft_evaluations[index] += width if drafter.evaluates else 0

@@ -28,7 +28,7 @@ def null_of(name: str, parameters: dict[str, Any]) -> Null:
 
 
 __all__ = [
-    "ALL", "BINS", "AndersonDarling", "ChiSquareLimit", "CramerVonMises", "Distinct", "Equality", "KernelMean", "Kolmogorov", "MeanProduct",
-    "MeanVector", "NormalMean", "NormalVariance", "Null", "Permutation", "Promised", "Share", "SymmetricMean",
+    "ALL", "BINS", "AndersonDarling", "ChiSquareLimit", "CramerVonMises", "Distinct", "Equality", "KernelMean", "Kolmogorov",
+    "MeanProduct", "MeanVector", "NormalMean", "NormalVariance", "Null", "Permutation", "Promised", "Share", "SymmetricMean",
     "TwoSampleKolmogorov", "Validity", "null_of",
 ]  # fmt: skip

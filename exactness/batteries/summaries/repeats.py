@@ -27,7 +27,7 @@ class Repeats(Summary):
 
     distribution = "all different"
 
-    def __init__(self, places: Sequence[int]) -> None:
+    def __init__(self, places: Sequence[int] | np.ndarray) -> None:
         self.places = np.asarray(places, dtype=np.int64)
         self.kept, self.n = Reservoir(_KEPT), 0
 

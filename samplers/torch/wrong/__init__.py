@@ -16,7 +16,7 @@ from ..rejections import Maximal, Rejection, UntilAccepted, gamma, reflection
 from ..speculative import Round, Speculative
 from ..verification import Block, Verifier
 from . import accepting, bookkeeping, outputs, randomness, rejecting
-from .bases import Offset, good, poor, stale
+from .bases import good, poor, stale
 
 __all__ = ["BUILD", "build"]
 
@@ -106,7 +106,8 @@ BUILD: dict[str, Callable[[Process], Any]] = {
     "drafter-that-fails": lambda process: replace(poor(process), drafter=Independent(bookkeeping.Failing(process))),
     "drafter-without-hope": _hopeless,
     "prediction-of-another-chain": lambda process: replace(
-        good(process), drafter=bookkeeping.ReuseOfNeighbour(good(process).drafter.kind)  # type: ignore[attr-defined]
+        good(process),
+        drafter=bookkeeping.ReuseOfNeighbour(good(process).drafter.kind),  # type: ignore[attr-defined]
     ),
     "window-as-long-as-the-chain": lambda process: replace(stale(process), window=process.steps),
     "rejected-until-accepted": _rejecting(UntilAccepted()),

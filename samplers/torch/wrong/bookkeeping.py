@@ -73,7 +73,7 @@ def cross(rejection: Rejection, window: Verified, noise: RoundNoise, source: Noi
 
 def label_of_next(condition: Tensor, chains: Chains) -> Tensor:
     """The labels move on by one row a round."""
-    return condition[(chains.index + chains.rounds) % len(condition)]
+    return condition[(chains.chain + chains.rounds) % len(condition)]
 
 
 def with_sigma(process: Process, sigma: np.ndarray) -> Process:

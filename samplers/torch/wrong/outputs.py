@@ -18,7 +18,7 @@ _PILOT, _SHARDS = 8192, 8
 def rows(run: Run, index: Tensor) -> Run:
     """These rows of a run, with their traces."""
     trace = run.trace
-    picked = {f.name: part[index] for f in fields(trace) if isinstance(part := getattr(trace, f.name), Tensor)}
+    picked: dict[str, Any] = {f.name: part[index] for f in fields(trace) if isinstance(part := getattr(trace, f.name), Tensor)}
     return Run(run.paths[index], replace(trace, **picked))
 
 

@@ -21,7 +21,7 @@ def same_every_round(source: Noise, chains: Chains, window: int, dim: int) -> Ro
     """A generator that begins anew, with the same seed."""
     assert isinstance(source, GeneratorNoise)
     again = torch.Generator(device=source.generator.device).manual_seed(source.generator.initial_seed())
-    return GeneratorNoise(again, source.dtype).round(chains.rounds, chains.index, window, dim)
+    return GeneratorNoise(again, source.dtype).round(chains.rounds, chains.chain, window, dim)
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ByPosition:
 
     def __call__(self, source: Noise, chains: Chains, window: int, dim: int) -> RoundNoise:
         position = self.steps - chains.steps
-        columns = [source.round(position + i, chains.index, 1, dim) for i in range(window)]
+        columns = [source.round(position + i, chains.chain, 1, dim) for i in range(window)]
         once = draw(source, replace(chains, rounds=position + 2 * self.steps), 1, dim)
         drafts = torch.cat([c.drafts for c in columns], 1)
         return RoundNoise(drafts, torch.cat([c.accept for c in columns], 1), once.residual, once.fresh)

@@ -1,0 +1,96 @@
+"""One fault, judged in stages: by all tests together, and by each of them alone on the same draws."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..batteries.base import Evidence, standard
+from ..batteries.innovations import Innovations
+from ..catalogue import Setting
+from ..catalogue.problems import problem
+from ..certificate import Environment
+from ..claim import Claim
+from ..draws import Draws
+from ..environment import environment
+from ..errors import BadInput, InvalidSample
+from ..judgement import findings_of
+from ..plan import Plan
+from . import limits
+from .matrix import UNUSABLE, Record
+
+if TYPE_CHECKING:
+    from samplers.faults import Fault
+
+
+def claim_of(fault: Fault, setting: Setting) -> Claim:
+    """The fault on the ring, or on the labelled mixture if it is about labels."""
+    found = problem("labelled" if fault.labelled else "ring", setting.backend)
+    of, described = found.backend, found.described
+    of.check(setting.device, setting.dtype)
+    runner = of.part("wrong").build(fault.name, found.process)
+    # Paths of the labelled law hold no labels: its last states are judged.
+    sample = of.sampler(
+        runner, setting.device, of.dtype(setting.dtype, described.dtype), described.outputs is None, described.labels,
+        described.plan.first_paths,
+    )  # fmt: skip
+    return Claim(f"control/{fault.name}", sample, found.law, wrong=None if fault.exact else fault.what)
+
+
+def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience: int | None = None) -> tuple[Record, Environment]:
+    """Drawn to the plan's end, or until ``patience`` times the draws at which all tests together have refuted it."""
+    started, claim = time.perf_counter(), claim_of(fault, setting)
+    draws = Draws(claim, plan, seed, [b for b in standard() if b.applies(claim.law)])
+    parts = {name: part for one in draws.evidence for name, part in _apart(one)}
+    alone: dict[str, int | None] = dict.fromkeys([*parts, UNUSABLE])
+    caught_at: int | None = None
+    smallest, leading = 1.0, ""
+    try:
+        draws.probe()
+        for size in plan.stages:
+            draws.up_to(size)
+            for one in parts.values():
+                one.paths = draws.paths
+            findings = findings_of(draws.evidence, plan)
+            smallest, leading = findings[0].adjusted_p, f"{findings[0].name} ({findings[0].where})"
+            for name, one in parts.items():
+                if alone[name] is None and one.results() and findings_of([one], plan)[0].adjusted_p <= plan.alpha:
+                    alone[name] = draws.paths
+            if caught_at is None and smallest <= plan.alpha:
+                caught_at = draws.paths
+            if caught_at is not None and (
+                draws.paths >= caught_at * (patience or plan.max_paths) or all(n is not None for n in alone.values())
+            ):
+                break
+    except InvalidSample as error:
+        # The probe draws too, and the batch in which it happened was not finished.
+        caught_at = alone[UNUSABLE] = max(draws.paths, plan.stages[0])
+        smallest, leading = 0.0, str(error)
+    limit = limits.of(fault, plan, claim.law) if fault.expected == "beyond" else None
+    record = Record(
+        name=fault.name, group=fault.group, what=fault.what, touches=fault.touches, seen=list(fault.seen), expected=fault.expected,
+        must_be_seen_by=list(fault.caught_by), law="labelled" if fault.labelled else "ring", caught_at=caught_at, paths=draws.paths,
+        adjusted_p=smallest, leading=leading, alone=alone, seconds=round(time.perf_counter() - started, 3),
+        beyond=None if limit is None else limit.why, most_power=None if limit is None else limit.power,
+    )  # fmt: skip
+    return record, environment(draws.array, draws.dtype, draws.device)
+
+
+def chosen(names: Sequence[str]) -> list[Fault]:
+    """Faults by name, all if none is given. Raises ``BadInput`` for one that there is not."""
+    from samplers.faults import FAULTS
+
+    known = {fault.name: fault for fault in FAULTS}
+    if unknown := [name for name in names if name not in known]:
+        raise BadInput(f"there is no control {unknown[0]!r}; there are {', '.join(known)}")
+    return [known[name] for name in names] if names else list(FAULTS)
+
+
+def _apart(evidence: Evidence) -> list[tuple[str, Evidence]]:
+    """The tests of the innovations, each as if it were the whole battery (they share the sums, and only the owner takes draws
+    in); every other battery as it is.
+    """
+    if evidence.battery != Innovations.name:
+        return [(evidence.battery, evidence)]
+    return [(name, Evidence(evidence.battery, {name: summary}, lambda _: None)) for name, summary in evidence.summaries.items()]

@@ -1,0 +1,100 @@
+"""How little any test at all can see of the faults that are beyond reach: upper bounds on power (Neyman and Pearson 1933).
+
+The data processing inequality for the test's own decision: a test of level alpha and power beta on n draws has
+kl(beta, alpha) <= n KL(wrong, right), kl being that of two coins. So little divergence is little power, whatever the test.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..laws import GaussianChain, Law
+from ..plan import Plan
+
+if TYPE_CHECKING:
+    from samplers.faults import Fault
+
+
+@dataclass(frozen=True)
+class Limit:
+    """``power``: no test of the plan's alpha on all its draws has more."""
+
+    power: float
+    why: str
+
+
+def of(fault: Fault, plan: Plan, law: Law) -> Limit:
+    """Raises ``KeyError`` for a fault of which no bound is known."""
+    assert isinstance(law, GaussianChain)
+    return {
+        "last-step-a-little-wider": _wider_last_step,
+        "accept-in-bfloat16": _bfloat16,
+        "uniforms-that-can-be-one": _infinite,
+    }[fault.name](plan, law)
+
+
+def most_power(nats: float, alpha: float) -> float:
+    """The largest power of a test of level ``alpha`` where the two laws of all data diverge by so many nats."""
+    from scipy.optimize import brentq
+
+    def divergence(beta: float) -> float:
+        return beta * math.log(beta / alpha) + (1.0 - beta) * (math.log1p(-beta) - math.log1p(-alpha)) - nats
+
+    almost = 1.0 - 1e-12
+    return almost if divergence(almost) <= 0 else float(brentq(divergence, alpha * (1.0 + 1e-9), almost))
+
+
+def _wider_last_step(plan: Plan, law: GaussianChain) -> Limit:
+    """n d squared normals, 1% too large: the likelihood ratio is their sum, so its chi-square test is the best there is."""
+    from scipy import stats
+
+    freedom = plan.max_paths * law.dim
+    power = float(stats.chi2.sf(stats.chi2.isf(plan.alpha, freedom) / 1.01, freedom))
+    return Limit(power, f"the likelihood-ratio test itself, on {freedom:,} squared normals, has power {power:.2f}")
+
+
+def _bfloat16(plan: Plan, law: GaussianChain) -> Limit:
+    """One rounded acceptance changes the density of the emitted coordinate, whose divergence is integrated; a path has K of them.
+
+    The drafts are one standard deviation off (`samplers.*.wrong.bases.poor`), so delta = 1 at every step.
+    """
+    nats = plan.max_paths * law.steps * rounded_divergence(1.0)
+    power = most_power(nats, plan.alpha)
+    return Limit(power, f"all draws together hold {nats:.2g} nats of evidence, and any test of that has power {power:.2g} at most")
+
+
+def rounded_divergence(delta: float) -> float:
+    """An upper bound on KL(emitted, target) of one step whose ratio is rounded to bfloat16: the chi-square divergence, by the
+    midpoint rule on a grid much finer than the cells of the rounding.
+
+    The emitted density is q a' + (1 - integral q a') residual, with a' the rounded probability of acceptance.
+    """
+    edges = np.linspace(-9.0, 9.0 + delta, 2_000_001)
+    s, width = 0.5 * (edges[1:] + edges[:-1]), edges[1] - edges[0]
+    p, q = (np.exp(-0.5 * (s - m) ** 2) / math.sqrt(2.0 * math.pi) for m in (0.0, delta))
+    ratio = np.minimum(1.0, np.exp(0.5 * delta**2 - delta * s))
+    residual = np.maximum(p - q, 0.0)
+    residual /= residual.sum() * width
+    rounded = _to_bfloat16(ratio)
+    emitted = q * rounded + (1.0 - (q * rounded).sum() * width) * residual
+    return float((((emitted - p) ** 2) / p).sum() * width)
+
+
+def _to_bfloat16(x: np.ndarray) -> np.ndarray:
+    """To the nearest number of eight significant bits."""
+    mantissa, exponent = np.frexp(x)
+    return np.ldexp(np.round(mantissa * 256.0) / 256.0, exponent)
+
+
+def _infinite(plan: Plan, law: GaussianChain) -> Limit:
+    """At most K d normals a path are quantiles; each is infinite with probability 2^-24, and else off by half a cell of 2^-24."""
+    expected = plan.max_paths * law.steps * law.dim * 2.0**-24
+    power = 1.0 - math.exp(-expected) + plan.alpha
+    return Limit(
+        power,
+        f"a number is infinite in at most {100 * power:.0f}% of runs of this length; no other probability moves by over 2^-24",
+    )

@@ -1,0 +1,41 @@
+"""Where something was judged: versions, arrays, device."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from importlib import metadata
+
+from .certificate import Environment
+
+
+@cache
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def environment(array: str, dtype: str, device: str) -> Environment:
+    """Where it is judged, by arrays of this kind on this device."""
+    names = ("numpy", "scipy", "msgspec", "array-api-compat", "torch", "jax", "jaxlib")
+    # Whatever is installed, imported or not: the same place must describe itself in the same way.
+    packages = {name: version for name in names if (version := _version(name)) is not None}
+    if device.startswith("cuda") and array == "torch":
+        import torch
+
+        device = f"{device} ({torch.cuda.get_device_name(device)})"
+    elif device.startswith("cuda") and array == "jax":
+        import jax
+
+        device = f"{device} ({jax.devices('cuda')[int(device.partition(':')[2] or 0)].device_kind})"
+    return Environment(
+        exactness=_version("exactness") or "not installed",
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        packages=packages,
+        array=array,
+        dtype=dtype,
+        device=device,
+    )
