@@ -307,7 +307,7 @@ FAULTS: tuple[Fault, ...] = (
         "bookkeeping",
         "The labels move on by one row a round: each chain is led by the others' labels.",
         "every step after the first round",
-        ("coordinates",),
+        ("mixture innovations",),
         labelled=True,
     ),
     Fault(

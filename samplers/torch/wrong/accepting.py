@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..couplings import residual_mass
 from ..noise import RoundNoise
-from ..verification import Verifier, block_thresholds, token_wise
+from ..verification import Verifier, block_masses, block_thresholds, token_wise, weight_at
 
 _COIN_BITS = 11
 
@@ -41,7 +41,7 @@ class Clipped:
     least: float = 0.01
 
     def __call__(self, log_ratios: Tensor, deltas: Tensor, uniforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        return token_wise(log_ratios.clamp(min=torch.log(torch.tensor(self.least)).item()), deltas, uniforms, lengths)
+        return token_wise(log_ratios.clamp(min=math.log(self.least)), deltas, uniforms, lengths)
 
 
 def in_bfloat16(log_ratios: Tensor, deltas: Tensor, uniforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,7 +53,7 @@ def in_bfloat16(log_ratios: Tensor, deltas: Tensor, uniforms: Tensor, lengths: T
 def at_coin_zero(log_ratios: Tensor, deltas: Tensor, uniforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Coins of 11 bits, and a coin equal to the ratio lets the draft pass."""
     coins = torch.floor(uniforms * 2**_COIN_BITS) / 2**_COIN_BITS
-    # `coin <= ratio` is `nothing below the coin < ratio`: the coin moves down by less than any double that matters.
+    # `coin <= ratio` differs from `coin < ratio` where they are equal; a coin of 0 meets ratios of 0.
     return token_wise(log_ratios, deltas, torch.where(coins == 0, -1.0, coins), lengths)
 
 
@@ -80,9 +80,7 @@ def weights_without_min(log_ratios: Tensor) -> Tensor:
 
 def masses_of_current(log_weights: Tensor, deltas: Tensor) -> Tensor:
     """Z(P_i, delta_i) instead of Z(P_i, delta_{i+1})."""
-    masses = torch.zeros_like(log_weights[:, 1:])
-    masses[:, :-1] = residual_mass(log_weights[:, 1:-1], deltas[:, :-1])
-    return masses
+    return block_masses(log_weights, torch.cat([deltas[:, :1], deltas[:, :-1]], 1))
 
 
 def thresholds_without_rest(log_weights: Tensor, masses: Tensor, lengths: Tensor) -> Tensor:
@@ -119,7 +117,7 @@ class WeightBeside:
     by: int
 
     def __call__(self, log_weights: Tensor, tau: Tensor) -> Tensor:
-        return log_weights.gather(1, (tau + self.by).clamp(0, log_weights.shape[1] - 1)[:, None])[:, 0]
+        return weight_at(log_weights, (tau + self.by).clamp(0, log_weights.shape[1] - 1))
 
 
 @dataclass(frozen=True)
