@@ -285,8 +285,9 @@ def _statement(settings: Settings, tests: int, own: list[float]) -> list[str]:
     if own:
         total = sum(own) + (settings.alpha if tests else 0.0)
         lines.append(
-            f"exactness: alpha of {len(own)} more by their markers, {sum(own):g} together; an exact sampler is refuted somewhere "
-            f"in this session with probability at most {min(total, 1.0):.7g}"
+            f"exactness: {len(own)} test{'s' * (len(own) != 1)} with an alpha of {'its' if len(own) == 1 else 'their'} own, "
+            f"{sum(own):g} together; an exact sampler is refuted somewhere in this session with probability at most "
+            f"{min(total, 1.0):.7g}"
         )
     return lines
 

@@ -134,12 +134,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.max_paths <= paths:
             return self
         short, bounded = msgspec.structs.replace(self, max_paths=paths), _monitored(law, batteries)
+        if short._paths_for(self.tolerance, bounded) <= paths:
+            return short
         # In thousandths: what is too small, and what will do.
         small, enough = math.floor(1000 * self.tolerance), 1000
         while enough - small > 1:
             middle = (small + enough) // 2
             small, enough = (small, middle) if short._paths_for(middle / 1000, bounded) <= paths else (middle, enough)
-        return short if enough == 1000 else msgspec.structs.replace(short, tolerance=max(self.tolerance, enough / 1000))
+        return short if enough == 1000 else msgspec.structs.replace(short, tolerance=enough / 1000)
 
     def _paths_for(self, tolerance: float, monitored: Sequence[tuple[Null, int]]) -> float:
         """Draws after which all the bounds of an exact sampler are within the tolerance; infinite if no number would do."""
