@@ -102,14 +102,9 @@ def certify(pytestconfig: pytest.Config) -> Callable[..., Any]:
     The scope is the session's because Hypothesis refuses fixtures that are made anew for every test; calls are counted by test
     all the same.
     """
-    door = config_door(pytestconfig)
-    return door.certify
-
-
-def config_door(config: pytest.Config) -> Door:
-    door = config.pluginmanager.get_plugin("exactness-session")
+    door = pytestconfig.pluginmanager.get_plugin("exactness-session")
     assert isinstance(door, Door)
-    return door
+    return door.certify
 
 
 class Door:
