@@ -171,6 +171,12 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         """Of the discrepancies that the plan's tolerance is about."""
         return largest_bound(self.findings)
 
+    @property
+    def detectable(self) -> float | None:
+        """The smallest of the same discrepancies that would have been refuted, with the plan's power, wherever it is bounded."""
+        seen = [f.detectable for f in self.findings if f.bound is not None and f.unit == TOLERATED]
+        return max((d for d in seen if d is not None), default=None)
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write JSON. The file appears whole or not at all, so a killed run leaves no half certificate."""
         target = Path(path)

@@ -7,7 +7,6 @@ Exit codes: 0 everything as claimed, 1 something refuted (or a control not refut
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -26,8 +25,7 @@ from .controls.matrix import Record
 from .errors import BadInput
 from .load import is_file_claim, load_claims
 from .plan import Plan
-from .report import require_report_extra
-from .runner import Overrides, certificate_path, count_with_controls, exit_code, reusable, run_catalogue
+from .runner import Overrides, certificate_path, check_writable, count_with_controls, exit_code, reusable, run_catalogue
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Certify that a fast sampler is lossless.", rich_markup_mode=None
@@ -100,7 +98,7 @@ def certify(
     paths = Counter(certificate_path(out, name) for name in [c.name for _, c in own] + [e.name for e in chosen])
     if twice := [path.stem for path, count in paths.items() if count > 1]:
         raise BadInput(f"two claims would be saved as {twice[0]!r}: each needs a name of its own")
-    _check_writable(out, report)
+    check_writable(out, report)
     # One run is one family: alpha is that of refuting any of its exact samplers.
     family = sum(e.kind != "control" for e in chosen) + sum(c.wrong is None for _, c in own)
     overrides = msgspec.structs.replace(overrides, claims=max(1, family))
@@ -173,7 +171,7 @@ def controls(
     if backend not in BACKENDS:
         raise BadInput(f"--backend must be {' or '.join(BACKENDS)}, not {backend!r}")
     total = len(chosen(names or []))
-    _check_writable(out, report)
+    check_writable(out, report)
     console.print(f"seed {seed}, records in {out}", highlight=False)
     finished = 0
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -251,17 +249,6 @@ def recheck(
             soft_wrap=True,
         )
     raise SystemExit(1 if wrong else 0)
-
-
-def _check_writable(out: Path, report: Path | None) -> None:
-    """Before anything is sampled: what cannot be written must not cost a run."""
-    for folder in [out] + ([report.parent] if report is not None else []):
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    if report is not None:
-        if report.is_dir():
-            raise BadInput(f"--report {report} is a folder; name the page to write")
-        require_report_extra()
 
 
 def _judge_own(target: str, claim: Claim, out: Path, seed: int, overrides: Overrides, progress: Progress) -> Certificate:

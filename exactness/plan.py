@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .batteries.base import Battery
+    from .batteries.nulls import Null
     from .laws.base import Law
 
 
@@ -101,27 +102,61 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         >>> len(plan.stages), plan.max_paths < 200_000
         (5, True)
         """
-        from .batteries.base import standard
-
         if isinstance(stages, bool) or not isinstance(stages, int) or stages < 1:
             raise BadInput(f"stages must be a positive integer, not {stages!r}")
-        from .laws.base import Law
-
-        if not isinstance(law, Law):
-            raise BadInput(f"the law must be one of exactness.laws; got {type(law).__name__}")
         if stages > 40:
             raise BadInput(f"stages must be at most 40, not {stages}: each doubles the draws")
         known = {"alpha", "confidence", "power", "suspicion", "claims", "seed_must_count"}
         if wrong := set(others) - known:
             raise BadInput(f"{', '.join(sorted(wrong))}: only {', '.join(sorted(known))} may be given besides; the draws follow")
-        chosen = [b for b in (standard() if batteries is None else batteries) if b.applies(law)]
-        bounded = [pair for b in chosen for pair in b.start(law, np.random.default_rng(0)).monitored()]
+        bounded = _monitored(law, batteries)
         draft = cls(tolerance=tolerance, first_paths=1, max_paths=1 << (stages - 1), **others)  # type: ignore[arg-type]
-        error = draft.bound_error(max(1, sum(rows for _, rows in bounded)))
-        needed = max(
-            (null.paths_for_bound(tolerance, error) for null, _ in bounded if null.unit == "probability"), default=math.inf
-        )
+        needed = draft._paths_for(tolerance, bounded)
         if not math.isfinite(needed):
             raise BadInput(f"no number of draws bounds what is monitored of this law within {tolerance:g}: ask for more")
         first = math.ceil(needed / (1 << (stages - 1)))
         return msgspec.structs.replace(draft, first_paths=first, max_paths=first << (stages - 1))
+
+    def shortened(self, paths: int, law: Law, *, batteries: Sequence[Battery] | None = None) -> Plan:
+        """This plan with at most ``paths`` draws, and the tolerance that an exact sampler of this law can show with them.
+
+        Args:
+            paths: the most draws. A plan that takes no more is returned as it is.
+            law, batteries: what is monitored, as of :meth:`for_tolerance`, whose inverse this is. The tolerance never becomes
+                smaller, is rounded up to thousandths, and stays as it is where none would do.
+
+        >>> import exactness as ex
+        >>> law = ex.GaussianMixture([0.3, 0.7], [[2.0], [-1.0]], [0.1, 0.2])
+        >>> short = ex.Plan(tolerance=0.02).shortened(2_000, law)
+        >>> short.max_paths, 0.02 < short.tolerance < 0.15
+        (2000, True)
+        """
+        if self.max_paths <= paths:
+            return self
+        short, bounded = msgspec.structs.replace(self, max_paths=paths), _monitored(law, batteries)
+        if short._paths_for(self.tolerance, bounded) <= paths:
+            return short
+        # In thousandths: what is too small, and what will do.
+        small, enough = math.floor(1000 * self.tolerance), 1000
+        while enough - small > 1:
+            middle = (small + enough) // 2
+            small, enough = (small, middle) if short._paths_for(middle / 1000, bounded) <= paths else (middle, enough)
+        return short if enough == 1000 else msgspec.structs.replace(short, tolerance=enough / 1000)
+
+    def _paths_for(self, tolerance: float, monitored: Sequence[tuple[Null, int]]) -> float:
+        """Draws after which all the bounds of an exact sampler are within the tolerance; infinite if no number would do."""
+        error = self.bound_error(max(1, sum(rows for _, rows in monitored)))
+        return max(
+            (null.paths_for_bound(tolerance, error) for null, _ in monitored if null.unit == "probability"), default=math.inf
+        )
+
+
+def _monitored(law: Law, batteries: Sequence[Battery] | None) -> list[tuple[Null, int]]:
+    """The tests with bounds, and their numbers of rows, of the batteries (the standard ones if left out) that apply to a law."""
+    from .batteries.base import standard
+    from .laws.base import Law
+
+    if not isinstance(law, Law):
+        raise BadInput(f"the law must be one of exactness.laws; got {type(law).__name__}")
+    chosen = [b for b in (standard() if batteries is None else batteries) if b.applies(law)]
+    return [pair for b in chosen for pair in b.start(law, np.random.default_rng(0)).monitored()]

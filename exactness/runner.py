@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from .draws import probe_of
 from .environment import environment
 from .errors import BadInput
 from .plan import Plan
+from .report import require_report_extra
 from .workers import workers
 
 Done = Callable[[Certificate], None]
@@ -49,6 +51,19 @@ class Order(msgspec.Struct, frozen=True):
 
 def certificate_path(folder: Path, name: str) -> Path:
     return folder / (name.replace("/", "--") + ".json")
+
+
+def check_writable(folder: Path | None, page: Path | None) -> None:
+    """Before anything is sampled: what cannot be written must not cost a run. Raises ``BadInput``, or the ``OSError`` of it."""
+    for place in (folder, page and page.parent):
+        if place is None:
+            continue
+        place.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=place).close()
+    if page is not None:
+        if page.is_dir():
+            raise BadInput(f"{page} is a folder; name the page to write")
+        require_report_extra()
 
 
 def run_catalogue(

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Runs pytest in a test, for the tests of our own plugin.
+pytest_plugins = ["pytester"]
+
 GOLDEN = Path(__file__).parent / "golden"
 
 settings.register_profile("exactness", deadline=None, derandomize=True, print_blob=True)

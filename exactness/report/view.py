@@ -143,7 +143,8 @@ def _row(c: Certificate, full: bool) -> Row:
         ],
         hidden=len(c.findings) - len(shown),
         bars=[_bars(h) for h in c.histograms],
-        repeat=f"exactness certify {c.source} --seed {c.seed}" if c.source else "",
+        # A test's certificate brings the command of pytest.
+        repeat=f"exactness certify {c.source} --seed {c.seed}" if c.source else str(c.sampler.get("repeat", "")),
     )  # fmt: skip
 
 
@@ -185,6 +186,8 @@ def _made(matrix: Matrix) -> list[tuple[str, str]]:
 
 def _false_alarms(c: Certificate) -> str:
     together = "per certificate" if c.plan.claims == 1 else f"for the {c.plan.claims} claims of the run together"
+    if "test" in c.sampler:
+        together = "for the tests that share it together"
     return f"alpha {c.plan.alpha:g} {together}, over all tests and stages"
 
 

@@ -65,6 +65,25 @@ def test_a_tolerance_that_cannot_be_had_says_so():
             ex.Plan.for_tolerance(0.1, **({"law": CHAIN} | arguments))
 
 
+@pytest.mark.parametrize("name", LAWS)
+def test_a_shortened_plan_is_the_one_for_its_tolerance_and_certifies_an_exact_sampler(name, seed):
+    """A verdict other than certified has probability below 1e-6: alpha, and the bounds' slack of four standard deviations."""
+    law, sample = LAWS[name]
+    short = ex.Plan(tolerance=0.001, first_paths=3_000, suspicion=1e-9).shortened(3_000, law)
+    assert (short.max_paths, short.stages, short.alpha) == (3_000, (3_000,), 1e-6)
+    enough, less = (ex.Plan.for_tolerance(short.tolerance - off, law, stages=1).max_paths for off in (0.0, 0.001))
+    assert enough <= 3_000 < less
+    assert ex.certify(sample, law, plan=short, seed=seed).verdict is ex.Verdict.CERTIFIED
+
+
+def test_a_plan_is_not_shortened_where_it_is_short_or_wide_enough():
+    plan = ex.Plan(tolerance=0.5, max_paths=10_000)
+    assert plan.shortened(10_000, CHAIN) is plan
+    assert plan.shortened(5_000, CHAIN).tolerance == 0.5
+    # Two draws show nothing: the tolerance stays, and the verdict will be inconclusive.
+    assert ex.Plan(tolerance=0.02).shortened(2, CHAIN) == ex.Plan(tolerance=0.02, max_paths=2)
+
+
 def test_claims_of_a_run_share_alpha():
     """A p-value counts as often as there are claims; detectable effects know it."""
     one, many = ex.Plan(), ex.Plan(claims=50)
