@@ -87,7 +87,7 @@ def test_nothing_heavy_is_imported_before_a_test_uses_it(pytester, monkeypatch):
             import exactness
             assert "numpy" in sys.modules
     """)
-    done = pytester.run(sys.executable, "-m", "pytest", "-p", "pytest_exactness", "-p", "no:hypothesispytest")
+    done = pytester.run(sys.executable, "-m", "pytest", *LOAD, "-p", "no:hypothesispytest")
     done.assert_outcomes(passed=2)
 
 
