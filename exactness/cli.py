@@ -23,6 +23,7 @@ from .certify import certify as judge
 from .claim import Claim
 from .console import findings_table, law_table, print_certificate, summary_table
 from .errors import BadInput
+from .formats import FORMATS, files
 from .load import is_file_claim, load_claims
 from .plan import Plan
 from .report import require_report_extra
@@ -33,6 +34,9 @@ app = typer.Typer(
 )
 # Longer runs are summed up law by law; the page lists everything.
 _LISTED = 40
+_FORMAT = typer.Option(
+    "--format", help=f"Also write {', '.join(FORMATS)}: as sarif, or sarif=FILE. May be given again and again.", metavar="FORMAT[=FILE]"
+)
 console = Console()
 errors = Console(stderr=True)
 
@@ -74,6 +78,7 @@ def certify(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the certificates.")] = Path("certificates"),
     report: Annotated[Path | None, typer.Option(help="Also write the HTML page here.")] = None,
+    formats: Annotated[list[str] | None, _FORMAT] = None,
     seed: Annotated[int, typer.Option(help="Root seed of everything random.", min=0)] = 0,
     alpha: Annotated[float | None, typer.Option(help="Error probability of refuting any exact sampler of this run.")] = None,
     tolerance: Annotated[float | None, typer.Option(help="Largest difference of probabilities to live with.")] = None,
@@ -93,13 +98,16 @@ def certify(
     if backend not in BACKENDS:
         raise BadInput(f"--backend must be {' or '.join(BACKENDS)}, not {backend!r}")
     names = claims or []
-    files = [name for name in names if is_file_claim(name)]
-    own = [(target, claim) for target in files for claim in load_claims(target)]
-    chosen = find([name for name in names if not is_file_claim(name)]) if len(files) < len(names) or not names else []
+    from_files = [name for name in names if is_file_claim(name)]
+    own = [(target, claim) for target in from_files for claim in load_claims(target)]
+    chosen = find([name for name in names if not is_file_claim(name)]) if len(from_files) < len(names) or not names else []
     paths = Counter(certificate_path(out, name) for name in [c.name for _, c in own] + [e.name for e in chosen])
     if twice := [path.stem for path, count in paths.items() if count > 1]:
         raise BadInput(f"two claims would be saved as {twice[0]!r}: each needs a name of its own")
     _check_writable(out, report)
+    outputs = files.targets(formats or [], out)
+    if report is not None and report in outputs:
+        raise BadInput(f"--report and --format would both write {report}: name another file")
     # One run is one family: alpha is that of refuting any of its exact samplers.
     family = sum(e.kind != "control" for e in chosen) + sum(c.wrong is None for _, c in own)
     overrides = msgspec.structs.replace(overrides, claims=max(1, family))
@@ -140,32 +148,40 @@ def certify(
 
         write_report(done, report)
         console.print(f"report: {report}", highlight=False)
+    _write(outputs, done)
     raise SystemExit(exit_code(done))
 
 
 @app.command("report")
 def make_report(
     sources: Annotated[list[Path], typer.Argument(help="Certificates, or folders of them.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("report.html"),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page to write; report.html if neither it nor a format is given.")
+    ] = None,
+    formats: Annotated[list[str] | None, _FORMAT] = None,
 ) -> None:
-    """One self-contained HTML page from certificates."""
-    from .report import write_report
-
+    """One self-contained HTML page from certificates, or what other programs read."""
+    outputs = files.targets(formats or [])
     found = [Certificate.load(path) for path in _files(sources)]
-    write_report(found, output)
-    console.print(f"report on {len(found)} certificates: {output}", highlight=False)
+    if output is not None or not outputs:
+        from .report import write_report
+
+        page = output or Path("report.html")
+        write_report(found, page)
+        console.print(f"report on {len(found)} certificates: {page}", highlight=False)
+    _write(outputs, found)
 
 
 @app.command()
 def recheck(
-    files: Annotated[list[Path], typer.Argument(help="Certificates, or folders of them.")],
+    sources: Annotated[list[Path], typer.Argument(help="Certificates, or folders of them.")],
     run: Annotated[bool, typer.Option(help="Also run the claim again, where its source is recorded.")] = True,
 ) -> None:
     """Does the verdict follow from the findings, and does the claim repeat? Exit code 1 if not."""
     from .recheck import check_arithmetic, repeat
 
     wrong = 0
-    for path in _files(files):
+    for path in _files(sources):
         certificate = Certificate.load(path)
         faults, how = check_arithmetic(certificate), "its verdict follows from its findings"
         if run and certificate.source is not None:
@@ -194,6 +210,12 @@ def _check_writable(out: Path, report: Path | None) -> None:
         if report.is_dir():
             raise BadInput(f"--report {report} is a folder; name the page to write")
         require_report_extra()
+
+
+def _write(outputs: dict[Path, str], certificates: list[Certificate]) -> None:
+    files.write(outputs, certificates)
+    for path, name in outputs.items():
+        console.print(f"{name}: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _judge_own(target: str, claim: Claim, out: Path, seed: int, overrides: Overrides, progress: Progress) -> Certificate:

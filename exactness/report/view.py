@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from ..certificate import Certificate, Histogram, Verdict
+from ..formats.outcome import repeat
 
 _LOUDEST = 8
 _ALL_BELOW = 12
@@ -136,7 +137,7 @@ def _row(c: Certificate, full: bool) -> Row:
         ],
         hidden=len(c.findings) - len(shown),
         bars=[_bars(h) for h in c.histograms],
-        repeat=f"exactness certify {c.source} --seed {c.seed}" if c.source else "",
+        repeat=repeat(c) or "",
     )  # fmt: skip
 
 
