@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..certificate import TOLERATED, Certificate, Verdict
+from .text import writable
 
 Kind = Literal["certified", "control refuted", "inconclusive", "refuted", "control missed", "invalid"]
 
@@ -68,7 +69,9 @@ def per_draw(certificate: Certificate, cost: str) -> float | None:
 
 def repeat(certificate: Certificate) -> str | None:
     """The command that judges it again."""
-    return f"exactness certify {shlex.quote(certificate.source)} --seed {certificate.seed}" if certificate.source else None
+    if not certificate.source:
+        return None
+    return f"exactness certify {shlex.quote(writable(certificate.source))} --seed {certificate.seed}"
 
 
 def counts(outcomes: Sequence[Outcome]) -> dict[Kind, int]:

@@ -85,7 +85,7 @@ def _result(c: Certificate, outcome: Outcome) -> dict[str, object]:
             "draws": c.paths,
             "largestBound": c.largest_bound,
             "detectable": detectable(c),
-            "repeat": None if (command := repeat(c)) is None else writable(command),
+            "repeat": repeat(c),
         },
     }
 
