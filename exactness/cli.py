@@ -35,7 +35,9 @@ app = typer.Typer(
 # Longer runs are summed up law by law; the page lists everything.
 _LISTED = 40
 _FORMAT = typer.Option(
-    "--format", help=f"Also write {', '.join(FORMATS)}: as sarif, or sarif=FILE. May be given again and again.", metavar="FORMAT[=FILE]"
+    "--format",
+    help=f"Also write {', '.join(FORMATS)}: as sarif, or sarif=FILE; may be repeated.",
+    metavar="FORMAT[=FILE]",
 )
 console = Console()
 errors = Console(stderr=True)

@@ -28,13 +28,12 @@ def loaded(text: str) -> dict:
 
 
 @pytest.fixture(params=[ACTION, WORKFLOW], ids=lambda path: path.name)
-def recipe(request) -> tuple[dict, list[dict], str]:
-    """Its inputs, its steps, its text."""
-    text = request.param.read_text()
-    document = loaded(text)
+def recipe(request) -> tuple[dict, list[dict]]:
+    """Its inputs and its steps."""
+    document = loaded(request.param.read_text())
     if request.param is ACTION:
-        return document["inputs"], document["runs"]["steps"], text
-    return document["on"]["workflow_call"]["inputs"], document["jobs"]["certify"]["steps"], text
+        return document["inputs"], document["runs"]["steps"]
+    return document["on"]["workflow_call"]["inputs"], document["jobs"]["certify"]["steps"]
 
 
 def judging(steps: list[dict]) -> str:
@@ -48,7 +47,7 @@ def options_of(command: str) -> set[str]:
 
 
 def test_inputs_are_described_and_each_is_used(recipe):
-    inputs, steps, text = recipe
+    inputs, steps = recipe
     used = set(re.findall(r"inputs\.([\w-]+)", json.dumps(steps)))
     assert used == set(inputs)
     # An input pasted into a script is code.

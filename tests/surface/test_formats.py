@@ -268,7 +268,8 @@ def test_markdown_has_a_row_for_each_certificate_under_its_name(found):
 
 
 @pytest.mark.parametrize(
-    "name", ["<b>x</b>", "<!-- x -->", "a | b", "[x](y)", "![x](y)", "`x`", "*x*", "__x__", "# x", "- x", "~~x~~", "&lt;", "a\\|b", "1. x"]
+    "name",
+    ["<b>x</b>", "<!-- x -->", "a | b", "[x](y)", "![x](y)", "`x`", "*x*", "__x__", "# x", "- x", "~~x~~", "&lt;", "a\\|b", "1. x"],
 )
 def test_markup_in_a_name_is_only_a_name(name):
     text = render("markdown", [one("refuted", name=name, reasons=[name])])
