@@ -1,4 +1,4 @@
-"""What must hold of every law and every step, on examples that Hypothesis looks for; the kernels in both backends and precisions."""
+"""What must hold of every law and every step, on examples that Hypothesis looks for; kernels in both backends and precisions."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def law_of_two_tokens(backend, pair, residual_weight=lambda p: p):
     first, second = np.divmod(np.arange(size**2), size)
     ratios = np.stack([log_ratio[first], log_ratio[second]], axis=1)
     log_weights = backend.call("verification", "block_weights", ratios)
-    w1, w2 = np.exp(log_weights[:, 1:].astype(float)).T
+    w1 = np.exp(log_weights[:, 1].astype(float))
     excess = np.maximum(w1[:, None] * p - q, 0.0)
     masses = np.stack([excess.sum(1), np.zeros(size**2)], axis=1)
     h1, h2 = backend.call("verification", "block_thresholds", log_weights, masses, lengths).astype(float).T
