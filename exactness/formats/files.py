@@ -29,6 +29,8 @@ def targets(wanted: Sequence[str], certificates: Path | None = None) -> dict[Pat
             raise BadInput(f"--format must be one of {', '.join(FORMATS)}, or such a name and a file as sarif=FILE; got {one!r}")
         if equals and not file:
             raise BadInput(f"--format {one} names no file; leave the = out for {FORMATS[name].file}")
+        if file == "-":
+            raise BadInput(f"--format {one}: standard output is for the reader; name a file (/dev/stdout is one)")
         path = Path(file or FORMATS[name].file)
         if path in found:
             raise BadInput(f"--format would write {path} twice, as {found[path]} and as {name}: name another file")

@@ -25,13 +25,14 @@ _FEW = 16
 class Family:
     """Certificates inside ``@given``: each example judged once, all of them one family with one alpha.
 
-    Left alone, Hypothesis breaks an error rate three times. Nothing tells the plan how many examples there are. When one fails it
-    is shrunk: variants are judged, as many as it takes, and each is another chance of a false alarm. And the next run begins with
-    the failures of the last.
+    Left alone, Hypothesis breaks an error rate twice. Nothing tells the plan how many examples there are, and a profile may change
+    it. And when one fails it is shrunk: variants are judged, hundreds if need be, until a simpler one fails too. A sampler that is
+    wrong somewhere is then blamed where it is right, for among so many verdicts on examples where it is right some are false, and
+    those are what is searched for, kept, shown, and tried first in the next run.
 
-    Here at most ``examples`` times ``tests`` certificates are made, ever, and alpha is shared by just so many (``plan.claims``). An
-    exact sampler is then refuted anywhere with probability at most alpha, whichever examples Hypothesis picks and in whatever
-    order, by the union bound, which asks for no independence between them. What it does ask for is kept:
+    Here at most ``examples`` times ``tests`` certificates are made, ever, and alpha is shared by just so many (``plan.claims``). The
+    probability that any example is refuted for which the sampler is exact is then at most alpha, whichever examples Hypothesis
+    picks and in whatever order, by the union bound, which asks for no independence between them. What it does ask for is kept:
 
     * No example is judged twice on different draws: all randomness follows from ``seed`` and from the law of the example, so an
       example gives the same verdict again, elsewhere, and by itself. Do not draw seeds with a strategy: a search over seeds is a

@@ -362,6 +362,7 @@ def test_report_writes_formats_from_certificates_and_no_page_that_was_not_asked_
         (["--format", "pdf"], "--format must be one of junit, sarif, markdown, badge, json"),
         (["--format", "sarif="], "names no file"),
         (["--format", "sarif=."], "is a folder"),
+        (["--format", "json=-"], "standard output is for the reader"),
         (["--format", "sarif=claims.py/x.sarif"], "claims.py: File exists"),
         (["--format", "sarif=/proc/x.sarif"], "/proc"),
         (["--format", "sarif=a", "--format", "junit=a"], "would write a twice"),
