@@ -30,7 +30,7 @@ class Family:
     wrong somewhere is then blamed where it is right, for among so many verdicts on examples where it is right some are false, and
     those are what is searched for, kept, shown, and tried first in the next run.
 
-    Here at most ``examples`` times ``tests`` certificates are made, ever, and alpha is shared by just so many (``plan.claims``). The
+    Here at most ``examples`` times ``tests`` certificates are made, ever, and alpha is shared by as many (``plan.claims``). The
     probability that any example is refuted for which the sampler is exact is then at most alpha, whichever examples Hypothesis
     picks and in whatever order, by the union bound, which asks for no independence between them. What it does ask for is kept:
 
