@@ -23,6 +23,7 @@ from .claim import Claim
 from .console import findings_table, law_table, matrix_table, print_certificate, print_score, summary_table
 from .controls.matrix import Record
 from .errors import BadInput
+from .formats import FORMATS, files
 from .load import is_file_claim, load_claims
 from .plan import Plan
 from .runner import Overrides, certificate_path, check_writable, count_with_controls, exit_code, reusable, run_catalogue
@@ -32,6 +33,11 @@ app = typer.Typer(
 )
 # Longer runs are summed up law by law; the page lists everything.
 _LISTED = 40
+_FORMAT = typer.Option(
+    "--format",
+    help=f"Also write {', '.join(FORMATS)}: as sarif, or sarif=FILE; may be repeated.",
+    metavar="FORMAT[=FILE]",
+)
 console = Console()
 errors = Console(stderr=True)
 
@@ -73,6 +79,7 @@ def certify(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the certificates.")] = Path("certificates"),
     report: Annotated[Path | None, typer.Option(help="Also write the HTML page here.")] = None,
+    formats: Annotated[list[str] | None, _FORMAT] = None,
     seed: Annotated[int, typer.Option(help="Root seed of everything random.", min=0)] = 0,
     alpha: Annotated[float | None, typer.Option(help="Error probability of refuting any exact sampler of this run.")] = None,
     tolerance: Annotated[float | None, typer.Option(help="Largest difference of probabilities to live with.")] = None,
@@ -92,13 +99,16 @@ def certify(
     if backend not in BACKENDS:
         raise BadInput(f"--backend must be {' or '.join(BACKENDS)}, not {backend!r}")
     names = claims or []
-    files = [name for name in names if is_file_claim(name)]
-    own = [(target, claim) for target in files for claim in load_claims(target)]
-    chosen = find([name for name in names if not is_file_claim(name)]) if len(files) < len(names) or not names else []
+    from_files = [name for name in names if is_file_claim(name)]
+    own = [(target, claim) for target in from_files for claim in load_claims(target)]
+    chosen = find([name for name in names if not is_file_claim(name)]) if len(from_files) < len(names) or not names else []
     paths = Counter(certificate_path(out, name) for name in [c.name for _, c in own] + [e.name for e in chosen])
     if twice := [path.stem for path, count in paths.items() if count > 1]:
         raise BadInput(f"two claims would be saved as {twice[0]!r}: each needs a name of its own")
     check_writable(out, report)
+    outputs = files.targets(formats or [], out)
+    if report is not None and report in outputs:
+        raise BadInput(f"--report and --format would both write {report}: name another file")
     # One run is one family: alpha is that of refuting any of its exact samplers.
     family = sum(e.kind != "control" for e in chosen) + sum(c.wrong is None for _, c in own)
     overrides = msgspec.structs.replace(overrides, claims=max(1, family))
@@ -139,6 +149,7 @@ def certify(
 
         write_report(done, report)
         console.print(f"report: {report}", highlight=False)
+    _write(outputs, done)
     raise SystemExit(exit_code(done))
 
 
@@ -208,30 +219,38 @@ def controls(
 @app.command("report")
 def make_report(
     sources: Annotated[list[Path], typer.Argument(help="Certificates, folders of them, or a controls.json.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("report.html"),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page to write; report.html if neither it nor a format is given.")
+    ] = None,
+    formats: Annotated[list[str] | None, _FORMAT] = None,
 ) -> None:
-    """One self-contained HTML page from certificates, and from a matrix of controls."""
+    """One self-contained HTML page from certificates and from a matrix of controls, or what other programs read."""
     from .controls import Matrix
-    from .report import write_report
 
+    outputs = files.targets(formats or [])
     matrices = [Matrix.load(path) for path in sources if path.name == "controls.json"]
     if len(matrices) > 1:
         raise BadInput("a page shows one controls.json")
     found = [Certificate.load(path) for path in _files([path for path in sources if path.name != "controls.json"])]
-    write_report(found, output, *matrices)
-    console.print(f"report on {len(found)} certificates: {output}", highlight=False)
+    if output is not None or not outputs:
+        from .report import write_report
+
+        page = output or Path("report.html")
+        write_report(found, page, *matrices)
+        console.print(f"report on {len(found)} certificates: {page}", highlight=False)
+    _write(outputs, found)
 
 
 @app.command()
 def recheck(
-    files: Annotated[list[Path], typer.Argument(help="Certificates, or folders of them.")],
+    sources: Annotated[list[Path], typer.Argument(help="Certificates, or folders of them.")],
     run: Annotated[bool, typer.Option(help="Also run the claim again, where its source is recorded.")] = True,
 ) -> None:
     """Does the verdict follow from the findings, and does the claim repeat? Exit code 1 if not."""
     from .recheck import check_arithmetic, repeat
 
     wrong = 0
-    for path in _files(files):
+    for path in _files(sources):
         certificate = Certificate.load(path)
         faults, how = check_arithmetic(certificate), "its verdict follows from its findings"
         if run and certificate.source is not None:
@@ -249,6 +268,12 @@ def recheck(
             soft_wrap=True,
         )
     raise SystemExit(1 if wrong else 0)
+
+
+def _write(outputs: dict[Path, str], certificates: list[Certificate]) -> None:
+    files.write(outputs, certificates)
+    for path, name in outputs.items():
+        console.print(f"{name}: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _judge_own(target: str, claim: Claim, out: Path, seed: int, overrides: Overrides, progress: Progress) -> Certificate:

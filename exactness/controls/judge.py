@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..batteries.base import Evidence, standard
 from ..batteries.innovations import Innovations
@@ -69,12 +69,19 @@ def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience:
         smallest, leading = 0.0, str(error)
     limit = limits.of(fault, plan, claim.law) if fault.expected == "beyond" else None
     record = Record(
-        name=fault.name, group=fault.group, what=fault.what, touches=fault.touches, seen=list(fault.seen), expected=fault.expected,
-        must_be_seen_by=list(fault.caught_by), law="labelled" if fault.labelled else "ring", caught_at=caught_at, paths=draws.paths,
-        adjusted_p=smallest, leading=leading, alone=alone, seconds=round(time.perf_counter() - started, 3),
-        beyond=None if limit is None else limit.why, most_power=None if limit is None else limit.power,
+        **said_of(fault), caught_at=caught_at, paths=draws.paths, adjusted_p=smallest, leading=leading, alone=alone,
+        seconds=round(time.perf_counter() - started, 3), beyond=None if limit is None else limit.why,
+        most_power=None if limit is None else limit.power,
     )  # fmt: skip
     return record, environment(draws.array, draws.dtype, draws.device)
+
+
+def said_of(fault: Fault) -> dict[str, Any]:
+    """What a record repeats of its fault."""
+    return {
+        "name": fault.name, "group": fault.group, "what": fault.what, "touches": fault.touches, "seen": list(fault.seen),
+        "expected": fault.expected, "must_be_seen_by": list(fault.caught_by), "law": "labelled" if fault.labelled else "ring",
+    }  # fmt: skip
 
 
 def chosen(names: Sequence[str]) -> list[Fault]:

@@ -147,6 +147,20 @@ class GaussianChain(Law):
         prediction = double(prediction)
         return self.a[k - 1] * double(x) + self.b[k - 1] * prediction, prediction
 
+    def sample(self, n: int, seed: int) -> np.ndarray:
+        """Exact draws in numpy, (n, K + 1, d) in running order: the chain itself, one step after the other.
+
+        Raises ``BadInput`` if the start is not part of the claim, or if ``predict`` takes no numpy arrays.
+        """
+        if self.start is None:
+            raise BadInput("the chain says nothing of its start (start=None), so it cannot be sampled")
+        generator = np.random.default_rng(seed)
+        path = [self.start[0] + self.start[1] * generator.standard_normal((n, self.dim))]
+        for k in range(self.steps, 0, -1):
+            mean, _ = self.mean(k, path[-1])
+            path.append(to_numpy(mean) + self.sigma[k - 1] * generator.standard_normal((n, self.dim)))
+        return np.stack(path, axis=1)
+
     def innovations(self, paths: Array) -> Iterator[Innovation]:
         """The steps of (n, K + 1, d) paths in running order; the target is evaluated once a step, on n states."""
         if self.arrays == "numpy":

@@ -8,6 +8,7 @@ from math import sqrt
 
 from ..certificate import Certificate, Histogram, Verdict
 from ..controls.matrix import Matrix
+from ..formats.outcome import repeat
 from .matrix import MatrixView, view_of
 
 _LOUDEST = 8
@@ -143,8 +144,7 @@ def _row(c: Certificate, full: bool) -> Row:
         ],
         hidden=len(c.findings) - len(shown),
         bars=[_bars(h) for h in c.histograms],
-        # A test's certificate brings the command of pytest.
-        repeat=f"exactness certify {c.source} --seed {c.seed}" if c.source else str(c.sampler.get("repeat", "")),
+        repeat=repeat(c) or str(c.sampler.get("repeat", "")),
     )  # fmt: skip
 
 

@@ -13,14 +13,11 @@ from hypothesis import strategies as st
 from scipy import integrate
 from scipy.stats import norm
 
+from exactness.strategies import deltas, log_weights, uniforms
 from samplers.torch import couplings
 
 # The quantile is edge - r: where it crosses zero, what is left is the rounding of those two, and of logs of some tens.
 FLOOR = 5e-14
-
-deltas = st.floats(0.0, 50.0)
-log_weights = st.one_of(st.just(0.0), st.floats(-69.0, -1e-12))
-uniforms = st.floats(0.0, 1.0, exclude_max=True)
 
 
 def tensor(*values, dtype=torch.float64):
@@ -65,7 +62,7 @@ def test_residual_quantiles_match_golden(golden, dtype, relative, floor):
     assert checked > 300
 
 
-@given(log_weight=log_weights, delta=deltas, us=st.lists(uniforms, min_size=2, max_size=6))
+@given(log_weight=log_weights(), delta=deltas(), us=st.lists(uniforms(), min_size=2, max_size=6))
 def test_quantile_is_monotone_inside_the_support_and_never_nan(log_weight, delta, us):
     us = sorted(us)
     weight, shift = (torch.full((len(us),), value, dtype=torch.float64) for value in (log_weight, delta))
@@ -78,7 +75,7 @@ def test_quantile_is_monotone_inside_the_support_and_never_nan(log_weight, delta
     assert (values.diff() >= -1e-11 * (1.0 + values[1:].abs())).all()
 
 
-@given(log_weight=log_weights, delta=deltas)
+@given(log_weight=log_weights(), delta=deltas())
 def test_mass_is_a_probability_and_agrees_with_quadrature(log_weight, delta):
     mass = float(couplings.residual_mass(*tensor(log_weight, delta)))
     weight = math.exp(log_weight)

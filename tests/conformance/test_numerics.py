@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from exactness.strategies import deltas, log_weights, triples, uniforms, windows
 from tests.backends import BACKENDS, Backend, double_precision
 from tests.conftest import module_or_skip
 
@@ -26,13 +27,6 @@ UNIFORMS = [1e-12, 1e-3, 0.1, 0.4, 0.5, 0.6, 0.9, 0.9999, 1 - 2.0**-24]
 EXTREME_DELTAS = [0.0, 1e-38, 1e-20, 1e-3, 0.5, 26.0, 1e3, 1e18]
 EXTREME_LOG_WEIGHTS = [0.0, -1e-30, -1e-7, -0.5, -745.0, -1e20, -np.inf]
 
-triples = st.tuples(
-    st.one_of(st.just(0.0), st.just(-69.0), st.floats(-69.07, -1e-12), st.floats(-1e-3, 0.0)),
-    st.one_of(st.just(0.0), st.just(50.0), st.floats(0.0, 50.0), st.floats(0.0, 1e-2)),
-    st.one_of(st.just(0.0), st.just(1 - 2.0**-53), st.just(1 - 2.0**-24), st.floats(0.0, 1.0, exclude_max=True)),
-)
-
-
 crossed = pytest.mark.parametrize("backend", BACKENDS, ids=str)
 
 
@@ -48,7 +42,7 @@ def below_one(backend: Backend, u) -> np.ndarray:
 
 @crossed
 @settings(max_examples=30)
-@given(rows=st.lists(triples, min_size=1, max_size=40))
+@given(rows=st.lists(triples(), min_size=1, max_size=40))
 @example(rows=[(w, d, u) for w in (0.0, -1e-12, -69.0) for d in (0.0, 1e-30, 50.0) for u in (0.0, 0.5, 1.0)])
 def test_quantile_stays_inside_the_support(backend, rows):
     log_weight, delta, u = columns(backend, rows)
@@ -63,11 +57,11 @@ def test_quantile_stays_inside_the_support(backend, rows):
 
 @crossed
 @settings(max_examples=30)
-@given(log_weight=triples.map(lambda t: t[0]), delta=triples.map(lambda t: t[1]), us=st.lists(triples, min_size=2, max_size=40))
-@example(log_weight=0.0, delta=1.0, us=[(0.0, 0.0, k / 64) for k in range(64)])
-@example(log_weight=0.0, delta=50.0, us=[(0.0, 0.0, 1 - 2.0**-k) for k in range(54)])
+@given(log_weight=log_weights(), delta=deltas(), us=st.lists(uniforms(), min_size=2, max_size=40))
+@example(log_weight=0.0, delta=1.0, us=[k / 64 for k in range(64)])
+@example(log_weight=0.0, delta=50.0, us=[1 - 2.0**-k for k in range(54)])
 def test_quantile_is_monotone(backend, log_weight, delta, us):
-    u = np.sort(below_one(backend, [t[2] for t in us]))
+    u = np.sort(below_one(backend, us))
     values = backend.call("couplings", "residual_quantile", u, np.full_like(u, log_weight), np.full_like(u, delta)).astype(float)
     # Newton's method leaves some units of the last place: of the probability, which the slope of Q turns into steps of s.
     assert (np.diff(values) >= -SLACK[backend.dtype] * (1.0 + np.abs(values[1:]))).all()
@@ -78,7 +72,7 @@ SLACK = {np.float64: 1e-11, np.float32: 2e-6}
 
 @crossed
 @settings(max_examples=30)
-@given(rows=st.lists(triples, min_size=1, max_size=40), points=st.lists(st.floats(-60.0, 110.0), min_size=40, max_size=40))
+@given(rows=st.lists(triples(), min_size=1, max_size=40), points=st.lists(st.floats(-60.0, 110.0), min_size=40, max_size=40))
 def test_masses_thresholds_and_survivals_are_probabilities(backend, rows, points):
     log_weight, delta, _ = columns(backend, rows)
     mass = backend.call("couplings", "residual_mass", log_weight, delta)
@@ -94,21 +88,17 @@ def test_masses_thresholds_and_survivals_are_probabilities(backend, rows, points
 
 @crossed
 @settings(max_examples=30)
-@given(
-    steps=st.lists(
-        st.tuples(st.floats(0.0, 50.0), st.floats(-40.0, 40.0), st.floats(0.0, 1.0, exclude_max=True)), min_size=4, max_size=4
-    )
-)
-def test_windows_of_any_displacement_verify_without_nan(backend, steps):
-    deltas, z, u = (column[None].astype(backend.dtype) for column in np.array(steps).T)
-    u, lengths = below_one(backend, u), np.array([len(steps)])
+@given(window=windows(length=4))
+def test_windows_of_any_displacement_verify_without_nan(backend, window):
+    deltas, z, u = (column[None].astype(backend.dtype) for column in window)
+    u, lengths = below_one(backend, u), np.array([4])
     ratios = backend.call("couplings", "log_ratio", deltas, z)
     weights = backend.call("verification", "block_weights", ratios)
     assert (weights <= 0).all()
     assert np.isfinite(weights).all()
     for verifier in ("token_wise", "block"):
         tau, log_weight = backend.call("verification", verifier, ratios, deltas, u, lengths)
-        assert 0 <= tau[0] <= len(steps)
+        assert 0 <= tau[0] <= 4
         assert log_weight[0] <= 0
 
 
