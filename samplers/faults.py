@@ -468,3 +468,12 @@ FAULTS: tuple[Fault, ...] = (
 def fault(name: str) -> Fault:
     """By name. Raises ``KeyError``."""
     return {f.name: f for f in FAULTS}[name]
+
+
+STANDARD: tuple[str, ...] = (
+    "no-reflection", "rejected-from-target", "orthogonal-zeroed", "accept-always", "accept-inverted", "accept-typical",
+    "block-with-reflection", "block-with-unweighted-residual", "block-stops-at-first-failure", "block-weight-of-next",
+    "verified-with-stale-mean", "sigma-of-neighbouring-step", "draft-wider-than-said", "extra-step-from-draft",
+    "rejected-state-kept", "one-draw-for-two", "antithetic-pairs", "seeds-that-repeat",
+)  # fmt: skip
+"""A handful of each group, most of them seen in the first stage: what is run beside a law of one's own."""
