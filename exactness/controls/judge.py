@@ -39,7 +39,7 @@ def claim_of(fault: Fault, setting: Setting) -> Claim:
 
 
 def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience: int) -> tuple[Record, Environment]:
-    """Drawn to the plan's end, or until ``patience`` times the draws at which all tests together refuted it: what sees less is blind."""
+    """Drawn to the plan's end, or to ``patience`` times the draws at which all tests together refuted it."""
     started, claim = time.perf_counter(), claim_of(fault, setting)
     draws = Draws(claim, plan, seed, [b for b in standard() if b.applies(claim.law)])
     parts = {name: part for one in draws.evidence for name, part in _apart(one)}
