@@ -103,13 +103,17 @@ def _drift(law: GaussianChain, arrays: _Arrays) -> Callable[..., Tensor]:
         for k in steps.unique().tolist():
             here = (steps == k).nonzero()[:, 0]
             state = x[here]
-            # A compiled prediction is compiled anew for every number of rows: powers of two are few.
-            rows = len(state) if arrays.kind == "torch" else 1 << max(0, len(state) - 1).bit_length()
+            rows = _padded(len(state)) if arrays.kind == "jax" else len(state)
             padded = torch.cat([state, state[:1].expand(rows - len(state), -1)])
             found[here] = arrays.ours(law.mean(k, arrays.theirs(padded))[0])[: len(state)] - state
         return found
 
     return drift
+
+
+def _padded(rows: int) -> int:
+    """Where a prediction is compiled anew for every number of rows, there must be few such numbers: 64, 512, 4,096, ..."""
+    return next(size for power in range(20) if (size := 64 * 8**power) >= rows)
 
 
 def _start(sample: Sample, law: GaussianChain, arrays: _Arrays) -> Callable[[Tensor, Tensor | None], Tensor]:
