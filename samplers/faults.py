@@ -108,9 +108,9 @@ FAULTS: tuple[Fault, ...] = (
         least_dim=2,
     ),
     Fault(
-        "orthogonal-of-another-chain",
+        "orthogonal-shared-by-two",
         "coupling",
-        "The residual's part orthogonal to the mean difference is another chain's: each path is right, the paths are dependent.",
+        "Two chains of a batch share the residual's part orthogonal to the mean difference: each path is right, the pair is not.",
         _REJECTED,
         ("along neighbouring path",),
         least_dim=2,
@@ -162,7 +162,7 @@ FAULTS: tuple[Fault, ...] = (
         "acceptance",
         "Coins have 11 bits and a draft passes at `coin <= ratio`: one of probability 0 passes at coin 0.",
         "drafts that the target cannot make",
-        (_NORM,),
+        (_STATE,),
         ("sglang#35771", "sglang#35798", "vllm-ascend#13766"),
     ),
     Fault(
