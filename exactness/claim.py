@@ -54,7 +54,7 @@ class Claim:
                 raise BadInput(f"a control of {self.name!r} must be a Claim with wrong='what is wrong with it': it must be refuted")
         try:
             msgspec.json.encode(self.about)
-        except (TypeError, msgspec.MsgspecError) as error:
+        except (TypeError, ValueError, msgspec.MsgspecError) as error:
             raise BadInput(f"about of {self.name!r} must hold JSON types only: {error}") from None
         if not callable(self.sample):
             raise BadInput(f"the sampler of {self.name!r} must be a function sample(n, seed); got {type(self.sample).__name__}")

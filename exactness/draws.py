@@ -94,8 +94,10 @@ class Draws:
             raise
         except (Exception, SystemExit) as error:  # Whatever a stranger's sampler raises is its verdict, not our crash.
             where = traceback.extract_tb(error.__traceback__)[-1]
+            # What it says may hold bytes that were no text: a certificate must be written all the same.
+            said = str(error).encode(errors="backslashreplace").decode()
             raise InvalidSample(
-                f"sample(n={n}, seed={seed}) raised {type(error).__name__}: {error} "
+                f"sample(n={n}, seed={seed}) raised {type(error).__name__}: {said} "
                 f"(in {where.name}, line {where.lineno} of {where.filename.rsplit('/', 1)[-1]}) after {self.paths} draws"
             ) from error
         costs: dict[str, float] = {}
