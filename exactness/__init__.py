@@ -30,6 +30,7 @@ from .laws import (
     GridLaw,
     ProductLaw,
     TrustedSampler,
+    UnivariateLaw,
     VerifiedWindow,
     chain_marginals,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "GaussianMixture",
     "GaussianChain",
     "GridLaw",
+    "UnivariateLaw",
     "ProductLaw",
     "TrustedSampler",
     "chain_marginals",
