@@ -1,7 +1,11 @@
 """Other people's laws and samplers, at most ten lines each. A library is imported when its adapter is called, not before."""
 
+from .diffusers_schedulers import from_scheduler, sample_loop, sample_pipeline, sample_scheduler
 from .numpyro_distributions import from_numpyro, sample_numpyro
 from .scipy_distributions import from_scipy, sample_scipy
 from .torch_distributions import from_torch, sample_torch
 
-__all__ = ["from_scipy", "sample_scipy", "from_torch", "sample_torch", "from_numpyro", "sample_numpyro"]
+__all__ = [
+    "from_scipy", "sample_scipy", "from_torch", "sample_torch", "from_numpyro", "sample_numpyro",
+    "from_scheduler", "sample_scheduler", "sample_pipeline", "sample_loop",
+]  # fmt: skip

@@ -61,10 +61,10 @@ def _mixture_of(distribution: Any, library: Any) -> GaussianMixture | None:
 
 def _moments(distribution: Any, library: Any) -> tuple[np.ndarray, np.ndarray] | None:
     """Means (..., d) and variances (..., d) or covariances (..., d, d) of a batch of normals; None if they are no normals."""
-    batch, event = tuple(distribution.batch_shape), tuple(distribution.event_shape)
-    inner = distribution
+    batch, event, inner = tuple(distribution.batch_shape), tuple(distribution.event_shape), distribution
     # numpyro keeps an expanded distribution as it was, and what expanded it.
-    while isinstance(inner, (library.Independent, getattr(library, "ExpandedDistribution", ()))):
+    expanded: Any = getattr(library, "ExpandedDistribution", ())
+    while isinstance(inner, (library.Independent, expanded)):
         inner = inner.base_dist
     if isinstance(inner, library.Normal) and len(event) < 2:
         loc, scale = (np.broadcast_to(_double(v), batch + event) for v in (inner.loc, inner.scale))
