@@ -35,6 +35,8 @@ from .laws import (
     chain_marginals,
 )
 from .plan import Plan
+from .saved import SavedPaths
+from .shortcuts import certify_paths, compare
 
 __all__ = [
     "GaussianMixture",
@@ -49,6 +51,9 @@ __all__ = [
     "Claim",
     "Plan",
     "certify",
+    "SavedPaths",
+    "certify_paths",
+    "compare",
     "Verdict",
     "Finding",
     "Certificate",

@@ -22,6 +22,7 @@ from .errors import BadInput, InvalidSample
 from .judgement import beside_controls, decide, draws_before_a_pass, findings_of, histograms_of
 from .laws.base import Law
 from .plan import Plan
+from .saved import SavedPaths
 from .seeds import judge_generator, sampler_seed
 
 Progress = Callable[[str, int, int], None]
@@ -34,7 +35,7 @@ _HEAD = 64
 
 
 def certify(
-    sample: Sample,
+    sample: Sample | SavedPaths,
     law: Law,
     *,
     plan: Plan | None = None,
@@ -51,7 +52,8 @@ def certify(
 
     Args:
         sample: ``sample(n, seed)`` -> (n, d) for a mixture, (n, K + 1, d) in running order for a chain; numpy, torch or JAX, on
-            any device; or a tuple of that and a dict of costs. Same n and seed must give the same output.
+            any device; or a tuple of that and a dict of costs. Same n and seed must give the same output. :class:`SavedPaths`
+            are looked at once.
         law: what it should follow.
         plan: error rates, tolerance and budget.
         seed: root of all randomness; the sampler and the judge get separate streams of it.
@@ -79,11 +81,16 @@ def certify(
     # No battery, no certificate: silence must not look like a pass.
     if not chosen:
         raise BadInput(f"no battery applies to {type(law).__name__}: an empty set of checks certifies nothing")
+    if isinstance(sample, SavedPaths):
+        plan = sample.plan_for(law, plan)
+        claim.about["saved"] = sample.describe()
     outcomes = judged_before + [_control(control, plan, int(seed), batteries, progress) for control in to_judge]
     run = _Run(claim, plan, int(seed), chosen, progress)
     verdict, reason = run.judge(draws_before_a_pass(outcomes))
     blind = [c.name for c in outcomes if not c.as_it_should]
     reasons = [reason]
+    if isinstance(sample, SavedPaths):
+        reasons.append(sample.caveat(plan))
     if blind:
         reasons.append(f"controls that were not judged as they must be: {', '.join(blind)}; a pass beside them means little")
     return run.certificate(beside_controls(verdict, outcomes), reasons, outcomes, source)
@@ -142,6 +149,9 @@ class _Run:
 
     def _probe(self) -> None:
         """Same seed, same output; another seed, another output. Bits are compared: a sampler either repeats or it does not."""
+        if isinstance(self.claim.sample, SavedPaths):
+            self.probe = self.claim.sample.digest
+            return
         n, seed = _PROBE_DRAWS, self._seed(0)
         # Copies: a sampler may hand out one buffer again and again.
         first, again, other = (np.array(to_numpy(self._call(n, s, count=False))) for s in (seed, seed, self._seed(1)))
@@ -170,10 +180,10 @@ class _Run:
             # Many rows: a law with atoms repeats single ones.
             head = np.array(to_numpy(draws[:_HEAD]))
             if self.head is not None and np.array_equal(head, self.head):
-                raise InvalidSample(
-                    f"two batches with different seeds begin with the same draw, after {self.paths} draws: the sampler ignores its "
-                    "seed when n is large, so more draws repeat the same ones"
-                )
+                cause = "the sampler ignores its seed when n is large, so more draws repeat the same ones"
+                if isinstance(self.claim.sample, SavedPaths):
+                    cause = "the saved paths repeat themselves"
+                raise InvalidSample(f"two batches with different seeds begin with the same draw, after {self.paths} draws: {cause}")
             self.head = head
             started = time.perf_counter()
             with without_gradients():
@@ -186,8 +196,9 @@ class _Run:
 
     def _call(self, n: int, seed: int, count: bool = True) -> Array:
         started = time.perf_counter()
+        sample = self.claim.sample
         try:
-            output = self.claim.sample(n, seed)
+            output = sample.rows(self.paths, self.paths + n) if isinstance(sample, SavedPaths) else sample(n, seed)
         except InvalidSample:
             raise
         except (Exception, SystemExit) as error:  # Whatever a stranger's sampler raises is its verdict, not our crash.
@@ -201,7 +212,12 @@ class _Run:
             if len(output) != 2 or not isinstance(output[1], dict):
                 raise InvalidSample("sample(n, seed) returned a tuple; return an array, or (array, dict of costs)")
             output, costs = output[0], _checked_costs(output[1])
-        draws = self.claim.law.accept(output, n)
+        try:
+            draws = self.claim.law.accept(output, n)
+        except InvalidSample as error:
+            if isinstance(sample, SavedPaths) and self.paths:
+                raise InvalidSample(f"{error} (rows are counted from {self.paths} of {sample.name})") from None
+            raise
         if count:
             self.calls += 1
             self.cost["seconds_sampling"] += time.perf_counter() - started
@@ -229,6 +245,8 @@ class _Run:
 
 def probe_of(claim: Claim, seed: int) -> str:
     """The digest of the first small sample that a certificate of this claim and seed records; raises what the sampler does."""
+    if isinstance(claim.sample, SavedPaths):
+        return claim.sample.digest
     output = claim.sample(_PROBE_DRAWS, sampler_seed(seed, claim.name, 0))
     return _digest(to_numpy(output[0] if isinstance(output, tuple) else output))
 
