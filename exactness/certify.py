@@ -21,6 +21,7 @@ from .claim import Claim, Sample
 from .errors import BadInput, InvalidSample
 from .judgement import beside_controls, decide, draws_before_a_pass, findings_of, histograms_of
 from .laws.base import Law
+from .laws.chain import GaussianChain
 from .plan import Plan
 from .saved import SavedPaths
 from .seeds import judge_generator, sampler_seed
@@ -150,7 +151,14 @@ class _Run:
     def _probe(self) -> None:
         """Same seed, same output; another seed, another output. Bits are compared: a sampler either repeats or it does not."""
         if isinstance(self.claim.sample, SavedPaths):
-            self.probe = self.claim.sample.digest
+            saved = self.claim.sample
+            self.probe = saved.digest
+            # Whole paths of a continuous chain never coincide; single numbers in float32, or a law with atoms, may.
+            if saved.copies and isinstance(self.claim.law, GaussianChain):
+                raise InvalidSample(
+                    f"{saved.copies} of {saved.count} paths of {saved.name} are copies of others, bit by bit: was one seed used "
+                    "for several runs?"
+                )
             return
         n, seed = _PROBE_DRAWS, self._seed(0)
         # Copies: a sampler may hand out one buffer again and again.
@@ -180,10 +188,10 @@ class _Run:
             # Many rows: a law with atoms repeats single ones.
             head = np.array(to_numpy(draws[:_HEAD]))
             if self.head is not None and np.array_equal(head, self.head):
-                cause = "the sampler ignores its seed when n is large, so more draws repeat the same ones"
-                if isinstance(self.claim.sample, SavedPaths):
-                    cause = "the saved paths repeat themselves"
-                raise InvalidSample(f"two batches with different seeds begin with the same draw, after {self.paths} draws: {cause}")
+                raise InvalidSample(
+                    f"two batches with different seeds begin with the same draw, after {self.paths} draws: the sampler ignores its "
+                    "seed when n is large, so more draws repeat the same ones"
+                )
             self.head = head
             started = time.perf_counter()
             with without_gradients():

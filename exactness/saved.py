@@ -48,7 +48,7 @@ class SavedPaths:
         self.shape = tuple(int(s) for s in self.values.shape)
         if len(self.shape) < 2 or not math.prod(self.shape):
             raise BadInput(
-                f"{self.name} holds an array of shape {self.shape}: draws are rows, (n, d) or (n, K + 1, d), at least one"
+                f"{self.name} holds an array of shape {self.shape}; draws are rows, (n, d) or (n, K + 1, d), one or more"
             )
         kind = str(self.values.dtype).removeprefix("torch.").lstrip("<>")
         if kind not in ("float32", "float64", "f4", "f8"):
@@ -70,13 +70,26 @@ class SavedPaths:
         # A copy: aligned, contiguous, in this machine's byte order.
         return np.array(part, dtype=part.dtype.newbyteorder("="), order="C")
 
-    @cached_property
+    @property
     def digest(self) -> str:
-        """The SHA-256 of all draws. O(n) time, constant memory."""
+        """The SHA-256 of all draws."""
+        return self._read_through[0]
+
+    @property
+    def copies(self) -> int:
+        """How many draws equal an earlier one, bit by bit."""
+        return self._read_through[1]
+
+    @cached_property
+    def _read_through(self) -> tuple[str, int]:
+        """O(n) time, and eight bytes of memory a draw."""
         found, step = hashlib.sha256(), max(1, _PIECE // math.prod(self.shape[1:]))
+        keys = np.empty(self.count, dtype=np.int64)
         for start in range(0, self.count, step):
-            found.update(np.ascontiguousarray(to_numpy(self.rows(start, start + step))).tobytes())
-        return found.hexdigest()
+            part = np.ascontiguousarray(to_numpy(self.rows(start, start + step)))
+            found.update(part.tobytes())
+            keys[start : start + step] = [hash(row.tobytes()) for row in part]
+        return found.hexdigest(), self.count - len(np.unique(keys))
 
     def plan_for(self, law: Law, plan: Plan) -> Plan:
         """The plan that looks once at all draws, ``max_paths`` at most. Raises ``BadInput`` if they are none of this law's."""

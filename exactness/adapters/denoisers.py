@@ -52,9 +52,7 @@ def from_denoiser(
     try:
         schedule = edm(levels, eta)
     except ValueError as error:
-        raise BadInput(
-            f"sigmas must fall from the largest to 0, as get_sigmas_karras gives them, and eta be positive: {error}"
-        ) from None
+        raise BadInput(f"sigmas must fall to 0, as get_sigmas_karras gives them, and eta be positive: {error}") from None
 
     def predict(k: int, x: Array) -> Array:
         xp, n = namespace(x), int(x.shape[0])
