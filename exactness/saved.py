@@ -103,6 +103,7 @@ class SavedPaths:
         return msgspec.structs.replace(plan, first_paths=looked, max_paths=looked, seed_must_count=False)
 
     def describe(self) -> dict[str, object]:
+        """What identifies them in a certificate."""
         return {"name": self.name, "count": self.count, "sha256": self.digest}
 
     def caveat(self, plan: Plan) -> str:
