@@ -28,9 +28,7 @@ def from_denoiser(
 
     The paths are what its callback sees, and what it returns: ``path.append(info["x"])``. Here, in numpy:
 
-    >>> import exactness as ex
-    >>> sigmas = np.array([10.0, 3.0, 1.0, 0.3, 0.0])
-    >>> denoise = lambda x, sigma: x / (1.0 + sigma[:, None] ** 2)
+    >>> sigmas, denoise = np.array([10.0, 3.0, 1.0, 0.3, 0.0]), lambda x, sigma: x / (1.0 + sigma[:, None] ** 2)
     >>> def sample(n, seed):
     ...     draw = np.random.default_rng(seed).standard_normal
     ...     path = [sigmas[0] * draw((n, 2))]
@@ -39,6 +37,7 @@ def from_denoiser(
     ...         down, clean = np.sqrt(then**2 - up**2), denoise(path[-1], np.full(n, now))
     ...         path.append(path[-1] + (path[-1] - clean) / now * (down - now) + up * draw((n, 2)))
     ...     return np.stack(path, axis=1)
+    >>> import exactness as ex
     >>> ex.certify(sample, from_denoiser(denoise, sigmas, 2), plan=ex.Plan(tolerance=0.1)).verdict.value
     'certified'
     """

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import Array, kind_of, like, to_numpy
+from ..arrays import Array, as_kind, kind_of, like, to_numpy
 from ..errors import BadInput, InvalidSample
 from ..laws import GaussianChain
 
@@ -82,8 +82,7 @@ def from_scheduler(
 
     def mean(k: int, x: Array) -> Array:
         with torch.no_grad():
-            here = x if kind_of(x) == "torch" else torch.as_tensor(np.array(to_numpy(x)))
-            states = here.to(steps.device, steps.dtype).reshape(-1, *steps.shape)
+            states = as_kind(x, "torch").to(steps.device, steps.dtype).reshape(-1, *steps.shape)
             result = torch.cat([_mean(steps, steps.count - k, part) for part in states.split(steps.rows)]).reshape(tuple(x.shape))
         return result.to(x.device) if kind_of(x) == "torch" else like(to_numpy(result), x)
 

@@ -161,6 +161,26 @@ def test_other_byte_orders_and_layouts_are_read(tmp_path):
         assert ex.certify_paths(_saved(tmp_path / "x.npy", values), CHAIN, plan=PLAN).verdict is ex.Verdict.CERTIFIED
 
 
+@pytest.mark.parametrize("kind", ["torch", "jax"])
+def test_a_law_says_which_arrays_its_prediction_works_on(kind):
+    """A network judges paths from a file, a deterministic step among them. One fixed sample; false alarms 1e-6."""
+    library = module_or_skip(kind if kind == "torch" else "jax.numpy")
+
+    def mean(k, x):
+        return library.sin(0.5 * x)
+
+    path = [np.random.default_rng(0).standard_normal((500, 2))]
+    for sigma in (0.5, 0.0):
+        path.append(np.sin(0.5 * path[-1]) + sigma * np.random.default_rng(1).standard_normal((500, 2)))
+    paths = np.stack(path, axis=1).astype(np.float32)
+    arguments = {"sigma": [0.0, 0.5], "dim": 2}
+    judged = ex.certify_paths(paths, ex.GaussianChain.from_mean(mean, arrays=kind, **arguments), plan=quiet_plan(tolerance=0.4))
+    assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
+    if kind == "torch":
+        with pytest.raises(ex.BadInput, match="x was a numpy array; a law that wants another kind says so with arrays="):
+            ex.certify_paths(paths, ex.GaussianChain.from_mean(mean, **arguments))
+
+
 @pytest.fixture
 def run(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
