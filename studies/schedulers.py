@@ -1,0 +1,198 @@
+"""Other people's samplers, judged: schedulers of diffusers on Gaussian mixtures in the plane, with the exact denoiser.
+
+    python -m studies.schedulers
+
+Two questions, each at 10 to 1,000 steps. Whose paths are those of the DDPM chain? They are judged by their innovations against the
+chain that is read off ``DDPMScheduler.step``. And how far are final samples from the data's law? They are judged against the
+mixture itself: the largest Kolmogorov distance along everything that is monitored, with its upper confidence bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import exactness as ex
+from exactness.adapters import from_scheduler, sample_scheduler
+from samplers.schedules import Schedule
+from samplers.torch.denoisers import MixtureDenoiser
+
+from .page import REPORTS
+from .schedulers_page import page
+
+STEPS = (10, 20, 50, 100, 1000)
+FINALS, PATHS = 30_000, 4_000
+ALPHA = 1e-6
+Spacing = Literal["as shipped", "trailing"]
+Row = dict[str, Any]
+
+# Class, settings, options of step(); what is clipped is no mixture.
+SCHEDULERS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "DDPM": ("DDPMScheduler", {"clip_sample": False}, {}),
+    "DDIM, eta 1": ("DDIMScheduler", {"clip_sample": False}, {"eta": 1.0}),
+    "DDIM, eta 0": ("DDIMScheduler", {"clip_sample": False}, {}),
+    "PNDM": ("PNDMScheduler", {}, {}),
+    "DEIS": ("DEISMultistepScheduler", {}, {}),
+    "DPM-Solver++": ("DPMSolverMultistepScheduler", {}, {}),
+    "SDE-DPM-Solver++": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, {}),
+    "UniPC": ("UniPCMultistepScheduler", {}, {}),
+    "Euler ancestral": ("EulerAncestralDiscreteScheduler", {}, {}),
+}
+# Whose states have the scale of DDPM's, or are brought to it.
+STOCHASTIC = ("DDPM", "DDIM, eta 1", "Euler ancestral", "SDE-DPM-Solver++")
+
+
+def laws() -> dict[str, ex.GaussianMixture]:
+    angles = np.arange(8) * np.pi / 4
+    return {
+        "three modes": ex.GaussianMixture([0.5, 0.3, 0.2], [[1.5, 0.0], [-1.0, 1.0], [0.0, -1.5]], [0.02, 0.05, 0.1]),
+        "ring": ex.GaussianMixture(np.full(8, 0.125), 1.5 * np.stack([np.cos(angles), np.sin(angles)], 1), np.full(8, 0.01)),
+    }
+
+
+def scheduler(name: str, **more: Any) -> Any:
+    import diffusers
+
+    kind, settings, _ = SCHEDULERS[name]
+    return getattr(diffusers, kind)(**{**settings, **more})
+
+
+def denoiser(law: ex.GaussianMixture, of: Any) -> Callable[[Tensor, Tensor], Tensor]:
+    """The noise that the mixture's exact denoiser predicts, ``model(x, t)``, at the timesteps that are set, fractions included."""
+    train = of.alphas_cumprod.double().numpy()
+    times = np.unique(of.timesteps.double().numpy())
+    # Between training steps the noise level in units of the signal is interpolated, as Euler's scheduler does.
+    level = np.interp(times, np.arange(len(train)), np.sqrt((1.0 - train) / train))
+    signal, noise = 1.0 / np.sqrt(1.0 + level**2), level / np.sqrt(1.0 + level**2)
+    nothing = np.full(len(times), np.nan)
+    schedule = Schedule("timesteps", "sample", nothing, nothing, nothing, signal, noise, nothing, nothing)
+    clean = MixtureDenoiser(schedule, law.weights, law.means, law.covariances)
+
+    def model(x: Tensor, t: Tensor) -> Tensor:
+        i = int(np.argmin(np.abs(times - float(t))))
+        at = torch.full((len(x),), i)
+        return (x - float(signal[i]) * clean(at, x)) / float(noise[i])
+
+    return model
+
+
+def build(name: str, law: ex.GaussianMixture, steps: int, **more: Any) -> tuple[Any, Callable[[Tensor, Tensor], Tensor]]:
+    """The scheduler with its timesteps set, and the exact model at them."""
+    of = scheduler(name, **more)
+    of.set_timesteps(steps)
+    return of, denoiser(law, of)
+
+
+def finals(name: str, law: ex.GaussianMixture, steps: int, n: int, seed: int, **more: Any) -> tuple[Tensor, int]:
+    """Final samples (n, 2), and how often the model was called for each."""
+    of, model = build(name, law, steps, **more)
+    calls = 0
+
+    def counting(x: Tensor, t: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return model(x, t)
+
+    # So many chains fit into one slice: a call of the model is an evaluation of each.
+    draw = sample_scheduler(of, counting, (2,), options=SCHEDULERS[name][2])
+    x = draw(n, seed)[:, -1]
+    return x, calls
+
+
+def distance(certificate: ex.Certificate) -> Row:
+    """The largest bounded difference of probabilities, estimated and bounded, and the discrepancy of characteristic functions."""
+    bounded = [f for f in certificate.findings if f.unit == "probability" and f.bound is not None]
+    kernel = [f for f in certificate.findings if f.unit == "kernel units"]
+    return {
+        "verdict": certificate.verdict.value,
+        "p": min((f.adjusted_p for f in certificate.findings), default=1.0),
+        "estimate": max((abs(f.effect) for f in bounded), default=float("nan")),
+        "bound": max((f.bound for f in bounded if f.bound is not None), default=float("nan")),
+        "mmd": max((f.effect for f in kernel), default=float("nan")),
+        "reason": certificate.reasons[0],
+    }
+
+
+def judged_finals(name: str, law: str, steps: int, spacing: Spacing, n: int) -> Row:
+    more = {} if spacing == "as shipped" else {"timestep_spacing": spacing}
+    started = time.perf_counter()
+    with torch.no_grad():
+        x, calls = finals(name, laws()[law], steps, n, 0, **more)
+    certificate = ex.certify_paths(x, laws()[law], plan=ex.Plan(alpha=ALPHA, tolerance=0.03), name=f"{law}/{name}/{steps}")
+    row = {"question": "finals", "scheduler": name, "law": law, "steps": steps, "spacing": spacing, "evaluations": calls}
+    return {**row, **distance(certificate), "seconds": time.perf_counter() - started}
+
+
+def floor(law: str, n: int) -> Row:
+    """Exact draws of the mixture, judged in the same way: what no sampler can be seen to be below."""
+    certificate = ex.certify_paths(laws()[law].sample(n, 1), laws()[law], plan=ex.Plan(alpha=ALPHA, tolerance=0.03), name=law)
+    return {"question": "floor", "scheduler": "exact draws", "law": law, **distance(certificate)}
+
+
+def judged_paths(name: str, law: str, steps: int, n: int, spacing: str = "leading", **more: Any) -> Row:
+    """Whole paths against the chain that DDPM's own steps make, at the same timesteps."""
+    of, model = build(name, laws()[law], steps, timestep_spacing=spacing, **more)
+    ddpm, own = build("DDPM", laws()[law], steps, timestep_spacing=spacing)
+    chain = from_scheduler(ddpm, own, (2,))
+    draw = sample_scheduler(of, model, (2,), options=SCHEDULERS[name][2])
+    scale = torch.ones(steps + 1)
+    if name == "Euler ancestral":  # x_0 plus noise of level sigma; DDPM's states have variance one where the noise is all
+        scale = 1.0 / torch.sqrt(1.0 + of.sigmas**2)
+    plan = ex.Plan(alpha=ALPHA, tolerance=0.12, first_paths=n, max_paths=n)
+    certificate = ex.certify(lambda m, s: draw(m, s) * scale[:, None], chain, plan=plan, name=f"{law}/{name}/{steps}")
+    return {"question": "paths", "scheduler": name, "law": law, "steps": steps, "spacing": spacing, **distance(certificate)}
+
+
+def refused(name: str, case: str, steps: int, **more: Any) -> Row:
+    """A scheduler whose steps are not even numbers: what `from_scheduler` says of it."""
+    try:
+        of, model = build(name, laws()["three modes"], steps, **more)
+        from_scheduler(of, model, (2,))
+        said = "accepted"
+    except ex.BadInput as error:
+        said = str(error)
+    return {"question": "cases", "scheduler": name, "case": case, "steps": steps, "reason": said}
+
+
+def cases(n: int) -> Iterator[Row]:
+    """What is known to go wrong, and does it still?"""
+    many = 5 * n
+    yield refused("DDPM", "variance_type='fixed_large_log' (diffusers#14569)", 10, variance_type="fixed_large_log")
+    yield refused("Euler ancestral", "cosine schedule, 4 steps (diffusers#14213)", 4, beta_schedule="squaredcos_cap_v2")
+    for steps in (10, 30):
+        row = judged_paths("DDIM, eta 1", "three modes", steps, many, spacing="trailing")
+        said = f"{row['verdict']}: {row['reason']}"
+        case = f"trailing spacing, {steps} steps, against DDPM's chain at the same timesteps (diffusers#9261)"
+        yield {**row, "question": "cases", "case": case, "reason": said}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few draws and few steps, to see that it runs")
+    parser.add_argument("--out", type=Path, default=REPORTS)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    steps = STEPS[:2] if options.quick else STEPS
+    n, paths = (1_000, 500) if options.quick else (FINALS, PATHS)
+    started = time.perf_counter()
+    rows: list[Row] = [floor(law, n) for law in laws()]
+    rows += [judged_paths(name, "three modes", k, paths) for k in steps for name in STOCHASTIC]
+    rows += cases(paths)
+    for law, spacing in (("three modes", "as shipped"), ("three modes", "trailing"), ("ring", "as shipped")):
+        for k in steps:
+            rows += [judged_finals(name, law, k, spacing, n) for name in SCHEDULERS]  # type: ignore[arg-type]
+    data = {"rows": rows, "finals": n, "paths": paths, "alpha": ALPHA, "seconds": time.perf_counter() - started}
+    print(page(data, options.out))
+
+
+if __name__ == "__main__":
+    main()
