@@ -62,7 +62,7 @@ def from_scheduler(
 
     Raises:
         BadInput: if no step draws noise (an ODE solver), if a step needs what earlier steps left behind (a multistep solver), or
-            if its noise is not one Gaussian of a fixed variance (learned variances).
+            if its noise is not one Gaussian of a fixed variance (learned variances, clipped states).
 
     >>> import exactness as ex, torch
     >>> from diffusers import DDPMScheduler, UNet2DModel
@@ -245,10 +245,8 @@ class _Steps:
 
 
 def _mean(steps: _Steps, i: int, x: Tensor) -> Tensor:
-    fresh = steps.at(i)
-    output = steps.predict(fresh, i, x)
-    with _given(0.0):
-        return steps.move(fresh, i, x, output)
+    """The i-th step without its noise."""
+    return _moved_with(steps, i, x, steps.predict(steps.at(i), i, x), 0.0)
 
 
 def _read(steps: _Steps) -> np.ndarray:
@@ -272,14 +270,15 @@ def _read(steps: _Steps) -> np.ndarray:
                 f"step() of {steps.name} is NaN or infinite at timestep {float(steps.scheduler.timesteps[i]):g}, step "
                 f"{steps.count - i}: look at the model there, and at the scheduler's variance_type and betas"
             )
-        alone = []
-        for value in (noise, 0.0, _LOUD, -_LOUD):
-            with _given(value):
-                alone.append(steps.move(steps.at(i), i, x, output))
-        if remembers is None and not torch.equal(moved, alone[0]):
+        if len(draws) > 1:
+            raise BadInput(
+                f"step {steps.count - i} of {steps.name} draws noise {len(draws)} times; one normal a step can be read off"
+            )
+        alone, mean, loud = (_moved_with(steps, i, x, output, value) for value in (noise, 0.0, _LOUD))
+        if remembers is None and not torch.equal(moved, alone):
             remembers = steps.count - i
         if remembers is None:
-            sigma.append(_sigma_of(steps, i, *alone[1:]))
+            sigma.append(_sigma_of(steps, i, noise, moved, mean, loud))
         x = moved
     if not asked:
         raise BadInput(
@@ -295,21 +294,27 @@ def _read(steps: _Steps) -> np.ndarray:
     return np.array(sigma[::-1])
 
 
-def _sigma_of(steps: _Steps, i: int, mean: Tensor, up: Tensor, down: Tensor) -> float:
-    """The standard deviation of the i-th step's noise. Raises ``BadInput`` if it is not one number."""
+def _moved_with(steps: _Steps, i: int, x: Tensor, output: Tensor, noise: Tensor | float) -> Tensor:
+    """The i-th step by a copy that has taken none before, with this noise."""
+    with _given(noise):
+        return steps.move(steps.at(i), i, x, output)
+
+
+def _sigma_of(steps: _Steps, i: int, noise: Tensor, moved: Tensor, mean: Tensor, loud: Tensor) -> float:
+    """The standard deviation of the i-th step's noise, which the step with ``noise`` must confirm. Raises ``BadInput`` if not."""
     import torch
 
-    rise, fall = ((v.double() - mean.double()) / _LOUD for v in (up, down))
-    sigma = float(rise.mean())
-    size = float(mean.double().square().mean().sqrt())
-    eps = torch.finfo(steps.dtype).eps
-    spread = float(torch.maximum((rise - sigma).abs(), (fall + sigma).abs()).max())
-    if spread > 1e-3 * abs(sigma) + _SILENT * eps * size:
+    noise, moved, mean, loud = (v.double() for v in (noise, moved, mean, loud))
+    sigma = float((loud - mean).mean()) / _LOUD
+    size = float(mean.square().mean().sqrt()) + abs(sigma)
+    rounding = _SILENT * torch.finfo(steps.dtype).eps * size
+    gap = float((moved - mean - sigma * noise).abs().max())
+    if gap > 1e-3 * abs(sigma) + rounding:
         raise BadInput(
-            f"the noise of step {steps.count - i} of {steps.name} is not one Gaussian of a fixed variance (its scale is "
-            f"{sigma:.3g} give or take {spread:.3g}): learned variances and clipped states are no Gaussian chain"
+            f"the noise of step {steps.count - i} of {steps.name} is not one Gaussian of a fixed variance (off by {gap:.3g} at "
+            f"sigma {sigma:.3g}): learned variances and clipped states are no Gaussian chain"
         )
-    return abs(sigma) if abs(sigma) > _SILENT * eps * size else 0.0
+    return abs(sigma) if abs(sigma) > rounding else 0.0
 
 
 def _recorded(scheduler: Any) -> tuple[Any, list[Tensor]]:

@@ -149,6 +149,25 @@ def test_learned_variances_dropout_and_strangers_are_refused():
         from_scheduler(plain, model, (0, 8, 8))
 
 
+def test_steps_that_clip_their_states_or_draw_twice_are_refused():
+    """Neither is known of a scheduler of diffusers; a stranger's may."""
+    module_or_skip("diffusers")
+    from diffusers import DDPMScheduler
+
+    class Clipped(DDPMScheduler):
+        def step(self, *arguments, generator=None, **options):
+            return tuple(v.clamp(-1.0, 1.0) for v in super().step(*arguments, generator=generator, **options))
+
+    class Twice(DDPMScheduler):
+        def step(self, *arguments, generator=None, **options):
+            first, *rest = super().step(*arguments, generator=generator, **options)
+            return first + 0.1 * torch.randn(first.shape, generator=generator), *rest
+
+    for kind, message in ((Clipped, "not one Gaussian of a fixed variance"), (Twice, "draws noise 2 times")):
+        with pytest.raises(ex.BadInput, match=message):
+            from_scheduler(kind(), model, SHAPE, num_inference_steps=4)
+
+
 def test_nothing_of_the_users_is_changed():
     own = scheduler("DDPMScheduler", {})
     before, state = own.timesteps.clone(), torch.random.get_rng_state()
