@@ -271,9 +271,7 @@ def _read(steps: _Steps) -> np.ndarray:
                 f"{steps.count - i}: look at the model there, and at the scheduler's variance_type and betas"
             )
         if len(draws) > 1:
-            raise BadInput(
-                f"step {steps.count - i} of {steps.name} draws noise {len(draws)} times; one normal a step can be read off"
-            )
+            raise BadInput(f"step {steps.count - i} of {steps.name} draws noise {len(draws)} times; one a step can be read off")
         alone, mean, loud = (_moved_with(steps, i, x, output, value) for value in (noise, 0.0, _LOUD))
         if remembers is None and not torch.equal(moved, alone):
             remembers = steps.count - i
