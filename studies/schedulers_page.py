@@ -30,6 +30,8 @@ def page(data: dict[str, Any], folder: Path) -> Path:
         title = f"{law}, {'timesteps as shipped' if spacing == 'as shipped' else f'{spacing} timesteps'}"
         text += f"### {title[0].upper()}{title[1:]}\n\n" + _finals(rows, law, spacing) + "\n"
     text += "## What is broken\n\n" + _cases(rows)
+    # A distance that does not exist is null.
+    data = {**data, "rows": [{k: None if v != v else v for k, v in row.items()} for row in rows]}
     write("schedulers.json", json.dumps(data, separators=(",", ":")).replace('{"question"', '\n{"question"') + "\n", folder)
     _figure(rows, folder / "schedulers.svg")
     return write("schedulers.md", text, folder)
@@ -82,13 +84,19 @@ def _finals(rows: list[Row], law: str, spacing: str) -> str:
         return f"{row['estimate']:.3f} < {row['bound']:.3f}" + (" *r*" if row["verdict"] == "refuted" else "")
 
     last = counts[-1]
+
+    def kernel(name: str) -> str:
+        row = found[name, last]
+        return "" if row["verdict"] == "invalid" else f"{row['mmd']:.4f}"
+
     text = table(
         ("scheduler", *(f"{k:,}" for k in counts), f"MMD at {last:,}"),
-        ((name, *(cell(name, k) for k in counts), f"{found[name, last]['mmd']:.4f}") for name in _names(here)),
+        ((name, *(cell(name, k) for k in counts), kernel(name)) for name in _names(here)),
         right=len(counts) + 1,
     )
-    winners = [min(_names(here), key=lambda name: found[name, k]["estimate"]) for k in counts]
-    said = ", ".join(f"{name} at {k:,}" for k, name in zip(counts, winners, strict=True))
+    alive = [r for r in here if r["verdict"] != "invalid"]
+    winners = {k: min((r for r in alive if r["steps"] == k), key=lambda r: r["estimate"])["scheduler"] for k in counts}
+    said = ", ".join(f"{name} at {k:,}" for k, name in winners.items())
     return text + f"\nClosest to the data: {said}.\n"
 
 
