@@ -10,6 +10,7 @@ mixture itself: the largest Kolmogorov distance along everything that is monitor
 from __future__ import annotations
 
 import argparse
+import json
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ from .page import REPORTS
 from .schedulers_page import page
 
 STEPS = (10, 20, 50, 100, 1000)
-FINALS, PATHS = 20_000, 2_500
+FINALS, PATHS, MANY = 20_000, 2_500, 50_000
 ALPHA = 1e-6
 _SLICE = 10_000
 Spacing = Literal["as shipped", "trailing"]
@@ -166,56 +167,77 @@ def refused(name: str, case: str, steps: int, **more: Any) -> Row:
     return {"question": "cases", "scheduler": name, "case": case, "steps": steps, "reason": said}
 
 
-def diverged(name: str, steps: int) -> Row:
+def diverged(name: str, steps: int, case: str, **more: Any) -> Row:
     """Where the first state that is not a number comes up, and whether the timesteps there are what they should be."""
-    of, model = build(name, laws()["three modes"], steps)
-    with torch.no_grad():
+    of, model = build(name, laws()["three modes"], steps, **more)
+    row: Row = {"question": "cases", "scheduler": name, "case": f"{case}, {steps:,} steps", "steps": steps}
+    try:
         path = sample_scheduler(of, model, (2,), options=SCHEDULERS[name][2])(8, 0)
+    except Exception as error:  # A finding, not our crash.
+        first = ", ".join(f"{float(t):g}" for t in of.timesteps[:4])
+        return {**row, "reason": f"raises {type(error).__name__}: {error}; the timesteps begin {first}"}
     broken = torch.nonzero(~torch.isfinite(path).all(0).all(-1))
     said = "all states are finite"
     if len(broken):
         i = int(broken[0]) - 1
         around = ", ".join(f"{float(t):g}" for t in of.timesteps[max(0, i - 2) : i + 2])
-        said = f"NaN or infinite after timestep {float(of.timesteps[i]):g}; the timesteps there are {around}"
-    return {"question": "cases", "scheduler": name, "case": f"as shipped, {steps:,} steps", "steps": steps, "reason": said}
+        said = f"NaN or infinite after timestep {float(of.timesteps[i]):g}, the {i + 1:,}-th; the timesteps there are {around}"
+    return {**row, "reason": said}
 
 
 def cases(n: int) -> Iterator[Row]:
-    """What is known to go wrong, and does it still?"""
-    many = 5 * n
+    """What is known to go wrong, and does it still? Paths are many, for what is wrong is small."""
     yield refused("DDPM", "variance_type='fixed_large_log' (diffusers#14569)", 10, variance_type="fixed_large_log")
     yield refused("Euler ancestral", "cosine schedule, 4 steps (diffusers#14213)", 4, beta_schedule="squaredcos_cap_v2")
-    yield diverged("DEIS", 1000)
-    name, against = "DDIM, eta 1", "against DDPM's chain of the same settings"
+    for solver in ("DEIS", "DPM-Solver++", "UniPC"):
+        yield diverged(solver, 1000, "as shipped")
+    yield diverged("SDE-DPM-Solver++", 1000, "leading timesteps", timestep_spacing="leading")
+    name, against = "DDIM, eta 1", f"{n:,} paths against DDPM's chain of the same settings"
     again = {"use_clipped_model_output": True}
     found = [
         (f"clip_sample=True, the default, 10 steps, {against}", judged_paths(name, "three modes", 10, n, clip_sample=True)),
         (f"the same with {again}", judged_paths(name, "three modes", 10, n, options=again, clip_sample=True)),
     ]
     for steps in (10, 30):
-        row = judged_paths(name, "three modes", steps, many, spacing="trailing")
-        found.append((f"trailing spacing, {steps} steps, {against} (diffusers#9261)", row))
+        row = judged_paths(name, "three modes", steps, n, spacing="trailing")
+        found.append((f"trailing timesteps, {steps} steps, {against} (diffusers#9261)", row))
     for case, row in found:
         yield {**row, "question": "cases", "case": case, "reason": f"{row['verdict']}: {row['reason']}"}
+
+
+def finals_of(steps: tuple[int, ...], n: int) -> Iterator[Row]:
+    """The last states of every scheduler, and exact draws beside them."""
+    yield from (floor(law, n) for law in laws())
+    spacings: tuple[tuple[str, Spacing], ...] = (("three modes", "as shipped"), ("three modes", "trailing"), ("ring", "as shipped"))
+    for law, spacing in spacings:
+        for k in steps:
+            yield from (judged_finals(name, law, k, spacing, n) for name in SCHEDULERS)
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few draws and few steps, to see that it runs")
+    parser.add_argument(
+        "--parts", default="paths,finals,cases", help="measured anew; the others stay as they are in the page's JSON"
+    )
     parser.add_argument("--out", type=Path, default=REPORTS)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     steps = STEPS[:2] if options.quick else STEPS
-    n, paths = (1_000, 500) if options.quick else (FINALS, PATHS)
-    started = time.perf_counter()
-    rows: list[Row] = [floor(law, n) for law in laws()]
-    rows += [judged_paths(name, "three modes", k, paths) for k in steps for name in STOCHASTIC]
-    rows += cases(paths)
-    for law, spacing in (("three modes", "as shipped"), ("three modes", "trailing"), ("ring", "as shipped")):
-        for k in steps:
-            rows += [judged_finals(name, law, k, spacing, n) for name in SCHEDULERS]  # type: ignore[arg-type]
-    data = {"rows": rows, "finals": n, "paths": paths, "alpha": ALPHA, "seconds": time.perf_counter() - started}
+    n, paths, many = (1_000, 500, 5_000) if options.quick else (FINALS, PATHS, MANY)
+    parts: dict[str, Callable[[], Iterator[Row]]] = {
+        "paths": lambda: (judged_paths(name, "three modes", k, paths) for k in steps for name in STOCHASTIC),
+        "finals": lambda: finals_of(steps, n),
+        "cases": lambda: cases(many),
+    }
+    target = options.out / "schedulers.json"
+    before = json.loads(target.read_text()) if target.exists() else {"parts": {}, "seconds": {}}
+    data = {**before, "finals": n, "paths": paths, "alpha": ALPHA}
+    for part in options.parts.split(","):
+        started = time.process_time()
+        data["parts"][part] = list(parts[part]())
+        data["seconds"][part] = time.process_time() - started
     print(page(data, options.out))
 
 

@@ -13,10 +13,10 @@ Row = dict[str, Any]
 
 def page(data: dict[str, Any], folder: Path) -> Path:
     """Writes schedulers.md, schedulers.json and schedulers.svg."""
-    rows: list[Row] = data["rows"]
+    rows: list[Row] = [row for part in data["parts"].values() for row in part]
     text = "# Schedulers of diffusers, judged\n\n"
     text += f"Command: `python -m studies.schedulers`. {versions('diffusers', 'numpy', 'torch', 'exactness')}; "
-    text += f"{data['seconds'] / 60:.0f} minutes of one core.\n\n"
+    text += f"{sum(data['seconds'].values()) / 60:.0f} minutes of one core.\n\n"
     text += (
         "Two Gaussian mixtures in the plane (three modes of unequal width, and a ring of eight of standard deviation 0.1), with "
         "their exact denoiser: whatever is wrong is the scheduler's. Linear betas over 1,000 training steps, nothing clipped, all "
@@ -29,9 +29,11 @@ def page(data: dict[str, Any], folder: Path) -> Path:
     for law, spacing in groups:
         title = f"{law}, {'timesteps as shipped' if spacing == 'as shipped' else f'{spacing} timesteps'}"
         text += f"### {title[0].upper()}{title[1:]}\n\n" + _finals(rows, law, spacing) + "\n"
-    text += "## What is broken\n\n" + _cases(rows)
+    text += "## What goes wrong\n\n" + _cases(rows)
     # A distance that does not exist is null.
-    data = {**data, "rows": [{k: None if v != v else v for k, v in row.items()} for row in rows]}
+    data["parts"] = {
+        part: [{k: None if v != v else v for k, v in row.items()} for row in rows] for part, rows in data["parts"].items()
+    }
     write("schedulers.json", json.dumps(data, separators=(",", ":")).replace('{"question"', '\n{"question"') + "\n", folder)
     _figure(rows, folder / "schedulers.svg")
     return write("schedulers.md", text, folder)
@@ -45,6 +47,7 @@ def _paths(rows: list[Row], n: int) -> str:
     here = [r for r in rows if r["question"] == "paths"]
     counts = sorted({r["steps"] for r in here})
     found = {(r["scheduler"], r["steps"]): r for r in here}
+    cell = lambda row: "invalid, see below" if row["verdict"] == "invalid" else f"{row['verdict']} ({row['bound']:.2f})"  # noqa: E731
     text = (
         f"{n:,} paths of the three modes each, judged by their innovations against the chain that `from_scheduler` reads off "
         "`DDPMScheduler.step` at the same timesteps (leading). Euler ancestral's states are divided by sqrt(1 + sigma^2). In "
@@ -52,7 +55,7 @@ def _paths(rows: list[Row], n: int) -> str:
     )
     text += table(
         ("scheduler", *(f"{k:,} steps" for k in counts)),
-        ((name, *(f"{found[name, k]['verdict']} ({found[name, k]['bound']:.2f})" for k in counts)) for name in _names(here)),
+        ((name, *(cell(found[name, k]) for k in counts)) for name in _names(here)),
     )
     agree = [name for name in _names(here) if all(found[name, k]["verdict"] == "certified" for k in counts)]
     return text + f"\nCertified at every number of steps: {', '.join(agree) or 'none'}.\n"

@@ -90,10 +90,11 @@ def test_schedulers_are_judged_and_the_page_says_which_are_ddpms_chain(tmp_path)
     """Fixed seeds; at others DDPM would be refuted with probability 1e-6 a row. SDE-DPM-Solver++ takes other steps."""
     module_or_skip("diffusers")
     schedulers.main(["--quick", "--out", str(tmp_path)])
-    rows = json.loads((tmp_path / "schedulers.json").read_text())["rows"]
+    report = json.loads((tmp_path / "schedulers.json").read_text())
+    rows = [row for part in report["parts"].values() for row in part]
     paths = {(r["scheduler"], r["steps"]): r["verdict"] for r in rows if r["question"] == "paths"}
     assert all((verdict == "refuted") == (name == "SDE-DPM-Solver++") for (name, _), verdict in paths.items())
     assert {r["scheduler"] for r in rows if r["question"] == "finals"} == set(schedulers.SCHEDULERS)
     assert all(r["verdict"] != "refuted" for r in rows if r["question"] == "floor")
-    assert "## What is broken" in (tmp_path / "schedulers.md").read_text()
+    assert "## What goes wrong" in (tmp_path / "schedulers.md").read_text()
     assert (tmp_path / "schedulers.svg").read_text().startswith("<?xml")
