@@ -77,7 +77,8 @@ class Innovations(Battery):
             repeats.add(paths)
             for row, step in enumerate(law.innovations(paths), start=0 if law.start is not None else 1):
                 if step.noise is None:
-                    points.add(step.mismatch, paths.dtype)
+                    assert step.state is not None
+                    points.add(step.mismatch, step.state.dtype)
                 else:
                     noise = step.noise
                     tallies["coordinates"].add(row, noise)
