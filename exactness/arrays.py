@@ -89,6 +89,13 @@ def like(values: np.ndarray, x: Array) -> Array:
     return xp.asarray(values, dtype=x.dtype, device=compat.device(x))
 
 
+def rows_where(x: Array, mask: Array) -> Array:
+    """x[mask]. JAX's go to the host: each number of rows would be another program to compile, for every function of them."""
+    if compat.is_jax_array(x):
+        return np.asarray(x)[np.asarray(mask)]
+    return x[mask]
+
+
 def dot(x: Array, y: Array) -> Array:
     """Inner products along the last axis: (..., d) and (..., d) -> (...)."""
     if isinstance(x, np.ndarray):
