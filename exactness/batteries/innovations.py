@@ -68,7 +68,8 @@ class Innovations(Battery):
             drifts: deque[Array] = deque(maxlen=max(_CHANGES))
             # One number a draw and step: gathered over the steps, and summed up in one go.
             lines: dict[str, dict[int, Array]] = {name: {} for name in tallies}
-            beside: dict[int, list[Array]] = {1: [], int(paths.shape[0]) // 2: []}
+            # A single draw has no neighbour: no shift is 0, which would hold it against itself.
+            beside: dict[int, list[Array]] = {shift: [] for shift in (1, int(paths.shape[0]) // 2) if shift}
             repeats.add(paths)
             for row, step in enumerate(law.innovations(paths), start=0 if law.start is not None else 1):
                 if step.noise is None:
