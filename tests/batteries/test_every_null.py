@@ -237,8 +237,8 @@ def test_distances_are_those_of_the_empirical_distribution_function_at_every_edg
     u = np.array([0.11, 0.12, 0.12, 0.5, 0.77, 0.9999])
     gaps = np.searchsorted(np.sort(u), EDGES, side="left") / len(u) - EDGES
     assert counted(u, N.Kolmogorov()) == pytest.approx(np.abs(gaps).max(), abs=1e-15)
-    assert counted(u, N.CramerVonMises()) == pytest.approx(math.sqrt((gaps**2 @ edge_weights(False))), rel=1e-12)
-    assert counted(u, N.AndersonDarling()) == pytest.approx(math.sqrt((gaps**2 @ edge_weights(True))), rel=1e-12)
+    assert counted(u, N.CramerVonMises()) == pytest.approx(math.sqrt(gaps**2 @ edge_weights(False)), rel=1e-12)
+    assert counted(u, N.AndersonDarling()) == pytest.approx(math.sqrt(gaps**2 @ edge_weights(True)), rel=1e-12)
 
 
 @pytest.mark.parametrize("statistics", [[0.1, 0.2, -0.9], [0.1, 0.9, -0.2], [-0.3, 0.0, 0.2, 0.1]], ids=str)

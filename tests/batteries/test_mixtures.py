@@ -97,8 +97,8 @@ def test_a_moved_weight_is_seen(more, seed):
 
 def test_a_rare_mode_that_is_missing_is_seen_by_the_share_that_it_has_not(seed):
     """1% of 4,000 draws; what the others gain by it is less than a standard error. Alpha 1e-6."""
-    law = ex.GaussianMixture([0.5, 0.49, 0.01], [[-6.0], [6.0], [0.0]], [1.0, 1.0, 1.0])
-    rest = ex.GaussianMixture([50 / 99, 49 / 99], [[-6.0], [6.0]], [1.0, 1.0])
+    law = ex.GaussianMixture([0.5, 0.49, 0.01], [[-20.0], [20.0], [0.0]], [1.0, 1.0, 1.0])
+    rest = ex.GaussianMixture([50 / 99, 49 / 99], [[-20.0], [20.0]], [1.0, 1.0])
     plan = quiet_plan(tolerance=0.3, first_paths=4_000, max_paths=4_000)
     judged = ex.certify(rest.sample, law, plan=plan, seed=seed, batteries=[ex.MixtureInnovations()])
     assert {(f.test, f.where) for f in judged.findings if f.adjusted_p <= plan.alpha} == {("share", "component 2")}

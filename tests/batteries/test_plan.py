@@ -125,7 +125,9 @@ def judged_with(*changes, **plan):
     """What is decided of findings that differ from an unsuspicious one as said."""
     evidence = ex.ProjectedKS().start(MIXTURE, np.random.default_rng(0))
     evidence.update(MIXTURE.sample(300, 0))
-    plain = msgspec.structs.replace(findings_of([evidence], ex.Plan())[0], p_value=0.5, adjusted_p=1.0, unit="probability", bound=0.01)
+    plain = msgspec.structs.replace(
+        findings_of([evidence], ex.Plan())[0], p_value=0.5, adjusted_p=1.0, unit="probability", bound=0.01
+    )
     return decide([msgspec.structs.replace(plain, **change) for change in changes], ex.Plan(tolerance=0.02), **plan)[0]
 
 

@@ -16,12 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
 
 from tests.controls.mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
-# Imported before anything is forked. Of the package's functions all bindings are replaced, so it may be among them.
-_SLOW = ("mpmath", "scipy.stats", "scipy.optimize", "statsmodels.stats.multitest", "torch", "hypothesis", "tests.registry")
+# Imported before anything is forked. A mutant replaces all bindings of its function, so the package may be there already.
+_SLOW = ("mpmath", "scipy.stats", "scipy.optimize", "torch", "hypothesis", "tests.registry")
 
 
 class Server:
@@ -52,6 +53,12 @@ class _Recorder:
 
     def __init__(self) -> None:
         self.test, self.error = "", ""
+
+    def pytest_sessionstart(self) -> None:
+        # After the profile of conftest.py, before any test takes it over: the smallest example of a killed mutant is no news.
+        phases = (Phase.explicit, Phase.generate)
+        settings.register_profile("unshrunk", settings.get_profile("exactness"), phases=phases, database=None)
+        settings.load_profile("unshrunk")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo):
@@ -98,6 +105,8 @@ if __name__ == "__main__":
         importlib.import_module(module)
     for name in sys.argv[1:]:
         found = run(MUTANTS[name], MUTANTS[name].tests)
-        print(found["output"], f"{name}: {found['error'] or 'survives'} in {found['test'] or 'none'}, {found['seconds']} s", sep="\n")
+        print(
+            found["output"], f"{name}: {found['error'] or 'survives'} in {found['test'] or 'none'}, {found['seconds']} s", sep="\n"
+        )
     if len(sys.argv) == 1:
         _serve()

@@ -143,6 +143,7 @@ def test_a_diverging_sampler_is_invalid_or_refuted_but_never_a_crash(size):
     assert judge(diverging).verdict in (ex.Verdict.INVALID, ex.Verdict.REFUTED)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_statistic_that_is_no_number_is_no_pass():
     """Numbers that are finite and whose squares are not."""
     law = ex.TrustedSampler(lambda n, s: np.random.default_rng(s).standard_normal((n, 2)))

@@ -66,7 +66,9 @@ def test_same_seed_same_certificate(certificate):
 def test_sampler_judge_claims_and_calls_have_streams_of_their_own():
     seeds = {sampler_seed(root, name, i) for root in (0, 1) for name in ("a", "b") for i in range(1_000)}
     assert len(seeds) == 4_000
-    judges = {int(judge_generator(root, name).bit_generator.seed_seq.generate_state(1)[0]) for root in (0, 1) for name in ("a", "b")}
+    judges = {
+        int(judge_generator(root, name).bit_generator.seed_seq.generate_state(1)[0]) for root in (0, 1) for name in ("a", "b")
+    }
     assert len(judges) == 4
     assert not {state % (1 << 31) for state in judges} & seeds
 
