@@ -309,7 +309,8 @@ _ALL = [
     ),
     Mutant(
         "claims-forgotten", "Each claim of a run has an alpha of its own.",
-        "judgement:adjust", lambda right: lambda p, plan: right(p, type(plan)(first_paths=plan.first_paths, max_paths=plan.max_paths)),
+        "judgement:adjust",
+        lambda right: lambda p, plan: right(p, type(plan)(first_paths=plan.first_paths, max_paths=plan.max_paths)),
         (PLAN + "::test_claims_of_a_run_share_alpha",),
     ),
     Mutant(
