@@ -54,6 +54,25 @@ def to_numpy(x: Array) -> np.ndarray:
     return np.asarray(x)
 
 
+KINDS = ("numpy", "torch", "jax")
+
+
+def as_kind(x: Array, kind: str) -> Array:
+    """x as an array of this kind; as it is if it is one, else by way of the host."""
+    if kind_of(x) == kind:
+        return x
+    host = to_numpy(x)
+    if kind == "torch":
+        import torch
+
+        return torch.as_tensor(np.array(host))
+    if kind == "jax":
+        import jax.numpy as jnp
+
+        return jnp.asarray(host)
+    return host
+
+
 def double(x: Array) -> Array:
     """x in double precision; JAX without x64 keeps single."""
     xp = namespace(x)

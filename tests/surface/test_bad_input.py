@@ -261,3 +261,15 @@ def test_evidence_of_another_battery_does_not_add():
     one, other = (b.start(law, np.random.default_rng(0)) for b in (ex.Rosenblatt(), ex.ProjectedKS()))
     with pytest.raises(ex.BadInput, match="does not add"):
         one.merge(other)
+
+
+def test_an_error_that_is_no_text_is_written_all_the_same(tmp_path):
+    def sample(n, seed):
+        raise OSError("cannot open weights-\udcff.bin")
+
+    law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    certificate = ex.certify(sample, law)
+    assert certificate.verdict is ex.Verdict.INVALID
+    assert "weights-\\udcff.bin" in ex.Certificate.load(certificate.save(tmp_path / "c.json")).reasons[0]
+    with pytest.raises(ex.BadInput, match="JSON types"):
+        ex.Claim("mine", sample, law, about={"note": "\udcff"})
