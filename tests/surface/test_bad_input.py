@@ -143,6 +143,15 @@ def test_a_diverging_sampler_is_invalid_or_refuted_but_never_a_crash(size):
     assert judge(diverging).verdict in (ex.Verdict.INVALID, ex.Verdict.REFUTED)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_statistic_that_is_no_number_is_no_pass():
+    """Numbers that are finite and whose squares are not."""
+    law = ex.TrustedSampler(lambda n, s: np.random.default_rng(s).standard_normal((n, 2)))
+    judged = ex.certify(lambda n, s: 1e200 * law.sample(n, s), law, plan=PLAN)
+    assert judged.verdict is ex.Verdict.INVALID
+    assert "a statistic is NaN or infinite" in judged.reasons[0]
+
+
 def test_fewer_bits_than_a_path_needs_are_refused():
     judged = judge(lambda n, s: SAMPLE(n, s).astype(np.float16))
     assert judged.verdict is ex.Verdict.INVALID
