@@ -36,7 +36,8 @@ def page(found: dict[str, Matrix]) -> str:
         f"(DDPM, 40 steps; labels on the labelled mixture): alpha {first.plan.alpha:g} each, stages of {first.plan.stages[0]:,} "
         f"paths doubled up to {first.plan.max_paths:,}, seed {first.seed}. `all` is what all tests together take, which pay for "
         "their number; beside it stand the tests that refute soonest alone. A test was looked at until 32 times the draws at which "
-        f"all together refuted; JAX's samplers are judged until then, with {PLANS['jax'].max_paths:,} paths at most. Made by `python -m studies.controls`; the whole matrix, test by test, is in `controls.json` "
+        f"all together refuted; JAX's samplers are judged until then, with {PLANS['jax'].max_paths:,} paths at most. "
+        "Made by `python -m studies.controls`; the whole matrix, test by test, is in `controls.json` "
         "(`exactness report reports/controls.json -o page.html` shows it).\n",
         f"{versions('exactness', 'numpy', 'scipy', 'torch', 'jax')}.\n",
         table(
@@ -104,7 +105,8 @@ def main(arguments: list[str] | None = None) -> None:
     found = {}
     for backend in options.backends.split(","):
         found[backend] = run_faults(
-            options.names, plan=PLANS[backend], patience=PATIENCES[backend], setting=Setting(backend=backend), jobs=options.jobs, folder=options.folder, resume=True,
+            options.names, plan=PLANS[backend], patience=PATIENCES[backend], setting=Setting(backend=backend), jobs=options.jobs,
+            folder=options.folder, resume=True,
             done=lambda r: print(f"{r.name}: {outcome(r)}", flush=True),
         )  # fmt: skip
         found[backend].save(options.out / FILES[backend])
