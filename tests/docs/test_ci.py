@@ -88,8 +88,18 @@ def test_the_table_of_formats_is_complete():
     assert rows == [(name, form.file) for name, form in FORMATS.items()]
 
 
-@pytest.mark.parametrize(("claims", "code"), [("claims.py:claim", 0), ("claims.py:wrong  claims.py:claim", 1), (" ", 2)])
-def test_the_script_judges_summarises_and_passes_the_exit_code_on(tmp_path, claims, code):
+@pytest.mark.parametrize(
+    ("claims", "options", "code"),
+    [
+        ("claims.py:claim", "--seed 3", 0),
+        ("claims.py:wrong  claims.py:claim", "--seed 3", 1),
+        # As `claims: |` gives them: the wrong one is not on the first line.
+        ("claims.py:claim\nclaims.py:wrong\n", "--alpha 1e-5\n--seed 3\n", 1),
+        (" ", "--seed 3", 2),
+        ("\n \n", "--seed 3", 2),
+    ],
+)
+def test_the_script_judges_summarises_and_passes_the_exit_code_on(tmp_path, claims, options, code):
     """As a runner does it: bash -e, inputs as environment, the summary and the outputs appended to files."""
     if shutil.which("bash") is None:
         pytest.skip("bash is not here")
@@ -100,7 +110,7 @@ def test_the_script_judges_summarises_and_passes_the_exit_code_on(tmp_path, clai
     shim.chmod(0o755)
     environment = {
         **os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{shim.parent}{os.pathsep}{os.environ['PATH']}", "CLAIMS": claims,
-        "OPTIONS": "--seed 3", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"), "GITHUB_OUTPUT": str(tmp_path / "outputs"),
+        "OPTIONS": options, "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"), "GITHUB_OUTPUT": str(tmp_path / "outputs"),
     }  # fmt: skip
     script = judging(loaded(ACTION.read_text())["runs"]["steps"])
     done = subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
