@@ -78,8 +78,11 @@ def test_every_option_that_is_named_exists():
 def test_inputs_in_the_document_are_those_of_the_files():
     blocks = [loaded(block) for block in re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), flags=re.DOTALL)]
     step, called = blocks[0]["jobs"]["exactness"]["steps"][-1], blocks[1]["jobs"]["exactness"]
+    workflow = loaded(WORKFLOW.read_text())["on"]["workflow_call"]["inputs"]
     assert set(step["with"]) <= set(loaded(ACTION.read_text())["inputs"])
-    assert set(called["with"]) <= set(loaded(WORKFLOW.read_text())["on"]["workflow_call"]["inputs"])
+    assert set(called["with"]) <= set(workflow)
+    assert {name for name, one in workflow.items() if one.get("required")} <= set(called["with"])
+    assert "default" not in workflow["package"], "a bare name could be anybody's package"
     assert called["uses"].split("@")[0].endswith(str(WORKFLOW.relative_to(ROOT)))
 
 
