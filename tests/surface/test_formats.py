@@ -392,8 +392,9 @@ def test_report_writes_formats_from_certificates_and_no_page_that_was_not_asked_
         (["--format", "sarif=claims.py/x.sarif"], "claims.py: File exists"),
         (["--format", "sarif=/proc/x.sarif"], "/proc"),
         (["--format", "sarif=a", "--format", "junit=a"], "would write a twice"),
+        (["--format", "sarif=a", "--format", "junit=./x/../a"], "twice"),
         (["--format", "badge=certificates/badge.json"], "would lie among the certificates"),
-        (["--format", "junit=page.html", "--report", "page.html"], "would both write page.html"),
+        (["--format", "junit=page.html", "--report", "page.html"], "would write page.html twice, as the page and as junit"),
     ],
 )
 def test_bad_formats_cost_no_sampling(run, tmp_path, arguments, message):  # noqa: F811
@@ -401,6 +402,26 @@ def test_bad_formats_cost_no_sampling(run, tmp_path, arguments, message):  # noq
     assert code == 2
     assert message in re.sub(r"\s+", " ", said.err)
     assert not list(tmp_path.glob("certificates/*.json")), "it was judged all the same"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["certificates", "--format", "badge=certificates/badge.json"], "would lie among the certificates"),
+        (["certificates", "-o", "certificates/page.json"], "would lie among the certificates"),
+        (["certificates/right.json", "--format", "json=certificates/right.json"], "would be overwritten"),
+        (["certificates", "-o", "page.html", "--format", "badge=page.html"], "would write page.html twice, as the page and as badge"),
+    ],
+)
+def test_a_report_refuses_what_it_would_read_next_or_write_twice(run, tmp_path, arguments, message):  # noqa: F811
+    folder = tmp_path / "certificates"
+    real().save(folder / "right.json")
+    before = (folder / "right.json").read_bytes()
+    code, said = run("report", *arguments)
+    assert (code, message in re.sub(r"\s+", " ", said.err)) == (2, True), said.err
+    assert [path.name for path in folder.iterdir()] == ["right.json"]
+    assert (folder / "right.json").read_bytes() == before
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_a_file_that_is_read_only_is_noticed_before(tmp_path, monkeypatch):
