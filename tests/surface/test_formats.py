@@ -410,7 +410,7 @@ def test_bad_formats_cost_no_sampling(run, tmp_path, arguments, message):  # noq
         (["certificates", "--format", "badge=certificates/badge.json"], "would lie among the certificates"),
         (["certificates", "-o", "certificates/page.json"], "would lie among the certificates"),
         (["certificates/right.json", "--format", "json=certificates/right.json"], "would be overwritten"),
-        (["certificates", "-o", "page.html", "--format", "badge=page.html"], "would write page.html twice, as the page and as badge"),
+        (["certificates", "-o", "page.html", "--format", "badge=page.html"], "twice, as the page and as badge"),
     ],
 )
 def test_a_report_refuses_what_it_would_read_next_or_write_twice(run, tmp_path, arguments, message):  # noqa: F811
