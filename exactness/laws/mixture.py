@@ -31,6 +31,8 @@ class GaussianMixture(Law, Projected):
     (3, 1)
     """
 
+    atomless = True
+
     def __init__(self, weights: object, means: object, covariances: object) -> None:
         self.weights = checked_weights(weights)
         self.means = np.asarray(means, dtype=np.float64)
