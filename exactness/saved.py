@@ -153,8 +153,8 @@ class SavedPaths:
         part = "" if plan.max_paths == self.count else f"the first {plan.max_paths:,} of "
         copies = f"; {self.copies:,} of them are copies of others, bit by bit" if self.copies else ""
         return (
-            f"judged on {part}{self.count:,} saved paths ({self.name}){copies}: whether their sampler repeats is not known, and more "
-            "evidence takes more saved paths"
+            f"judged on {part}{self.count:,} saved paths ({self.name}){copies}: whether their sampler repeats is not known, and "
+            "more evidence takes more saved paths"
         )
 
 
