@@ -324,6 +324,9 @@ def _check_model(steps: _Steps, x: Tensor) -> None:
     """That the model is a function of one image at a time, at the first step. Raises ``BadInput``."""
     import torch
 
+    # Schedulers may be broken at the first step already: theirs is another message.
+    if not bool(torch.isfinite(steps.scaled(steps.at(0), 0, x)).all()):
+        return
     output, again, alone = (steps.predict(steps.at(0), 0, states) for states in (x, x, x[:1]))
     if not bool(torch.isfinite(output).all()):
         raise BadInput("the model gives NaN or infinity at pure noise, the first step's states: look at its weights and its scale")
