@@ -51,6 +51,8 @@ class GaussianChain(Law):
         name: what a certificate calls the chain.
     """
 
+    atomless = True
+
     def __init__(
         self,
         predict: Predict,

@@ -33,6 +33,8 @@ class GaussianMixture(Law, Projected):
     (3, 1)
     """
 
+    atomless = True
+
     def __init__(self, weights: object, means: object, covariances: object) -> None:
         self.weights = checked_weights(weights)
         # As they were given: dividing by their sum once more might move a last digit.
