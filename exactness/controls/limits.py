@@ -44,8 +44,10 @@ def most_power(nats: float, alpha: float) -> float:
     def divergence(beta: float) -> float:
         return beta * math.log(beta / alpha) + (1.0 - beta) * (math.log1p(-beta) - math.log1p(-alpha)) - nats
 
-    almost = 1.0 - 1e-12
-    return almost if divergence(almost) <= 0 else float(brentq(divergence, alpha * (1.0 + 1e-9), almost))
+    least, almost = alpha * (1.0 + 1e-9), 1.0 - 1e-12
+    if divergence(least) >= 0:
+        return alpha
+    return almost if divergence(almost) <= 0 else float(brentq(divergence, least, almost))
 
 
 def _wider_last_step(plan: Plan, law: GaussianChain) -> Limit:
