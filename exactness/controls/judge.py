@@ -62,9 +62,11 @@ def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience:
             if caught_at is not None and (draws.paths >= caught_at * patience or all(n is not None for n in alone.values())):
                 break
     except InvalidSample as error:
-        # The probe draws too, and the batch in which it happened was not finished.
-        caught_at = alone[UNUSABLE] = max(draws.paths, plan.stages[0])
         smallest, leading = 0.0, str(error)
+        # A sampler that breaks is caught only if that is its fault: else it is the control that is broken.
+        if UNUSABLE in fault.caught_by:
+            # The probe draws too, and the batch in which it happened was not finished.
+            caught_at = alone[UNUSABLE] = max(draws.paths, plan.stages[0])
     limit = limits.of(fault, plan, claim.law) if fault.expected == "beyond" else None
     record = Record(
         **said_of(fault), caught_at=caught_at, paths=draws.paths, adjusted_p=smallest, leading=leading, alone=alone,

@@ -32,11 +32,14 @@ class ByPosition:
 
     def __call__(self, source: Noise, chains: Chains, window: int, dim: int) -> RoundNoise:
         position = self.steps - chains.steps
-        columns = jax.vmap(lambda i: source.round(position + i, chains.chain, 1, dim))(jnp.arange(window, dtype=jnp.int32))
+
+        def column(i: jax.Array) -> tuple[jax.Array, jax.Array]:
+            noise = source.round(position + i, chains.chain, 1, dim)
+            return noise.drafts[:, 0], noise.accept[:, 0]
+
+        drafts, accept = jax.vmap(column)(jnp.arange(window, dtype=jnp.int32))
         once = draw(source, chains._replace(rounds=position + 2 * self.steps), 1, dim)
-        return replace(
-            once, drafts=jnp.swapaxes(columns.drafts[:, :, 0], 0, 1), accept=columns.accept[:, :, 0].T, rounds=chains.rounds
-        )
+        return replace(once, drafts=jnp.swapaxes(drafts, 0, 1), accept=accept.T, rounds=chains.rounds)
 
 
 def Keyed(source: Noise) -> Noise:
