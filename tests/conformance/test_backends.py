@@ -22,7 +22,11 @@ from tests.backends import double_precision
 from tests.conftest import module_or_skip
 
 SAMPLERS = Path(__file__).parents[2] / "samplers"
-MODULES = sorted(p.stem for p in (SAMPLERS / "torch").glob("*.py") if p.stem != "__init__")
+MODULES = sorted(
+    ".".join(p.relative_to(SAMPLERS / "torch").with_suffix("").parts)
+    for p in (SAMPLERS / "torch").rglob("*.py")
+    if p.stem != "__init__"
+)
 WINDOW, STEPS, CHAINS = 3, 10, 24
 
 
@@ -65,7 +69,7 @@ def x64():
 def backend(name: str) -> SimpleNamespace:
     """The modules of a backend by name."""
     module_or_skip(name)
-    return SimpleNamespace(**{m: importlib.import_module(f"samplers.{name}.{m}") for m in MODULES})
+    return SimpleNamespace(**{m: importlib.import_module(f"samplers.{name}.{m}") for m in [*MODULES, "wrong"]})
 
 
 def process(of: str, schedule):
@@ -127,7 +131,7 @@ def assert_same(a: torch_speculative.Run, b, tolerance: float = 1e-12) -> None:
 def public(module: str, of: str) -> list[str]:
     """The names that a module defines at its top level, in order."""
     names = []
-    for node in ast.parse((SAMPLERS / of / f"{module}.py").read_text()).body:
+    for node in ast.parse((SAMPLERS / of / f"{module.replace('.', '/')}.py").read_text()).body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             names.append(node.name)
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
