@@ -33,7 +33,7 @@ from . import field_tests as tests
 from .page import REPORTS, versions, write
 
 SIZES = (10_000, 100_000)
-ALARMS = (100, 20)
+ALARMS = (100, 10)
 """How often each test is given the plain sampler itself, at each size."""
 DOCS = Path(__file__).parents[1] / "docs"
 LEFT_OUT = {"label-of-another-chain": "it is about labels: another law, of which there are final states alone"}
@@ -88,14 +88,19 @@ def study(
     """What is not there yet: the faults, then alarms on the plain sampler."""
     settings = {
         "seed": seed, "sizes": list(sizes), "alpha": tests.ALPHA, "alpha of ours": tests.OURS, "tolerance": tests.TOLERANCE,
-        "subsample": tests.SUBSAMPLE, "permutations": tests.PERMUTATIONS, "law": "ring",
+        "subsample": tests.SUBSAMPLE, "permutations": tests.PERMUTATIONS, "bins": tests.BINS, "law": "ring",
     }  # fmt: skip
     saved = Saved(out / "field.json", settings, fresh)
     for fault in faults:
-        if fault.name not in saved.report["faults"] and fault.name not in LEFT_OUT:
-            _say(fault.name)
-            about = {"group": fault.group, "expected": fault.expected, "what": fault.what}
-            saved.add("faults", fault.name, about | measure(claim_of(fault, Setting()), sizes, seed))
+        if fault.name in LEFT_OUT:
+            continue
+        about = {"group": fault.group, "expected": fault.expected, "what": fault.what}
+        if fault.name in saved.report["faults"]:
+            # What is said of a fault may have been put better since; what was measured stays.
+            saved.report["faults"][fault.name] |= about
+            continue
+        _say(fault.name)
+        saved.add("faults", fault.name, about | measure(claim_of(fault, Setting()), sizes, seed))
     for size, count in zip(sizes, alarms, strict=True):
         for number in range(count):
             name = f"{size}/{number}"
