@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT := certificates
 
-.PHONY: certify test lint calibrate tails power memory judging flakiness rounds overhead study clean install
+.PHONY: certify test lint calibrate tails power memory judging flakiness rounds overhead field study clean install
 
 certify: install
 	$(BIN)/exactness certify --out $(OUT) --report $(OUT)/report.html
@@ -17,8 +17,9 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Measurements, each a page of reports/. The first two take a quarter of an hour, rounds half of one; flakiness as long as it is given.
-calibrate tails memory judging flakiness rounds overhead: install
+# Measurements, each a page of reports/. The first two take a quarter of an hour, rounds half of one, field a whole one;
+# flakiness as long as it is given.
+calibrate tails memory judging flakiness rounds overhead field: install
 	$(BIN)/python -m studies.$@
 
 # Beside the tests in use today, which are installed first.

@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from exactness.controls.judge import chosen, claim_of
 from exactness.errors import BadInput
 from exactness.laws import GaussianChain
 from exactness.seeds import sampler_seed
-from samplers.faults import Fault
+from exactness.workers import workers
+from samplers.faults import FAULTS, Fault
 
 from . import field_tests as tests
 from .page import REPORTS, versions, write
@@ -82,34 +84,51 @@ class Saved:
         beside.replace(self.target)
 
 
+@dataclass(frozen=True)
+class Task:
+    """A fault by name at all sizes, or (``number``) the plain sampler at one."""
+
+    name: str
+    sizes: tuple[int, ...]
+    seed: int
+    number: int | None = None
+
+    def run(self) -> dict[str, Any]:
+        torch.set_num_threads(1)
+        _say(self.name)
+        if self.number is None:
+            (fault,) = chosen([self.name])
+            return said_of(fault) | measure(claim_of(fault, Setting()), self.sizes, self.seed)
+        (size,) = self.sizes
+        found = measure(right(self.number + size), self.sizes, self.seed)["at"][str(size)]
+        return {test: outcome["p_value"] for test, outcome in found.items()}
+
+
+def said_of(fault: Fault) -> dict[str, Any]:
+    return {"group": fault.group, "expected": fault.expected, "what": fault.what}
+
+
 def study(
-    faults: Sequence[Fault], sizes: Sequence[int], alarms: Sequence[int], out: Path, seed: int = 0, fresh: bool = False
-) -> dict[str, Any]:
+    faults: Sequence[Fault], sizes: Sequence[int], alarms: Sequence[int], out: Path, *,
+    seed: int = 0, jobs: int = 1, fresh: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """What is not there yet: the faults, then alarms on the plain sampler."""
     settings = {
         "seed": seed, "sizes": list(sizes), "alpha": tests.ALPHA, "alpha of ours": tests.OURS, "tolerance": tests.TOLERANCE,
         "subsample": tests.SUBSAMPLE, "permutations": tests.PERMUTATIONS, "bins": tests.BINS, "law": "ring",
     }  # fmt: skip
     saved = Saved(out / "field.json", settings, fresh)
-    for fault in faults:
-        if fault.name in LEFT_OUT:
-            continue
-        about = {"group": fault.group, "expected": fault.expected, "what": fault.what}
-        if fault.name in saved.report["faults"]:
-            # What is said of a fault may have been put better since; what was measured stays.
-            saved.report["faults"][fault.name] |= about
-            continue
-        _say(fault.name)
-        saved.add("faults", fault.name, about | measure(claim_of(fault, Setting()), sizes, seed))
-    for size, count in zip(sizes, alarms, strict=True):
-        for number in range(count):
-            name = f"{size}/{number}"
-            if name not in saved.report["alarms"]:
-                _say(f"plain sampler {name}")
-                found = measure(right(number + size), [size], seed)["at"][str(size)]
-                saved.add("alarms", name, {test: outcome["p_value"] for test, outcome in found.items()})
-    saved.report["versions"] = versions("exactness", "numpy", "scipy", "torch")
-    return saved.report
+    report = saved.report
+    tasks = [Task(f.name, tuple(sizes), seed) for f in faults if f.name not in (*LEFT_OUT, *report["faults"])]
+    plain = [Task(f"{n}/{i}", (n,), seed, i) for n, count in zip(sizes, alarms, strict=True) for i in range(count)]
+    tasks += [task for task in plain if task.name not in report["alarms"]]
+    with workers(jobs) as submit:
+        for task, found in submit(Task.run, tasks):
+            saved.add("faults" if task.number is None else "alarms", task.name, found)
+    # In the catalogue's order. What is said of a fault may have been put better since; what was measured stays.
+    report["faults"] = {f.name: report["faults"][f.name] | said_of(f) for f in FAULTS if f.name in report["faults"]}
+    report["alarms"] = {task.name: report["alarms"][task.name] for task in plain}
+    return report | {"versions": versions("exactness", "numpy", "scipy", "torch")}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -119,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("faults", nargs="*", help="names (default: all)")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="paths, from few to many")
     parser.add_argument("--alarms", type=int, nargs="+", default=ALARMS, help="runs of the plain sampler at each size")
+    parser.add_argument("--jobs", type=int, default=1, help="worker processes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fresh", action="store_true", help="forget what was measured before")
     parser.add_argument("--out", type=Path, default=REPORTS, help="folder of field.json, field.md and field.svg")
@@ -130,8 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         faults = chosen(options.faults)
     except BadInput as error:
         parser.error(str(error))
-    torch.set_num_threads(1)
-    report = study(faults, options.sizes, options.alarms, options.out, options.seed, options.fresh)
+    report = study(faults, options.sizes, options.alarms, options.out, seed=options.seed, jobs=options.jobs, fresh=options.fresh)
     write("field.json", json.dumps(report, indent=1) + "\n", options.out)
     publish(report, options.out, options.docs)
 

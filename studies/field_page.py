@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .field_tests import CLASSICAL, TESTS, alpha_of
+from .field_tests import TESTS, alpha_of
 from .page import table, write
 
 Report = dict[str, Any]
 GROUPS = ("coupling", "acceptance", "block", "bookkeeping", "randomness", "whole law")
+FINAL = ("ks", "moments z", "energy", "mmd")
+"""Tests of final samples that have an error rate."""
 # Okabe and Ito's colours, told apart by the colour-blind: few paths, many paths; and what should stay empty.
 _FEW, _MANY, _ALARM_FEW, _ALARM_MANY = "#9ecae1", "#0072b2", "#f0c27b", "#d55e00"
 
@@ -168,6 +170,3 @@ def _bars(axis: Any, shares: Sequence[Sequence[float]], n: Sequence[int], colour
     axis.tick_params(axis="y", length=0)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
-
-
-__all__ = ["CLASSICAL", "alarms", "caught", "figure", "markdown", "names", "publish", "seconds", "sizes"]

@@ -41,7 +41,6 @@ TESTS = {
     "mmd": "MMD of final samples",
     "ours": "exactness: innovations of paths",
 }
-CLASSICAL = tuple(name for name in TESTS if name != "ours")
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def moments_z(pair: Pair) -> tuple[float, str]:
 
 
 def along_one_step(law: GaussianChain, paths: Array, step: int) -> tuple[float, str]:
-    """The innovation of one step on the unit vector of a mean difference that can be known before the step is made, against N(0, 1).
+    """The innovation of one step along a mean difference that is known before the step is made, against N(0, 1).
 
     Two candidates, at twice the price: the state, along which our poor drafts are off, and the change of drift since the step
     before, along which a reused prediction is off. At the first step there is nothing to reuse, and the state stands alone.
@@ -127,7 +126,7 @@ def energy(pair: Pair, seed: int) -> tuple[float, str]:
     if not np.isfinite(both).all():
         raise InvalidSample("NaN in the subsample")
     distances = cdist(both, both).astype(np.float32)
-    signs = np.repeat(np.float32([1.0, -1.0]), m)
+    signs = np.repeat(np.array([1.0, -1.0], dtype=np.float32), m)
 
     def statistics(rows: np.ndarray) -> np.ndarray:
         return -((rows @ distances) * rows).sum(axis=1) / m**2
