@@ -92,7 +92,10 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What the same batteries, at the same budget, said of a sampler that is known to be wrong (or known to be exact)."""
+    """What the same batteries, at the same budget, said of a sampler that is known to be wrong (or known to be exact).
+
+    ``required``: whether a pass beside it means little if it was judged otherwise.
+    """
 
     name: str
     wrong: str
@@ -100,12 +103,20 @@ class ControlOutcome(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     paths: int
     leading: str
+    required: bool = True
 
     @property
     def as_it_should(self) -> bool:
         if self.must_be_refuted:
             return self.verdict is Verdict.REFUTED
         return self.verdict in (Verdict.CERTIFIED, Verdict.INCONCLUSIVE)
+
+
+def missed(controls: Sequence[ControlOutcome]) -> list[ControlOutcome]:
+    """Those beside which a pass means little: required ones that were judged otherwise, and the others if not one was seen."""
+    others = [c for c in controls if not c.required]
+    blind = others and not any(c.as_it_should for c in others)
+    return [c for c in controls if not c.as_it_should and (c.required or blind)]
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +164,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def controls_hold(self) -> bool:
-        return all(control.as_it_should for control in self.controls)
+        return not missed(self.controls)
 
     @property
     def as_claimed(self) -> bool:

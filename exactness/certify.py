@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
 from .batteries.base import Battery, standard
-from .certificate import Certificate, ControlOutcome, Finding, Stage, Verdict, largest_bound
+from .certificate import Certificate, ControlOutcome, Finding, Stage, Verdict, largest_bound, missed
 from .claim import Claim, Sample
 from .draws import Draws, Progress
 from .environment import environment
@@ -27,7 +28,7 @@ def certify(
     seed: int = 0,
     name: str = "sampler",
     batteries: Sequence[Battery] | None = None,
-    controls: Sequence[Claim | ControlOutcome] = (),
+    controls: Sequence[Claim | ControlOutcome] | Literal["standard"] = (),
     wrong: str | None = None,
     about: dict[str, object] | None = None,
     source: str | None = None,
@@ -44,6 +45,7 @@ def certify(
         batteries: instead of the standard ones; those that do not apply to the law are left out.
         controls: claims known to be wrong; each is judged first, in the same way, and must be refuted. The sampler is not
             certified on fewer draws than that took. Outcomes of controls judged before may be passed instead of claims.
+            ``"standard"``: wrong samplers of the law's own chain (torch is needed), of which at least one must be refuted.
         wrong, about, source: recorded, see :class:`exactness.Claim`.
         progress: called after every batch of draws.
 
@@ -57,22 +59,35 @@ def certify(
     """
     plan = plan or Plan()
     judged_before = [c for c in controls if isinstance(c, ControlOutcome)]
-    to_judge = [c for c in controls if not isinstance(c, ControlOutcome)]
-    claim = Claim(name, sample, law, plan, batteries, to_judge, wrong, dict(about or {}))
+    to_judge = controls if isinstance(controls, str) else [c for c in controls if not isinstance(c, ControlOutcome)]
+    claim = Claim(name, sample, law, plan, batteries, to_judge, wrong, about=dict(about or {}))
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise BadInput(f"seed must be an integer of at least 0, not {seed!r}")
     chosen = [battery for battery in (standard() if batteries is None else batteries) if battery.applies(law)]
     # No battery, no certificate: silence must not look like a pass.
     if not chosen:
         raise BadInput(f"no battery applies to {type(law).__name__}: an empty set of checks certifies nothing")
+    if isinstance(to_judge, str):
+        from .controls.standard import standard_controls
+
+        to_judge = standard_controls(sample, law)
     outcomes = judged_before + [_control(control, plan, int(seed), batteries, progress) for control in to_judge]
     run = _Run(Draws(claim, plan, int(seed), chosen, progress))
     verdict, reason = run.judge(draws_before_a_pass(outcomes))
-    blind = [c.name for c in outcomes if not c.as_it_should]
     reasons = [reason]
-    if blind:
+    if others := [c for c in outcomes if not c.required]:
+        reasons.append(_seen(others))
+    if blind := [c.name for c in missed(outcomes)]:
         reasons.append(f"controls that were not judged as they must be: {', '.join(blind)}; a pass beside them means little")
     return run.certificate(beside_controls(verdict, outcomes), reasons, outcomes, source)
+
+
+def _seen(controls: Sequence[ControlOutcome]) -> str:
+    refuted = [c for c in controls if c.as_it_should]
+    most = max((c.paths for c in refuted), default=0)
+    said = f"of {len(controls)} wrong samplers of this very chain {len(refuted)} were refuted, within {most:,} draws"
+    unseen = [c.name.rpartition("/")[2] for c in controls if not c.as_it_should]
+    return said + (f"; not at this budget: {', '.join(unseen)}" if unseen else "")
 
 
 class _Run:
@@ -142,10 +157,10 @@ def _control(
         control.sample, control.law, plan=plan, seed=seed, name=control.name, batteries=batteries,
         wrong=control.wrong, about=control.about, progress=progress,
     )  # fmt: skip
-    return outcome_of(judged, control.wrong)
+    return outcome_of(judged, control.wrong, control.required)
 
 
-def outcome_of(judged: Certificate, wrong: str | None) -> ControlOutcome:
+def outcome_of(judged: Certificate, wrong: str | None, required: bool = True) -> ControlOutcome:
     """A certificate of a control, as one line of somebody else's certificate."""
     leading = judged.leading
     return ControlOutcome(
@@ -155,6 +170,7 @@ def outcome_of(judged: Certificate, wrong: str | None) -> ControlOutcome:
         verdict=judged.verdict,
         paths=judged.paths,
         leading="" if leading is None else f"{leading.name} ({leading.where})",
+        required=required,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -25,8 +25,10 @@ class Claim:
         sample: ``sample(n, seed)``; (n, d) for a mixture, (n, K + 1, d) in running order for a chain.
         law: what it is claimed to follow.
         plan, batteries: instead of the default ones.
-        controls: samplers that are known to be wrong; the same batteries must refute them at the same budget.
+        controls: samplers that are known to be wrong; the same batteries must refute them at the same budget. ``"standard"``:
+            those of :data:`samplers.faults.STANDARD`, made of the law's own prediction and schedule.
         wrong: for a control, one sentence on what is wrong with it. Such a claim holds if it is refuted.
+        required: for a control, whether a pass beside it means little if it is not refuted.
         about: what else a reader should know of the sampler (JSON types).
     """
 
@@ -35,8 +37,9 @@ class Claim:
     law: Law
     plan: Plan | None = None
     batteries: Sequence[Battery] | None = None
-    controls: Sequence[Claim] = ()
+    controls: Sequence[Claim] | Literal["standard"] = ()
     wrong: str | None = None
+    required: bool = True
     about: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -44,7 +47,9 @@ class Claim:
             raise BadInput(f"a claim's name must be 1 to 120 printable characters; got {self.name!r:.60}")
         if self.wrong is not None and not (isinstance(self.wrong, str) and self.wrong.strip()):
             raise BadInput(f"say in a sentence what is wrong with {self.name!r}, or leave wrong out if nothing is")
-        for control in self.controls:
+        if isinstance(self.controls, str) and self.controls != "standard":
+            raise BadInput(f"controls of {self.name!r} must be claims, or 'standard'; not {self.controls!r}")
+        for control in () if isinstance(self.controls, str) else self.controls:
             if not isinstance(control, Claim) or control.wrong is None:
                 raise BadInput(f"a control of {self.name!r} must be a Claim with wrong='what is wrong with it': it must be refuted")
         try:

@@ -22,6 +22,7 @@ from .certify import certify as judge
 from .claim import Claim
 from .console import findings_table, law_table, matrix_table, print_certificate, print_score, summary_table
 from .controls.matrix import Record
+from .controls.run import BUDGET, PATIENCE
 from .errors import BadInput
 from .formats import FORMATS, files
 from .load import is_file_claim, load_claims
@@ -162,8 +163,8 @@ def controls(
     alpha: Annotated[float | None, typer.Option(help="Error probability of refuting an exact sampler.")] = None,
     max_paths: Annotated[int | None, typer.Option(help="Most draws of each.")] = None,
     patience: Annotated[
-        int | None, typer.Option(help="Stop at so many times the draws that refuted it; look to the end if left out.", min=1)
-    ] = None,
+        int, typer.Option(help="Look on for so many times the draws that refuted it, for tests that need more alone.", min=1)
+    ] = PATIENCE,
     device: Annotated[str, typer.Option(help="Where the samplers run: cpu, cuda, cuda:1.")] = "cpu",
     dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
     backend: Annotated[str, typer.Option(help="Whose samplers: torch or jax.")] = "torch",
@@ -174,7 +175,6 @@ def controls(
     """Would it notice? Judge wrong samplers, and right ones that look wrong, test by test. Exit code 1 if one is misjudged."""
     from .controls import run_faults
     from .controls.judge import chosen
-    from .controls.run import BUDGET
 
     plan = Overrides(alpha, None, max_paths).apply(BUDGET)
     if dtype not in (None, "float32", "float64"):

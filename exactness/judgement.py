@@ -9,7 +9,7 @@ import numpy as np
 
 from .batteries.base import Evidence
 from .batteries.nulls import null_of
-from .certificate import TOLERATED, ControlOutcome, Finding, Histogram, Verdict
+from .certificate import TOLERATED, ControlOutcome, Finding, Histogram, Verdict, missed
 from .errors import InvalidSample
 from .plan import Plan
 
@@ -112,8 +112,7 @@ def draws_before_a_pass(controls: Sequence[ControlOutcome]) -> int:
 
 def beside_controls(verdict: Verdict, controls: Sequence[ControlOutcome]) -> Verdict:
     """A pass beside a control that was not judged as it must be is none."""
-    blind = not all(c.as_it_should for c in controls)
-    return Verdict.INCONCLUSIVE if blind and verdict is Verdict.CERTIFIED else verdict
+    return Verdict.INCONCLUSIVE if missed(controls) and verdict is Verdict.CERTIFIED else verdict
 
 
 def _enough(plan: Plan, findings: Sequence[Finding]) -> str:

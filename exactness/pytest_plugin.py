@@ -11,7 +11,7 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import pytest
@@ -75,7 +75,7 @@ class Judge:
         *,
         plan: Plan | None = None,
         batteries: Sequence[Battery] | None = None,
-        controls: Sequence[Claim] | None = None,
+        controls: Sequence[Claim] | Literal["standard"] | None = None,
         wrong: str | None = None,
         about: dict[str, object] | None = None,
         name: str | None = None,

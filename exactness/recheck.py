@@ -72,14 +72,14 @@ def repeat(certificate: Certificate, claims: Sequence[Claim], controls: Sequence
     if claim is None:
         return Recheck([f"its source {certificate.source} no longer has a claim called {certificate.name!r}"])
     faults = []
-    names = sorted(c.name for c in claim.controls) if controls is None else sorted(controls)
-    if sorted(c.name for c in certificate.controls) != names:
-        faults.append(f"its controls should be {', '.join(names) or 'none'}; it carries {len(certificate.controls)}")
     new = certify(
         claim.sample, claim.law, plan=certificate.plan, seed=certificate.seed, name=claim.name, batteries=claim.batteries,
         controls=claim.controls if controls is None else certificate.controls, wrong=claim.wrong, about=claim.about,
         source=certificate.source,
     )  # fmt: skip
+    names = sorted([c.name for c in new.controls] if controls is None else controls)
+    if sorted(c.name for c in certificate.controls) != names:
+        faults.append(f"its controls should be {', '.join(names) or 'none'}; it carries {len(certificate.controls)}")
     if new.verdict is not certificate.verdict:
         faults.append(f"run again, the verdict is {new.verdict.value}; it was {certificate.verdict.value}")
     if new.law != certificate.law:

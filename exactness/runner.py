@@ -16,7 +16,6 @@ from .draws import probe_of
 from .environment import environment
 from .errors import BadInput
 from .plan import Plan
-from .report import require_report_extra
 from .workers import workers
 
 Done = Callable[[Certificate], None]
@@ -63,6 +62,8 @@ def check_writable(folder: Path | None, page: Path | None) -> None:
     if page is not None:
         if page.is_dir():
             raise BadInput(f"{page} is a folder; name the page to write")
+        from .report import require_report_extra  # whose pages repeat what formats say, and those know this module
+
         require_report_extra()
 
 

@@ -108,9 +108,9 @@ FAULTS: tuple[Fault, ...] = (
         least_dim=2,
     ),
     Fault(
-        "orthogonal-of-another-chain",
+        "orthogonal-shared-by-two",
         "coupling",
-        "The residual's part orthogonal to the mean difference is another chain's: each path is right, the paths are dependent.",
+        "Two chains of a batch share the residual's part orthogonal to the mean difference: each path is right, the pair is not.",
         _REJECTED,
         ("along neighbouring path",),
         least_dim=2,
@@ -162,7 +162,7 @@ FAULTS: tuple[Fault, ...] = (
         "acceptance",
         "Coins have 11 bits and a draft passes at `coin <= ratio`: one of probability 0 passes at coin 0.",
         "drafts that the target cannot make",
-        (_NORM,),
+        (_STATE,),
         ("sglang#35771", "sglang#35798", "vllm-ascend#13766"),
     ),
     Fault(
@@ -468,3 +468,12 @@ FAULTS: tuple[Fault, ...] = (
 def fault(name: str) -> Fault:
     """By name. Raises ``KeyError``."""
     return {f.name: f for f in FAULTS}[name]
+
+
+STANDARD: tuple[str, ...] = (
+    "no-reflection", "rejected-from-target", "orthogonal-zeroed", "accept-always", "accept-inverted", "accept-typical",
+    "block-with-reflection", "block-with-unweighted-residual", "block-stops-at-first-failure", "block-weight-of-next",
+    "verified-with-stale-mean", "sigma-of-neighbouring-step", "draft-wider-than-said", "extra-step-from-draft",
+    "rejected-state-kept", "one-draw-for-two", "antithetic-pairs", "seeds-that-repeat",
+)  # fmt: skip
+"""A handful of each group, most of them seen in the first stage: what is run beside a law of one's own."""

@@ -163,7 +163,7 @@ def _label(r: Result) -> tuple[str, str, float, bool]:
     plain = r.where in ("pooled", "all features", "all frequencies")
     where = ", worst row" if r.rows > 1 else "" if plain else f", {r.where}"
     # A discrete statistic, a bound over rows: p-values are at least uniform, not exactly.
-    uniform = r.null.validity == "exact" and r.rows == 1 and r.null.name not in ("share", "equality")
+    uniform = r.null.validity == "exact" and r.rows == 1 and r.null.name not in ("share", "equality", "distinct")
     return f"{r.battery}: {r.name}, {r.null.name}{where}", r.null.validity, r.null.reach, uniform
 
 

@@ -30,7 +30,8 @@ _MOST_COORDINATES = 64
 
 @dataclass(frozen=True)
 class Innovations(Battery):
-    """Coordinates, norms, predictable directions, covariance, dependence on earlier innovations; per step and pooled.
+    """Coordinates, norms, predictable directions, covariance, dependence on earlier innovations and on other paths; per step and
+    pooled. The other paths are of the same batch: the same shards give the same sums in any order, other shards other pairs.
 
     Args:
         directions: how many fixed random ones besides the predictable ones (none in one dimension: there is only one line).

@@ -120,8 +120,10 @@ def _claim(entry: Entry, problem: Problem, setting: Setting) -> Claim:
     if entry.kind == "sequential":
         runner = of.part("sequential").Sequential(problem.process)
     elif entry.kind == "control":
-        control = next(c for c in of.part("wrong").CONTROLS if c.name == entry.name.rsplit("/", 1)[1])
-        runner, wrong = control.build(problem.process, problem.coarse), control.wrong
+        from samplers.faults import fault
+
+        control = entry.name.rsplit("/", 1)[1]
+        runner, wrong = of.part("wrong").build(control, problem.process), fault(control).what
     else:
         runner = _right(entry.name, problem)
     if entry.kind != "sequential":

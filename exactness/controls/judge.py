@@ -38,8 +38,8 @@ def claim_of(fault: Fault, setting: Setting) -> Claim:
     return Claim(f"control/{fault.name}", sample, found.law, wrong=None if fault.exact else fault.what)
 
 
-def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience: int | None = None) -> tuple[Record, Environment]:
-    """Drawn to the plan's end, or until ``patience`` times the draws at which all tests together have refuted it."""
+def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience: int) -> tuple[Record, Environment]:
+    """Drawn to the plan's end, or to ``patience`` times the draws at which all tests together refuted it."""
     started, claim = time.perf_counter(), claim_of(fault, setting)
     draws = Draws(claim, plan, seed, [b for b in standard() if b.applies(claim.law)])
     parts = {name: part for one in draws.evidence for name, part in _apart(one)}
@@ -59,9 +59,7 @@ def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience:
                     alone[name] = draws.paths
             if caught_at is None and smallest <= plan.alpha:
                 caught_at = draws.paths
-            if caught_at is not None and (
-                draws.paths >= caught_at * (patience or plan.max_paths) or all(n is not None for n in alone.values())
-            ):
+            if caught_at is not None and (draws.paths >= caught_at * patience or all(n is not None for n in alone.values())):
                 break
     except InvalidSample as error:
         # The probe draws too, and the batch in which it happened was not finished.

@@ -68,8 +68,8 @@ def _bfloat16(plan: Plan, law: GaussianChain) -> Limit:
 
 
 def rounded_divergence(delta: float) -> float:
-    """An upper bound on KL(emitted, target) of one step whose ratio is rounded to bfloat16: the chi-square divergence, by the
-    midpoint rule on a grid much finer than the cells of the rounding.
+    """KL(emitted, target) of one step whose ratio is rounded to bfloat16, by the midpoint rule on a grid much finer than the
+    cells of the rounding.
 
     The emitted density is q a' + (1 - integral q a') residual, with a' the rounded probability of acceptance.
     """
@@ -81,7 +81,8 @@ def rounded_divergence(delta: float) -> float:
     residual /= residual.sum() * width
     rounded = _to_bfloat16(ratio)
     emitted = q * rounded + (1.0 - (q * rounded).sum() * width) * residual
-    return float((((emitted - p) ** 2) / p).sum() * width)
+    excess = (emitted - p) / p
+    return float((p * ((1.0 + excess) * np.log1p(excess) - excess)).sum() * width)
 
 
 def _to_bfloat16(x: np.ndarray) -> np.ndarray:

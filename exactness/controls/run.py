@@ -15,6 +15,7 @@ from ..workers import workers
 from .judge import chosen, judge_fault, said_of
 from .matrix import Matrix, Record, in_order
 
+PATIENCE = 32
 BUDGET = Plan(alpha=1e-6, tolerance=0.02, first_paths=1_000, max_paths=200_000)
 
 
@@ -27,7 +28,7 @@ class Task(msgspec.Struct, frozen=True):
     device: str
     dtype: str | None
     backend: str
-    patience: int | None
+    patience: int
     version: str
 
 
@@ -43,7 +44,7 @@ def run_faults(
     plan: Plan = BUDGET,
     seed: int = 0,
     setting: Setting = Setting(),  # noqa: B008  (frozen)
-    patience: int | None = None,
+    patience: int = PATIENCE,
     jobs: int = 1,
     folder: Path | None = None,
     resume: bool = False,

@@ -39,9 +39,15 @@ def collect(battery, law, parts):
     return whole
 
 
-def key(evidence):
+# Pairs are of draws that came together: other shards, other pairs.
+OF_PAIRS = "along neighbouring path"
+
+
+def key(evidence, without=()):
     return {
-        (r.name, r.null.name, r.where): (r.n, r.paths, round(r.statistic, 10), round(r.p_value, 10)) for r in evidence.results()
+        (r.name, r.null.name, r.where): (r.n, r.paths, round(r.statistic, 10), round(r.p_value, 10))
+        for r in evidence.results()
+        if r.name not in without
     }
 
 
@@ -51,10 +57,13 @@ def key(evidence):
 def test_shards_in_any_order_give_one_and_the_same_evidence(battery, law, data, cuts, order):
     parts = np.split(data, sorted(cuts))
     order.shuffle(parts)
-    assert key(collect(battery, law, parts)) == key(collect(battery, law, [data]))
+    assert key(collect(battery, law, parts), [OF_PAIRS]) == key(collect(battery, law, [data]), [OF_PAIRS])
 
 
-@pytest.mark.parametrize(("battery", "law", "data"), WITH_NOISE, ids=[b.name.replace(" ", "-") for b, *_ in WITH_NOISE])
+OF_SHARDS = [*WITH_NOISE, (ex.Innovations(), CHAIN, PATHS)]
+
+
+@pytest.mark.parametrize(("battery", "law", "data"), OF_SHARDS, ids=[b.name.replace(" ", "-") for b, *_ in OF_SHARDS])
 @given(order=st.permutations(range(4)), split=st.integers(1, 3))
 @settings(max_examples=10)
 def test_shards_with_noise_merge_in_any_order_and_grouping(battery, law, data, order, split):
@@ -160,6 +169,72 @@ def test_the_start_is_part_of_the_claim_unless_it_is_left_out(seed):
     mean = lambda k, x: 0.7 * x + 0.2 * np.sin(k * x)  # noqa: E731
     free = ex.GaussianChain.from_mean(mean, sigma=CHAIN.sigma, dim=2, start=None)
     assert ex.certify(shifted, free, plan=plan, seed=seed).verdict is ex.Verdict.CERTIFIED
+
+
+def halves(n, s):
+    first = SAMPLE(-(-n // 2), s)
+    mean = lambda k, x: 0.7 * x + 0.2 * np.sin(k * x)  # noqa: E731
+    x, other = -first[:, 0], [-first[:, 0]]
+    for step, k in zip(list(CHAIN.innovations(first))[1:], range(4, 0, -1), strict=True):
+        x = mean(k, x) - CHAIN.sigma[k - 1] * step.noise
+        other.append(x)
+    return np.concatenate([first, np.stack(other, axis=1)])[:n]
+
+
+@pytest.mark.parametrize("order", ["halves", "alternating"])
+def test_antithetic_paths_are_refuted_however_they_are_ordered(order, seed):
+    """Each path is right, and the second half has the negative noise of the first; at alpha 1e-6."""
+
+    def sample(n, s):
+        paths = halves(n + n % 2, s)
+        return (paths if order == "halves" else paths.reshape(2, -1, *paths.shape[1:]).swapaxes(0, 1).reshape(paths.shape))[:n]
+
+    plan = quiet_plan(tolerance=0.2, first_paths=2_000, max_paths=2_000)
+    wrong = ex.certify(sample, CHAIN, plan=plan, seed=seed)
+    assert wrong.verdict is ex.Verdict.REFUTED
+    assert OF_PAIRS in wrong.leading.name
+    assert wrong.leading.where == {"halves": "half a batch on", "alternating": "next path"}[order]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_one_path_that_comes_twice_refutes(dtype):
+    plan = quiet_plan(tolerance=0.2, first_paths=2_000, max_paths=2_000)
+
+    def sample(n, s, twice=True):
+        paths = SAMPLE(n, s).astype(dtype)
+        if twice and n > 1000:
+            paths[-1] = paths[3]
+        return paths
+
+    assert ex.certify(lambda n, s: sample(n, s, False), CHAIN, plan=plan).verdict is ex.Verdict.CERTIFIED
+    wrong = ex.certify(sample, CHAIN, plan=plan)
+    assert wrong.verdict is ex.Verdict.REFUTED
+    assert wrong.leading.test == "distinct"
+    assert wrong.leading.effect == 1
+
+
+def test_repetitions_are_found_over_batches_and_in_what_is_kept_of_many():
+    """Beyond what is kept, a path and its repetition are both kept or both not: an eighth repeated still shows."""
+    data = np.random.default_rng(0).standard_normal((100_000, 5, 2))
+    data[90_000:] = data[:10_000]
+    evidence, other = (ex.Innovations().start(CHAIN, np.random.default_rng(0)).summaries["repeated draws"] for _ in range(2))
+    evidence.add(data[:50_000])
+    (clean,) = evidence.tests()
+    assert clean.statistic == 0
+    other.add(data[50_000:])
+    evidence.merge(other)
+    (found,) = evidence.tests()
+    assert 5_000 < found.statistic < 10_000
+    assert len(evidence.kept) == 1 << 16
+
+
+def test_too_few_bits_to_tell_draws_apart_are_no_test():
+    """Eight states of a step or two, in half precision: some are equal by chance."""
+    short = ex.GaussianChain.from_mean(lambda k, x: 0.5 * x, sigma=[1.0], dim=1)
+    evidence = ex.Innovations().start(short, np.random.default_rng(0))
+    summary = evidence.summaries["repeated draws"]
+    summary.add(np.zeros((50, 2, 1), dtype=np.float16))
+    assert summary.tests() == []
 
 
 def test_a_deterministic_step_that_does_not_hold_refutes():

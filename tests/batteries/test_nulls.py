@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from exactness.batteries.nulls import BINS, Equality, Kolmogorov, NormalMean, NormalVariance
+from exactness.batteries.nulls import BINS, Distinct, Equality, Kolmogorov, NormalMean, NormalVariance
 from exactness.batteries.summaries import Tally
 
 NULLS = [Kolmogorov(), NormalMean(), NormalVariance()]
@@ -93,6 +93,13 @@ def test_the_bound_covers_dependent_values_of_a_path(seed):
         covered_if_independent += miss <= null.bound(0.0, paths * per_path, 0.05) - 1 / BINS
     assert covered >= 380
     assert covered_if_independent < 200
+
+
+def test_repeated_draws_are_all_or_nothing():
+    null = Distinct()
+    assert null.p_value(0, 10**6) == 1.0
+    assert null.p_value(1, 10**6) == 0.0
+    assert null.needed(null.detectable(100, 1e-9, 0.01), 1e-9, 0.01) == 1.0
 
 
 def test_equality_is_all_or_nothing():

@@ -13,7 +13,7 @@ from samplers.torch.langevin import Curved, Gradient, fit_curvature, langevin_pr
 from samplers.torch.rejections import Maximal
 from samplers.torch.sequential import Sequential
 from samplers.torch.speculative import Speculative
-from samplers.torch.wrong import from_target
+from samplers.torch.wrong.rejecting import from_target
 from tests.conftest import module_or_skip
 from tests.registry import quiet_plan
 
@@ -123,7 +123,7 @@ def test_a_numpyro_model_is_sampled_speculatively_and_certified(seed):
     langevin_jax, jax = jax_langevin(), module_or_skip("jax")
     numpyro, dist = module_or_skip("numpyro"), module_or_skip("numpyro.distributions")
     drafters, rejections, speculative, wrong = (
-        module_or_skip(f"samplers.jax.{name}") for name in ("drafters", "rejections", "speculative", "wrong")
+        module_or_skip(f"samplers.jax.{name}") for name in ("drafters", "rejections", "speculative", "wrong.rejecting")
     )
     g = np.random.default_rng(0)
     features = g.standard_normal((40, 2)).astype(np.float32)

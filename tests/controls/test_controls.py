@@ -11,10 +11,12 @@ import exactness as ex
 from exactness.catalogue import Setting, entries, find
 from exactness.catalogue.entries import CONTROLS, NOT_A_CONTROL, PROBLEM_NAMES
 from exactness.catalogue.problems import PROBLEMS
-from samplers.torch import wrong
+from samplers.faults import FAULTS
 from samplers.torch.rejections import Maximal, reflection
-from samplers.torch.verification import token_wise
-from samplers.torch.wrong import _poor, _stale
+from samplers.torch.verification import Block, token_wise
+from samplers.torch.wrong.accepting import ScaledThresholds, always
+from samplers.torch.wrong.bases import poor, stale
+from samplers.torch.wrong.rejecting import Unweighted
 from tests.registry import chain, process, sampler, speculative
 
 SETTING = Setting()
@@ -51,8 +53,7 @@ def test_a_biased_chain_fails_on_its_last_states_as_well(law, seed):
 
 
 def test_names_of_the_catalogue_are_those_of_the_samplers():
-    assert tuple(c.name for c in wrong.CONTROLS) == CONTROLS
-    assert all(c.wrong.endswith(".") for c in wrong.CONTROLS)
+    assert set(CONTROLS) <= {f.name for f in FAULTS}
     assert {problem for problem, _ in NOT_A_CONTROL} <= set(PROBLEM_NAMES)
     names = [e.name for e in entries()]
     assert len(names) == len(set(names))
@@ -77,7 +78,7 @@ def test_a_control_that_is_missed_is_said_and_spoils_the_pass(seed):
     judged = ex.certify(sampler(right), law, plan=plan, seed=seed, controls=[blunt])
     assert judged.verdict is ex.Verdict.INCONCLUSIVE
     assert "not wrong at all" in judged.reasons[-1]
-    sharp = ex.Claim("accepts always", sampler(replace(right, verifier=wrong.always)), law, wrong="Accepts every draft.")
+    sharp = ex.Claim("accepts always", sampler(replace(right, verifier=always)), law, wrong="Accepts every draft.")
     judged = ex.certify(sampler(right), law, plan=plan, seed=seed, controls=[sharp])
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
     assert [c.verdict for c in judged.controls] == [ex.Verdict.REFUTED]
@@ -87,29 +88,29 @@ def test_reflection_is_right_token_by_token_and_wrong_only_unweighted_in_a_block
     """The control differs from the right sampler in the weight alone: with the same noise, weight 1 gives the same path."""
     generator = lambda: torch.Generator().manual_seed(1)  # noqa: E731
     right = speculative("ddpm-large", "free-noise", "token", "quantile-kept")
-    same = replace(right, rejection=wrong.Unweighted(reflection))
+    same = replace(right, rejection=Unweighted(reflection))
     assert torch.equal(right.run(50, generator()).paths, same.run(50, generator()).paths)
     assert right.verifier is token_wise
     block = speculative("ddpm-large", "free-noise", "block", "quantile-kept")
-    spoiled = replace(block, rejection=wrong.Unweighted(Maximal("quantile", "kept")))
+    spoiled = replace(block, rejection=Unweighted(Maximal("quantile", "kept")))
     assert not torch.equal(block.run(50, generator()).paths, spoiled.run(50, generator()).paths)
 
 
 @pytest.mark.parametrize("factor", [0.97, 1.03])
 def test_thresholds_of_a_block_that_are_three_percent_off_are_refuted(factor, seed):
     """At alpha 1e-6, from either side, where drafts are poor; the budget is 500,000 paths, an eighth of it is enough."""
-    judged = scaled(_poor(PROBLEMS["ring"]().process, PROBLEMS["ring"]().coarse), factor, 62_500, seed)
+    judged = scaled(poor(PROBLEMS["ring"]().process), factor, 62_500, seed)
     assert judged.verdict is ex.Verdict.REFUTED, judged.reasons
 
 
 @pytest.mark.slow
 def test_thresholds_that_are_three_percent_off_are_refuted_where_drafts_are_stale(seed):
     """The same with a free drafter and a window of 20, where it takes most of 500,000 paths."""
-    judged = scaled(_stale(PROBLEMS["ring"]().process), 1.03, 500_000, seed)
+    judged = scaled(stale(PROBLEMS["ring"]().process), 1.03, 500_000, seed)
     assert judged.verdict is ex.Verdict.REFUTED, judged.reasons
 
 
 def scaled(right, factor, most, seed):
     plan = ex.Plan(alpha=1e-6, tolerance=1e-3, first_paths=31_250, max_paths=most)
-    runner = replace(right, verifier=wrong.ScaledThresholds(factor))
+    runner = replace(right, verifier=Block(thresholds=ScaledThresholds(factor)))
     return ex.certify(sampler(runner), PROBLEMS["ring"]().law, plan=plan, seed=seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -139,7 +140,10 @@ def test_resuming_notices_another_dtype_and_a_changed_sampler(run, tmp_path, mon
     assert run("certify", "labelled/control/*", "--out", "certs", "--jobs", "1", "--resume")[0] == 0
     assert ex.Certificate.load(path).environment.dtype == "float64"
     before = path.stat().st_mtime_ns
-    monkeypatch.setattr("samplers.torch.wrong.always", lambda r, d, u, lengths: (lengths // 2, 0 * r[:, 0]))
+    from samplers.torch import wrong
+
+    half = lambda r, d, u, lengths: (lengths // 2, 0 * r[:, 0])  # noqa: E731
+    monkeypatch.setitem(wrong.BUILD, "accept-always", lambda process: replace(wrong.poor(process), verifier=half))
     assert run("certify", "labelled/control/*", "--out", "certs", "--jobs", "1", "--resume")[0] in (0, 1)
     assert path.stat().st_mtime_ns != before
 

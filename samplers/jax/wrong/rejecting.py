@@ -36,13 +36,14 @@ class Stretched:
 
 
 @dataclass(frozen=True)
-class Borrowed:
-    """Takes the fresh noise of the row before."""
+class Shared:
+    """Two rows take the fresh noise of the first of them."""
 
     rejection: Rejection
 
     def __call__(self, step: Rejected, noise: RoundNoise, source: Noise) -> tuple[jax.Array, jax.Array | int]:
-        return self.rejection(step, replace(noise, fresh=jnp.roll(noise.fresh, 1, 0)), source)
+        row = jnp.arange(len(noise.fresh))
+        return self.rejection(step, replace(noise, fresh=noise.fresh[row - row % 2]), source)
 
 
 def from_target(step: Rejected, noise: RoundNoise, source: Noise) -> tuple[jax.Array, int]:

@@ -36,13 +36,14 @@ class Stretched:
 
 
 @dataclass(frozen=True)
-class Borrowed:
-    """Takes the fresh noise of the row before."""
+class Shared:
+    """Two rows take the fresh noise of the first of them."""
 
     rejection: Rejection
 
     def __call__(self, step: Rejected, noise: RoundNoise, source: Noise) -> tuple[Tensor, Tensor | int]:
-        return self.rejection(step, replace(noise, fresh=noise.fresh.roll(1, 0)), source)
+        row = torch.arange(len(noise.fresh), device=noise.fresh.device)
+        return self.rejection(step, replace(noise, fresh=noise.fresh[row - row % 2]), source)
 
 
 def from_target(step: Rejected, noise: RoundNoise, source: Noise) -> tuple[Tensor, int]:

@@ -1,0 +1,138 @@
+"""Wrong samplers of a law of one's own: its own prediction and schedule, in the torch samplers that are wrong on purpose.
+
+What they show is what the same batteries would have caught on this very model, at this budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arrays import Array, device_of, digest, kind_of, to_numpy
+from ..claim import Claim, Sample
+from ..errors import BadInput
+from ..laws import GaussianChain, Law
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Below this there is nothing to draft: the last step of a chain is never drafted.
+_LEAST_STEPS = 2
+
+
+def standard_controls(sample: Sample, law: Law) -> list[Claim]:
+    """Claims that are wrong, on the chain ``law``; ``sample`` says what its arrays are, and where they start if the law does not.
+
+    None if the sampler cannot be asked: its own certificate will say why. Raises ``BadInput`` for a law that is no chain, for a
+    chain too short to speculate on, and without torch.
+    """
+    if not isinstance(law, GaussianChain):
+        raise BadInput(f"standard controls are wrong samplers of a chain, and the law is a {type(law).__name__}: pass your own")
+    if law.steps < _LEAST_STEPS:
+        raise BadInput(f"standard controls draft steps, and this chain has {law.steps}: pass controls of your own")
+    try:
+        from samplers.faults import STANDARD, fault
+        from samplers.torch.wrong import build
+    except ModuleNotFoundError:
+        raise BadInput("standard controls are made of torch samplers: pip install 'exactness[torch]'") from None
+    arrays = _arrays_of(sample)
+    if arrays is None:
+        return []
+    process = _process(sample, law, arrays)
+    return [
+        Claim(f"standard/{name}", _sample(build(name, process), arrays), law, wrong=fault(name).what, required=False)
+        for name in STANDARD
+        if law.dim >= fault(name).least_dim
+    ]
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    """What a sampler returns: the ``kind`` of array, its ``dtype`` and ``device``, as torch has them."""
+
+    kind: str
+    dtype: Any
+    device: str
+
+    def theirs(self, x: Tensor) -> Array:
+        if self.kind == "torch":
+            return x
+        if self.kind == "jax":
+            import jax.numpy as jnp
+
+            return jnp.asarray(x.numpy())
+        return x.numpy()
+
+    def ours(self, x: Array) -> Tensor:
+        import torch
+
+        return torch.as_tensor(x if self.kind == "torch" else np.array(to_numpy(x)), dtype=self.dtype, device=self.device)
+
+
+def _arrays_of(sample: Sample) -> _Arrays | None:
+    import torch
+
+    try:
+        output = sample(2, 0)
+        output = output[0] if isinstance(output, tuple) else output
+        kind = kind_of(output)
+        wide = str(output.dtype).endswith("float64")
+        return _Arrays(kind, torch.float64 if wide else torch.float32, device_of(output) if kind == "torch" else "cpu")
+    except Exception:  # Whatever a stranger's sampler raises is said in its own certificate.
+        return None
+
+
+def _process(sample: Sample, law: GaussianChain, arrays: _Arrays) -> Any:
+    """The law as a process whose prediction is the drift, m_k(x) - x: what a stale draft reuses, in units of any schedule."""
+    from samplers.schedules import Schedule
+    from samplers.torch.processes import Process
+
+    one, unknown = np.ones(law.steps), np.full(law.steps + 1, np.nan)
+    schedule = Schedule(law.name, "gradient", one, one, law.sigma, unknown, unknown, unknown, unknown)
+    return Process(schedule, _drift(law, arrays), "gradient", law.dim, _start(sample, law, arrays))
+
+
+def _drift(law: GaussianChain, arrays: _Arrays) -> Callable[..., Tensor]:
+    import torch
+
+    def drift(steps: Tensor, x: Tensor, condition: Tensor | None) -> Tensor:
+        found = torch.empty_like(x)
+        for k in steps.unique().tolist():
+            here = (steps == k).nonzero()[:, 0]
+            state = x[here]
+            rows = _padded(len(state)) if arrays.kind == "jax" else len(state)
+            padded = torch.cat([state, state[:1].expand(rows - len(state), -1)])
+            found[here] = arrays.ours(law.mean(k, arrays.theirs(padded))[0])[: len(state)] - state
+        return found
+
+    return drift
+
+
+def _padded(rows: int) -> int:
+    """Where a prediction is compiled anew for every number of rows, there must be few such numbers: 64, 512, 4,096, ..."""
+    return next(size for power in range(20) if (size := 64 * 8**power) >= rows)
+
+
+def _start(sample: Sample, law: GaussianChain, arrays: _Arrays) -> Callable[[Tensor, Tensor | None], Tensor]:
+    def start(z: Tensor, condition: Tensor | None) -> Tensor:
+        if law.start is not None:
+            return law.start[0] + law.start[1] * z
+        # Where the law says nothing of the start, it is the sampler's own; the noise is the seed.
+        output = sample(len(z), digest(z) % (1 << 31))
+        return arrays.ours((output[0] if isinstance(output, tuple) else output)[:, 0])
+
+    return start
+
+
+def _sample(runner: Any, arrays: _Arrays) -> Sample:
+    import torch
+
+    def wrong(n: int, seed: int) -> tuple[Array, dict[str, float]]:
+        generator = torch.Generator(device=arrays.device).manual_seed(seed)
+        run = runner.run(n, generator, dtype=arrays.dtype)
+        return arrays.theirs(run.paths), run.trace.totals()
+
+    return wrong

@@ -1,0 +1,162 @@
+"""Every wrong sampler is caught at the draws that the published matrix says, and none that only looks wrong is.
+
+They are judged with the published seed, at alpha 1e-6 in one stage of as many draws as a run of several stages took.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import exactness as ex
+from exactness.catalogue import Setting
+from exactness.catalogue.problems import problem
+from exactness.controls import Matrix, limits
+from exactness.controls.judge import chosen, judge_fault
+from samplers.faults import FAULTS, STANDARD, fault
+from samplers.torch.wrong import BUILD, build
+from tests.conftest import module_or_skip
+from tests.registry import process
+
+ROOT = Path(__file__).parents[2]
+WRONG = [f.name for f in FAULTS if f.expected == "caught"]
+RIGHT = [f.name for f in FAULTS if f.exact]
+# What takes more draws than these is left to the slow tier.
+QUICK = 16_000
+
+
+@cache
+def published() -> Matrix:
+    return Matrix.load(ROOT / "reports" / "controls.json")
+
+
+def known(name: str) -> int:
+    found = next(r.caught_at for r in published().records if r.name == name)
+    assert found is not None
+    return found
+
+
+def judge(name: str, paths: int, backend: str = "torch"):
+    plan = ex.Plan(alpha=1e-6, tolerance=0.2, first_paths=paths, max_paths=paths)
+    return judge_fault(fault(name), plan, 0, Setting(backend=backend), 1)[0]
+
+
+@pytest.mark.parametrize("name", [name for name in WRONG if known(name) <= QUICK])
+def test_each_wrong_sampler_is_caught(name):
+    assert judge(name, known(name)).caught_at is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in WRONG if known(name) > QUICK])
+def test_each_wrong_sampler_that_takes_long_is_caught(name):
+    assert judge(name, known(name)).caught_at is not None
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_no_right_sampler_is_refuted(name):
+    """False alarms: at most 1e-6 each."""
+    record = judge(name, 2_000)
+    assert record.caught_at is None, record.leading
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WRONG)
+def test_each_wrong_sampler_of_jax_is_caught(name):
+    module_or_skip("jax")
+    assert judge(name, 2 * known(name), "jax").caught_at is not None
+
+
+def test_what_was_published_is_of_these_faults_and_as_it_should_be():
+    matrix = published()
+    assert [r.name for r in matrix.records] == [f.name for f in FAULTS]
+    assert all(r.as_it_should for r in matrix.records)
+    assert matrix.score == (len(WRONG), len(WRONG))
+    assert matrix.false_alarms == (0, len(RIGHT))
+    assert matrix.plan.alpha == 1e-6
+    assert matrix.plan.max_paths == 200_000
+
+
+def test_the_catalogue_of_faults_is_whole():
+    names = [f.name for f in FAULTS]
+    assert len(names) == len(set(names)) == len(BUILD)
+    assert set(names) == set(BUILD)
+    assert len(WRONG) >= 40
+    assert set(STANDARD) <= set(WRONG)
+    assert all(f.what.endswith(".") and f.touches for f in FAULTS)
+    assert {f.group for f in FAULTS} == {
+        "coupling", "acceptance", "block", "bookkeeping", "randomness", "whole law", "right",
+    }  # fmt: skip
+    # Whatever must be caught says by what.
+    assert all(f.caught_by for f in FAULTS if f.expected == "caught")
+
+
+def test_both_backends_have_the_same_faults():
+    assert set(module_or_skip("samplers.jax.wrong").BUILD) == set(BUILD)
+
+
+@pytest.mark.parametrize("name", [f.name for f in FAULTS if not f.labelled])
+def test_every_fault_runs_on_a_deterministic_last_step_in_one_dimension_and_in_single_precision(name):
+    from samplers.schedules import cosine_betas, ddpm
+
+    if fault(name).least_dim > 1:
+        pytest.skip("not wrong in one dimension")
+    runner = build(name, process(ddpm(cosine_betas(6), "small"), dim=1))
+    run = runner.run(20, torch.Generator().manual_seed(0), dtype=torch.float32)
+    assert run.paths.shape == (20, 7, 1)
+    assert run.paths.dtype == torch.float32
+    assert run.trace.totals()["rounds"] > 0
+
+
+def test_a_fault_changes_the_path_of_the_right_sampler_with_the_same_noise():
+    """None is a sampler of its own: at equal noise most agree with the sampler that they spoil until the error strikes."""
+    from samplers.torch.wrong.bases import good, poor, stale
+
+    p = problem("ring").process
+    bases = [base(p).run(200, torch.Generator().manual_seed(3)).paths for base in (stale, poor, good)]
+    agreeing = Counter()
+    for f in FAULTS:
+        if f.labelled:
+            continue
+        paths = build(f.name, p).run(200, torch.Generator().manual_seed(3)).paths
+        assert not any(torch.equal(paths, base) for base in bases) or f.expected != "caught", f.name
+        agreeing[f.group] += any(bool((paths[:, :3] == base[:, :3]).all(2).all(1).any()) for base in bases)
+    assert agreeing["block"] == 13
+    assert agreeing["coupling"] >= 8
+
+
+def test_bounds_on_power_are_those_of_two_coins():
+    """No evidence gives the power alpha; more gives more; as much as separates two coins gives that power back."""
+    assert limits.most_power(0.0, 1e-6) == pytest.approx(1e-6)
+    for beta in (0.01, 0.5, 0.9):
+        nats = beta * np.log(beta / 1e-6) + (1 - beta) * (np.log(1 - beta) - np.log(1 - 1e-6))
+        assert limits.most_power(nats, 1e-6) == pytest.approx(beta, rel=1e-6)
+    assert limits.most_power(1e3, 1e-6) > 0.999
+
+
+def test_rounding_of_the_ratio_diverges_as_its_quadrature_says(monkeypatch):
+    """Fewer bits, more divergence, fourfold a bit; without rounding none."""
+    eight = limits.rounded_divergence(1.0)
+    assert 1e-8 < eight < 1e-5
+    monkeypatch.setattr(limits, "_to_bfloat16", lambda x: np.ldexp(np.round(np.frexp(x)[0] * 128.0) / 128.0, np.frexp(x)[1]))
+    assert limits.rounded_divergence(1.0) == pytest.approx(4 * eight, rel=0.1)
+    monkeypatch.setattr(limits, "_to_bfloat16", lambda x: x)
+    assert limits.rounded_divergence(1.0) < 1e-12
+
+
+def test_power_of_the_likelihood_ratio_for_a_last_step_that_is_too_wide(seed):
+    """Against simulation of the sum of squares; fails by chance once in 10,000 runs."""
+    law, plan = problem("ring").law, ex.Plan(alpha=0.01, max_paths=2_000)
+    power = limits.of(fault("last-step-a-little-wider"), plan, law).power
+    squares = np.random.default_rng(seed).chisquare(plan.max_paths * law.dim, 20_000)
+    critical = np.quantile(np.random.default_rng(seed + 1).chisquare(plan.max_paths * law.dim, 2_000_000), 0.99)
+    assert abs((1.01 * squares > critical).mean() - power) < 4 * (power * (1 - power) / 20_000) ** 0.5 + 5e-4
+
+
+def test_names_that_there_are_not():
+    with pytest.raises(ex.BadInput, match="there is no control 'nothing'"):
+        chosen(["nothing"])
