@@ -127,7 +127,7 @@ def figure(report: Report, target: Path) -> None:
 
     tests, n, wrong = list(TESTS), sizes(report), names(report, "caught")
     page, (left, middle, right) = plt.subplots(
-        1, 3, figsize=(12.5, 4.4), layout="constrained", gridspec_kw={"width_ratios": [1.0, 1.35, 0.8]}
+        1, 3, figsize=(13, 4.4), layout="constrained", gridspec_kw={"width_ratios": [1.0, 1.35, 0.8]}
     )
     share = lambda test, m: len(caught(report, test, m, wrong)) / max(1, len(wrong))  # noqa: E731
     _bars(left, [[share(t, m) for t in tests] for m in n], n, (_FEW, _MANY))
@@ -136,7 +136,7 @@ def figure(report: Report, target: Path) -> None:
 
     refused = [[a / max(1, b) for a, b in (alarms(report, t, m) for t in tests)] for m in n]
     _bars(right, refused, n, (_ALARM_FEW, _ALARM_MANY))
-    right.set_title("share of runs of right samplers refused", fontsize=10)
+    right.set_title("share of right samplers refused", fontsize=10)
     right.set_yticks(range(len(tests)), [])
 
     groups = [g for g in GROUPS if names(report, "caught", g)]
@@ -148,7 +148,7 @@ def figure(report: Report, target: Path) -> None:
             of = len(names(report, "caught", g))
             middle.text(j, i, f"{c}/{of}", ha="center", va="center", fontsize=8, color="white" if c / of > 0.7 else "black")
     middle.set_title(f"caught by group, n = {n[-1]:,}", fontsize=10)
-    middle.set_xticks(range(len(groups)), groups, fontsize=8)
+    middle.set_xticks(range(len(groups)), groups, fontsize=7.5)
     middle.set_yticks(range(len(tests)), [])
     middle.tick_params(length=0)
     middle.spines[:].set_visible(False)

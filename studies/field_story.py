@@ -19,6 +19,7 @@ class Counts:
     def __init__(self, report: Report) -> None:
         self.report, self.settings = report, report["settings"]
         self.few, self.many = sizes(report)[0], sizes(report)[-1]
+        self.alpha, self.strict = f"{self.settings['alpha']:g}", f"{self.settings['alpha of ours']:g}"
         self.wrong, self.beyond, self.exact = (names(report, kind) for kind in ("caught", "beyond", "exact"))
 
     def by(self, tests: Sequence[str], n: int) -> list[str]:
@@ -79,8 +80,8 @@ def _came_out(c: Counts) -> str:
 ![share of wrong samplers caught, by test and by group; false alarms](../reports/field.svg)
 
 {table(head, lines, right=5)}
-A test in use today fails a sampler at p <= {c.settings["alpha"]:g}, exactness at {c.settings["alpha of ours"]:g}, a thousand times as
-strict, over all of its tests together. Right ones: the {len(c.exact)} of the catalogue, and runs of the plain sampler under other
+A test in use today fails a sampler at p <= {c.alpha}, exactness at {c.strict}, a thousand times as strict, over all of its
+tests together. Right ones: the {len(c.exact)} of the catalogue, and runs of the plain sampler under other
 seeds. Seconds: processor time of one call at n = {c.many:,}, without drawing the paths, the median over all samplers.
 
 **All tests of final samples together that have an error rate catch {len(c.by(FINAL, c.few))} of {len(c.wrong)} at n = {c.few:,} and
@@ -91,36 +92,38 @@ the error in the final samples is small, or nothing. Dependence between paths le
 
 
 def _tests(c: Counts) -> str:
-    settings = c.settings
     noise = _without(caught(c.report, "moments", c.few, c.wrong), caught(c.report, "moments z", c.few, c.wrong))
     below = _without(caught(c.report, "moments z", c.many, c.wrong), caught(c.report, "moments", c.many, c.wrong))
     step_alone = _without(caught(c.report, "step", c.many, c.wrong), c.by(FINAL, c.many))
     final_alone = _without(c.by(FINAL, c.many), caught(c.report, "step", c.many, c.wrong))
-    tolerance = f"{settings['tolerance']:g}"
+    tolerance = f"{c.settings['tolerance']:g}"
+    refused = {t: f"{c.refused(t, c.few)} and {c.refused(t, c.many)}" for t in TESTS}
     return f"""
 ## Test by test
 
-**KS per coordinate** is cheap, has a true error rate, and catches {c.both("ks")}. It sees coordinates only, one by one.
+**KS per coordinate** is cheap, has a true error rate, and catches {c.both("ks")}.
+It sees coordinates only, one by one.
 
 **Means and variances within {tolerance}** are the test most often written, and they have no error rate. They "catch"
-{c.both("moments")}, and they refuse {c.refused("moments", c.few)} and {c.refused("moments", c.many)} runs of *right* samplers: with
-{c.few:,} draws the noise of a difference is larger than the tolerance. Of what they catch there, {len(noise)} are caught by noise: the
-same differences, held against their standard errors, say nothing. {_below(below, c.many)}A tolerance belongs to an n.
-As z-tests at {settings["alpha"]:g} the same moments catch {c.both("moments z")}, and refuse {c.refused("moments z", c.few)} and
-{c.refused("moments z", c.many)} right ones.
+{c.both("moments")}, and refuse {refused["moments"]} runs of *right* samplers:
+with {c.few:,} draws the noise of a difference is larger than the tolerance. Of what they catch there, {len(noise)} are caught by
+noise: the same differences, held against their standard errors, say nothing.{_below(below, c.many)}
+A tolerance belongs to an n. As z-tests at {c.alpha} the same moments catch {c.both("moments z")},
+and refuse {refused["moments z"]} right ones.
 
-**KS along the mean difference of one step** looks where the error is made, and needs no trusted sample: {c.both("step")}.
-At n = {c.many:,} it alone sees {_list(step_alone)}, which no test of final samples does. It misses what those see of
-{_list(final_alone)}: errors in other steps, or across that direction.
+**KS along the mean difference of one step** looks where the error is made, and needs no trusted sample. It catches
+{c.both("step")}. At n = {c.many:,} it sees what no test of final samples does in
+{_list(step_alone)}, and does not see what those do in {_list(final_alone)}:
+errors in other steps, or across that direction.
 
-**At the first step alone** the same test catches {c.both("first step")}. The first step is the easiest to test, and
-where least goes wrong: a reused prediction, a block and a bookkeeping error need steps before them.
+**At the first step alone** the same test catches {c.both("first step")}. The first step is the
+easiest to test, and where least goes wrong: a reused prediction, a block and a bookkeeping error need steps before them.
 
-**The energy distance** takes all pairs of draws, so we did as people do and gave it a random {settings["subsample"]:,} of either side,
-whatever n. More paths do not help it: {c.both("energy")}.
+**The energy distance** takes all pairs of draws, so we did as people do and gave it a random {c.settings["subsample"]:,} of either
+side, whatever n. More paths do not help it: {c.both("energy")}.
 
-**MMD** with random Fourier features of a Gaussian kernel takes all draws: {c.both("mmd")}. Its kernel has the usual
-width, the typical distance of two draws, which is much wider than a mode of the ring.
+**MMD** with random Fourier features of a Gaussian kernel takes all draws: {c.both("mmd")}.
+Its kernel has the usual width, the typical distance of two draws, which is much wider than a mode of the ring.
 """
 
 
@@ -128,26 +131,27 @@ def _ours(c: Counts) -> str:
     late, never = c.not_by(["ours"], c.few), c.not_by(["ours"], c.many)
     sooner = [name for name in late if name in c.by(WITH_A_RATE, c.few)]
     beside = [name for name in never if name in c.by(WITH_A_RATE, c.many)]
-    theirs = "one of the tests in use today catches {}"
+    theirs = "Of these, tests in use today with an error rate catch {}"
     return f"""
 ## What exactness sees, and what it does not
 
 Its battery turns each path into noise that must be independent and standard normal, and looks along many directions, at every
-step, between steps and between paths. It catches {c.both("ours")}, and refused {c.refused("ours", c.few)} and
-{c.refused("ours", c.many)} right ones. What it misses:
+step, between steps and between paths. It catches {c.both("ours")},
+and refused {c.refused("ours", c.few)} and {c.refused("ours", c.many)} right ones. What it misses:
 
-- At n = {c.few:,}: {_list(late)}. Of these {theirs.format(_list(sooner))} at that n, at a level a thousand times as lenient.
-- At n = {c.many:,}: {_list(never)}. Of these {theirs.format(_list(beside))}.
-- The {len(c.beyond)} that are beyond reach, {_list(c.beyond)}, are wrong. At n = {c.many:,} exactness refuted
-  {c.beyond_by(["ours"])} of them, and the tests in use today {c.beyond_by(WITH_A_RATE)}. `exactness controls` prints the bound on the power of
-  any test. A certificate never says "exact": it says that what it looked at differs by no more than a tolerance.
+- At n = {c.few:,}: {_list(late)}. {theirs.format(_list(sooner))}, at a level a thousand times as lenient.
+- At n = {c.many:,}: {_list(never)}. {theirs.format(_list(beside))}.
+- The {len(c.beyond)} that are beyond reach, {_list(c.beyond)}, are wrong.
+  At n = {c.many:,} exactness refuted {c.beyond_by(["ours"])} of them, and the tests in use today {c.beyond_by(WITH_A_RATE)}.
+  `exactness controls` prints the bound on the power of any test. A certificate never says "exact": it says that what it looked at
+  differs by no more than a tolerance.
 - Samples are not enough for it: it needs the whole path, the schedule, and the target's own prediction at every state, which is one
   more evaluation a step. Where there are only final samples it cannot be run; a law that is known or a trusted sampler takes its
   place (`GaussianMixture`, `TrustedSampler`), and sees what final samples show.
 - It judges a sampler against the chain that it is given. A target that is itself wrong, an ill-trained network, or a schedule that
   judge and sampler share, has innovations that are perfectly normal. Only a comparison with data would see that.
-- It takes {c.seconds("ours")} s at n = {c.many:,} where KS takes {c.seconds("ks")}, and here the target is next to free. With a network, its
-  evaluations decide: judging costs about as much as plain sampling.
+- It takes {c.seconds("ours")} s at n = {c.many:,} where KS takes {c.seconds("ks")}, and here the target is next to free. With a
+  network, its evaluations decide: judging costs about as much as plain sampling.
 
 Two cautions on the comparison. The catalogue was made by the authors of the battery, and each fault was admitted with a test of the
 battery that must refute it; the tests in use today had no such help. And this is one law in two dimensions, where tests of final
@@ -156,27 +160,27 @@ samples are at their best. `label-of-another-chain` is left out: it is about ano
 
 
 def _ci(c: Counts) -> str:
-    level, alpha, permutations = ALLOWED / YEAR, c.settings["alpha"], c.settings["permutations"]
+    level, permutations = ALLOWED / YEAR, c.settings["permutations"]
+    smallest, hidden, a_year = 1 / (permutations + 1), c.not_by(FINAL, c.many), YEAR * c.settings["alpha"]
     return f"""
 ## What it means for a CI
 
-A project with ten samplers and a thousand commits a year makes {YEAR:,} such tests a year. At {alpha:g} that is
-{YEAR * alpha:.0f} false alarms, and people stop reading them. One false alarm in {1 / ALLOWED:.0f} years takes {level:.0e} a test. Held to that,
-KS catches {c.both("ks", level)}, the z-tests {c.both("moments z", level)},
-and one step along the mean difference {c.both("step", level)}. Permutation tests cannot follow: with
-{permutations:,} permutations no p-value lies below {1 / (permutations + 1):g}, and {level:.0e} takes a million of them at least. Exactness works at
-{c.settings["alpha of ours"]:g} because its null distributions are known that far out.
+A project with ten samplers and a thousand commits a year makes {YEAR:,} such tests a year. At {c.alpha} that is
+{a_year:.0f} false alarms, and people stop reading them. One false alarm in {1 / ALLOWED:.0f} years takes {level:.0e} a test.
+Held to that, KS catches {c.both("ks", level)}, the z-tests
+{c.both("moments z", level)}, and one step along the mean difference
+{c.both("step", level)}. Permutation tests cannot follow: with {permutations:,} permutations
+no p-value lies below {smallest:g}, and {level:.0e} takes {1 / level:,.0f} of them. Exactness works at {c.strict} because its null
+distributions are known that far out.
 
 If there are paths, judge paths. If there are none, take KS and the moments as z-tests, each with a p-value and an n that was chosen
-for the error that matters, and never a bare tolerance; and know that {len(c.not_by(FINAL, c.many))} of {len(c.wrong)} known ways of being wrong pass
+for the error that matters, and never a bare tolerance; and know that {len(hidden)} of {len(c.wrong)} known ways of being wrong pass
 all those tests at n = {c.many:,}.
 """
 
 
 def _below(below: Sequence[str], many: int) -> str:
-    if not below:
-        return ""
-    return f"With {many:,} draws they let pass what the z-tests see within the tolerance: {_list(below)}. "
+    return f" With {many:,} they let pass what the z-tests see, within the tolerance: {_list(below)}." if below else ""
 
 
 def _without(some: Iterable[str], others: Iterable[str]) -> list[str]:

@@ -33,7 +33,7 @@ _ENOUGH = 10
 
 TESTS = {
     "ks": "KS of final samples, per coordinate",
-    "moments": "moments of final samples, tolerance 1e-2",
+    "moments": "moments of final samples, tolerance 1e-2 (no error rate)",
     "moments z": "the same moments, as z-tests",
     "step": "KS along the mean difference, one step",
     "first step": "KS along the mean difference, first step",

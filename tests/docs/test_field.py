@@ -5,6 +5,7 @@ and its pages are its numbers.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -149,3 +150,8 @@ def test_the_published_pages_are_those_of_the_published_numbers():
     assert {n: f["expected"] for n, f in report["faults"].items()} == {
         f.name: f.expected for f in FAULTS if f.name not in field.LEFT_OUT
     }, "faults were added or changed: `make field` measures what is missing"
+
+
+def test_every_link_of_the_page_leads_somewhere():
+    for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / "docs" / "field_study.md").read_text()):
+        assert (ROOT / "docs" / link).exists(), link
