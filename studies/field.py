@@ -3,8 +3,9 @@
     python -m studies.field
 
 The ring in the plane, 40 steps, at 10,000 and 100,000 paths; the smaller sample is the beginning of the larger. A trusted sample
-of final states, as large, is drawn by the plain sampler, anew for each fault. Every fault is saved when it is done, and a run that
-was stopped goes on there. Writes ``field.json``, ``field.md`` and ``field.svg``, and beside them the page of the docs.
+of final states, as large, is drawn by the plain sampler, anew for each fault. Every fault is saved when it is done, all of the
+smaller size first, and a run that was stopped goes on there. Writes ``field.json``, ``field.md``, ``field.svg`` and the page of the
+docs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,32 +32,33 @@ from exactness.workers import workers
 from samplers.faults import FAULTS, Fault
 
 from . import field_tests as tests
+from .field_tests import refutes
 from .page import REPORTS, versions, write
 
 SIZES = (10_000, 100_000)
-ALARMS = (100, 10)
+ALARMS = (50, 10)
 """How often each test is given the plain sampler itself, at each size."""
 DOCS = Path(__file__).parents[1] / "docs"
 LEFT_OUT = {"label-of-another-chain": "it is about labels: another law, of which there are final states alone"}
 
 
 def measure(claim: Claim, sizes: Sequence[int], seed: int) -> dict[str, Any]:
-    """Each test's outcome at each size, on the same paths."""
+    """Each test's outcome at the last of the sizes. Those before it are the beginning of its sample: as many calls are made."""
     law, plain = claim.law, find(["ring/sequential"])[0].build(Setting())
     assert isinstance(law, GaussianChain)
     ours = tests.Ours(law, seed)
-    found: dict[str, Any] = {"sampling": 0.0, "at": {}}
-    paths, trusted, n = torch.empty(0), np.empty((0, law.dim)), 0
+    drawn, trusted, n = [], [], 0
     for index, size in enumerate(sizes):
-        started = time.process_time()
         # One call for each size: what a sampler repeats within a call, it repeats here.
         part, _ = claim.sample(size - n, sampler_seed(seed, claim.name, index))
-        found["sampling"] = round(found["sampling"] + time.process_time() - started, 3)
         more, _ = plain.sample(size - n, sampler_seed(seed, f"trusted beside {claim.name}", index))
-        paths, trusted, n = torch.cat([paths, part]), np.concatenate([trusted, to_numpy(more[:, -1])]), size
-        with torch.no_grad():
-            outcomes = tests.classical(law, paths, trusted, seed) | {"ours": ours.judge(part)}
-        found["at"][str(size)] = outcomes
+        drawn.append(part)
+        trusted.append(to_numpy(more[:, -1]))
+        n = size
+    with torch.no_grad():
+        found = tests.classical(law, torch.cat(drawn), np.concatenate(trusted), seed)
+        for part in drawn:
+            found["ours"] = ours.judge(part)
     return found
 
 
@@ -76,8 +77,11 @@ class Saved:
         self.target = target
         self.report: dict[str, Any] = earlier if alike else {"settings": settings, "faults": {}, "alarms": {}}
 
-    def add(self, kind: str, name: str, found: dict[str, Any]) -> None:
-        self.report[kind][name] = found
+    def add(self, task: Task, found: dict[str, Any]) -> None:
+        if task.number is None:
+            self.report["faults"][task.name]["at"][str(task.size)] = found
+        else:
+            self.report["alarms"][task.name] = found
         self.target.parent.mkdir(parents=True, exist_ok=True)
         beside = self.target.with_suffix(".part")
         beside.write_text(json.dumps(self.report, indent=1) + "\n")
@@ -86,21 +90,24 @@ class Saved:
 
 @dataclass(frozen=True)
 class Task:
-    """A fault by name at all sizes, or (``number``) the plain sampler at one."""
+    """A fault by name, or (``number``) the plain sampler, at the last of the sizes."""
 
     name: str
     sizes: tuple[int, ...]
     seed: int
     number: int | None = None
 
+    @property
+    def size(self) -> int:
+        return self.sizes[-1]
+
     def run(self) -> dict[str, Any]:
         torch.set_num_threads(1)
-        _say(self.name)
+        _say(f"{self.size:,} paths: {self.name}")
         if self.number is None:
             (fault,) = chosen([self.name])
-            return said_of(fault) | measure(claim_of(fault, Setting()), self.sizes, self.seed)
-        (size,) = self.sizes
-        found = measure(right(self.number + size), self.sizes, self.seed)["at"][str(size)]
+            return measure(claim_of(fault, Setting()), self.sizes, self.seed)
+        found = measure(right(self.number + self.size), self.sizes, self.seed)
         return {test: outcome["p_value"] for test, outcome in found.items()}
 
 
@@ -112,23 +119,32 @@ def study(
     faults: Sequence[Fault], sizes: Sequence[int], alarms: Sequence[int], out: Path, *,
     seed: int = 0, jobs: int = 1, fresh: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """What is not there yet: the faults, then alarms on the plain sampler."""
+    """What is not there yet, size by size: the faults, then alarms on the plain sampler."""
     settings = {
         "seed": seed, "sizes": list(sizes), "alpha": tests.ALPHA, "alpha of ours": tests.OURS, "tolerance": tests.TOLERANCE,
         "subsample": tests.SUBSAMPLE, "permutations": tests.PERMUTATIONS, "bins": tests.BINS, "law": "ring",
     }  # fmt: skip
     saved = Saved(out / "field.json", settings, fresh)
-    report = saved.report
-    tasks = [Task(f.name, tuple(sizes), seed) for f in faults if f.name not in (*LEFT_OUT, *report["faults"])]
-    plain = [Task(f"{n}/{i}", (n,), seed, i) for n, count in zip(sizes, alarms, strict=True) for i in range(count)]
-    tasks += [task for task in plain if task.name not in report["alarms"]]
-    with workers(jobs) as submit:
-        for task, found in submit(Task.run, tasks):
-            saved.add("faults" if task.number is None else "alarms", task.name, found)
+    report, wanted = saved.report, [f for f in faults if f.name not in LEFT_OUT]
     # In the catalogue's order. What is said of a fault may have been put better since; what was measured stays.
-    report["faults"] = {f.name: report["faults"][f.name] | said_of(f) for f in FAULTS if f.name in report["faults"]}
-    report["alarms"] = {task.name: report["alarms"][task.name] for task in plain}
+    known = {f.name: said_of(f) | {"at": {}} for f in wanted} | report["faults"]
+    report["faults"] = {f.name: known[f.name] | said_of(f) for f in FAULTS if f.name in known}
+    plain = {n: [Task(f"{n}/{i}", (n,), seed, i) for i in range(count)] for n, count in zip(sizes, alarms, strict=True)}
+    with workers(jobs) as submit:
+        for i, size in enumerate(sizes):
+            tasks = [Task(f.name, tuple(sizes[: i + 1]), seed) for f in wanted if str(size) not in report["faults"][f.name]["at"]]
+            if i:
+                # What fewer paths have settled least comes first: a run that is stopped has said the most.
+                tasks.sort(key=lambda task: refuting(report["faults"][task.name]["at"][str(sizes[i - 1])]))
+            for task, found in submit(Task.run, tasks + [task for task in plain[size] if task.name not in report["alarms"]]):
+                saved.add(task, found)
+    report["alarms"] = {task.name: report["alarms"][task.name] for tasks in plain.values() for task in tasks}
     return report | {"versions": versions("exactness", "numpy", "scipy", "torch")}
+
+
+def refuting(outcomes: dict[str, Any]) -> int:
+    """How many tests refute."""
+    return sum(refutes(outcome["p_value"], tests.alpha_of(test)) for test, outcome in outcomes.items())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .field_tests import TESTS, alpha_of
+from .field_tests import TESTS, alpha_of, refutes
 from .page import table, write
 
 Report = dict[str, Any]
@@ -21,35 +21,36 @@ def sizes(report: Report) -> list[int]:
     return [int(n) for n in report["settings"]["sizes"]]
 
 
-def names(report: Report, expected: str, group: str | None = None) -> list[str]:
-    """Faults that must be caught (``caught``), that no test can be asked to catch (``beyond``), or that are right (``exact``)."""
+def names(report: Report, expected: str, n: int, group: str | None = None) -> list[str]:
+    """Faults that must be caught (``caught``), that no test can be asked to catch (``beyond``), or that are right (``exact``), of
+    those that have been run at n."""
     faults = report["faults"].items()
-    return [name for name, f in faults if f["expected"] == expected and group in (None, f["group"])]
+    return [name for name, f in faults if f["expected"] == expected and group in (None, f["group"]) and str(n) in f["at"]]
 
 
-def refutes(p_value: float | None, alpha: float) -> bool:
-    """As ``assert p > alpha`` fails: a missing p-value stands for NaN."""
-    return p_value is None or p_value <= alpha
-
-
-def caught(report: Report, test: str, n: int, faults: Sequence[str], alpha: float | None = None) -> list[str]:
-    """Those of ``faults`` that the test refutes, at its own alpha if none is given."""
+def caught(report: Report, test: str, n: int, expected: str, alpha: float | None = None, group: str | None = None) -> list[str]:
+    """Those that the test refutes, at its own alpha if none is given."""
     level = alpha_of(test) if alpha is None else alpha
-    return [name for name in faults if refutes(report["faults"][name]["at"][str(n)][test]["p_value"], level)]
+    return [name for name in names(report, expected, n, group) if refutes(_of(report, name, n)[test]["p_value"], level)]
 
 
 def alarms(report: Report, test: str, n: int) -> tuple[int, int]:
     """Right samplers refuted, and how many were shown: those that only look wrong, and runs of the plain sampler."""
-    exact = names(report, "exact")
     plain = [found[test] for name, found in report["alarms"].items() if name.startswith(f"{n}/")]
-    refuted = len(caught(report, test, n, exact)) + sum(refutes(p, alpha_of(test)) for p in plain)
-    return refuted, len(exact) + len(plain)
+    refuted = len(caught(report, test, n, "exact")) + sum(refutes(p, alpha_of(test)) for p in plain)
+    return refuted, len(names(report, "exact", n)) + len(plain)
 
 
 def seconds(report: Report, test: str, n: int) -> float:
-    """Processor time of one call, the median over all faults."""
-    times = sorted(f["at"][str(n)][test]["seconds"] for f in report["faults"].values())
-    return float(times[len(times) // 2])
+    """Processor time of one call, the median over all faults that were run."""
+    times = sorted(_of(report, name, n)[test]["seconds"] for name, f in report["faults"].items() if str(n) in f["at"])
+    return float(times[len(times) // 2]) if times else 0.0
+
+
+def _of(report: Report, fault: str, n: int) -> dict[str, Any]:
+    """Outcomes by test."""
+    found: dict[str, Any] = report["faults"][fault]["at"][str(n)]
+    return found
 
 
 def publish(report: Report, out: Path, docs: Path) -> None:
@@ -63,7 +64,6 @@ def publish(report: Report, out: Path, docs: Path) -> None:
 
 def markdown(report: Report) -> str:
     settings, few = report["settings"], sizes(report)
-    wrong, beyond, exact = (names(report, kind) for kind in ("caught", "beyond", "exact"))
     text = f"""# Which wrong samplers do the tests in use today catch?
 
 Command: `make field` (`python -m studies.field`). Seed {settings["seed"]}. {report["versions"]}; one thread, CPU.
@@ -82,7 +82,7 @@ Command: `make field` (`python -m studies.field`). Seed {settings["seed"]}. {rep
     rows = [
         [
             TESTS[test],
-            *(f"{len(caught(report, test, n, wrong))} of {len(wrong)}" for n in few),
+            *(f"{len(caught(report, test, n, 'caught'))} of {len(names(report, 'caught', n))}" for n in few),
             *("{} of {}".format(*alarms(report, test, n)) for n in few),
             *(f"{seconds(report, test, n):.2g}" for n in few),
         ]
@@ -92,8 +92,9 @@ Command: `make field` (`python -m studies.field`). Seed {settings["seed"]}. {rep
     text += "\ns: processor time of one call, the median over all samplers, without drawing paths.\n"
     text += f"\n## Test by test\n\n**{_short(few[0])}**: caught at n = {few[0]:,}"
     text += "".join(f"; **{_short(n)}**: not before n = {n:,}" for n in few[1:]) + "; empty: not caught.\n"
-    for title, faults in (("Wrong", wrong), ("Wrong, and beyond any test at this n", beyond), ("Right", exact)):
-        lines = [[f"`{name}`", *(_cell(report, test, name) for test in TESTS)] for name in faults]
+    for title, kind in (("Wrong", "caught"), ("Wrong, and beyond any test at this n", "beyond"), ("Right", "exact")):
+        faults = names(report, kind, few[0])
+        lines = [[_name(report, name), *(_cell(report, test, name) for test in TESTS)] for name in faults]
         text += f"\n### {title} ({len(faults)})\n\n" + table(["sampler", *_COLUMNS.values()], lines)
     return text
 
@@ -104,12 +105,19 @@ _COLUMNS = {
 }  # fmt: skip
 
 
+def _name(report: Report, fault: str) -> str:
+    """Says so where the largest size is still missing."""
+    left = [n for n in sizes(report) if str(n) not in report["faults"][fault]["at"]]
+    return f"`{fault}`" + (f" (not run at {', '.join(map(_short, left))})" if left else "")
+
+
 def _cell(report: Report, test: str, fault: str) -> str:
-    seen = [n for n in sizes(report) if caught(report, test, n, [fault])]
+    run = [n for n in sizes(report) if str(n) in report["faults"][fault]["at"]]
+    seen = [n for n in run if refutes(_of(report, fault, n)[test]["p_value"], alpha_of(test))]
     if not seen:
         return ""
     # Chance, or a tolerance that noise exceeds: caught with few paths, and not with more.
-    return _short(seen[0]) + ("" if sizes(report)[-1] in seen else " only")
+    return _short(seen[0]) + ("" if run[-1] in seen else " only")
 
 
 def _short(n: int) -> str:
@@ -125,13 +133,13 @@ def figure(report: Report, target: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "exactness"
     from matplotlib import pyplot as plt
 
-    tests, n, wrong = list(TESTS), sizes(report), names(report, "caught")
+    tests, n = list(TESTS), sizes(report)
     page, (left, middle, right) = plt.subplots(
         1, 3, figsize=(13, 4.4), layout="constrained", gridspec_kw={"width_ratios": [1.0, 1.35, 0.8]}
     )
-    share = lambda test, m: len(caught(report, test, m, wrong)) / max(1, len(wrong))  # noqa: E731
+    share = lambda test, m: len(caught(report, test, m, "caught")) / max(1, len(names(report, "caught", m)))  # noqa: E731
     _bars(left, [[share(t, m) for t in tests] for m in n], n, (_FEW, _MANY))
-    left.set_title(f"share of {len(wrong)} wrong samplers caught", fontsize=10)
+    left.set_title(f"share of {len(names(report, 'caught', n[0]))} wrong samplers caught", fontsize=10)
     left.set_yticks(range(len(tests)), [TESTS[t].replace(", ", ",\n", 1) for t in tests], fontsize=8)
 
     refused = [[a / max(1, b) for a, b in (alarms(report, t, m) for t in tests)] for m in n]
@@ -139,14 +147,16 @@ def figure(report: Report, target: Path) -> None:
     right.set_title("share of right samplers refused", fontsize=10)
     right.set_yticks(range(len(tests)), [])
 
-    groups = [g for g in GROUPS if names(report, "caught", g)]
-    counts = [[len(caught(report, t, n[-1], names(report, "caught", g))) for g in groups] for t in tests]
-    shown = [[c / len(names(report, "caught", g)) for c, g in zip(row, groups, strict=True)] for row in counts]
-    middle.imshow(shown, cmap="Blues", vmin=0.0, vmax=1.25, aspect="auto")
+    most = {g: len(names(report, "caught", n[-1], g)) for g in GROUPS}
+    groups = [g for g in GROUPS if most[g]]
+    counts = [[len(caught(report, t, n[-1], "caught", group=g)) for g in groups] for t in tests]
+    shown = [[c / most[g] for c, g in zip(row, groups, strict=True)] for row in counts]
+    if groups:
+        middle.imshow(shown, cmap="Blues", vmin=0.0, vmax=1.25, aspect="auto")
     for i, row in enumerate(counts):
         for j, (c, g) in enumerate(zip(row, groups, strict=True)):
-            of = len(names(report, "caught", g))
-            middle.text(j, i, f"{c}/{of}", ha="center", va="center", fontsize=8, color="white" if c / of > 0.7 else "black")
+            ink = "white" if c / most[g] > 0.7 else "black"
+            middle.text(j, i, f"{c}/{most[g]}", ha="center", va="center", fontsize=8, color=ink)
     middle.set_title(f"caught by group, n = {n[-1]:,}", fontsize=10)
     middle.set_xticks(range(len(groups)), groups, fontsize=7.5)
     middle.set_yticks(range(len(tests)), [])

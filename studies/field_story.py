@@ -20,18 +20,30 @@ class Counts:
         self.report, self.settings = report, report["settings"]
         self.few, self.many = sizes(report)[0], sizes(report)[-1]
         self.alpha, self.strict = f"{self.settings['alpha']:g}", f"{self.settings['alpha of ours']:g}"
-        self.wrong, self.beyond, self.exact = (names(report, kind) for kind in ("caught", "beyond", "exact"))
+        self.wrong = names(report, "caught", self.few)
+        self.beyond, self.exact = names(report, "beyond", self.few), names(report, "exact", self.few)
+
+    @property
+    def missing(self) -> str:
+        """Of a study that was stopped: what its numbers are of."""
+        run = len(names(self.report, "caught", self.many))
+        if run == len(self.wrong):
+            return ""
+        return f" **At n = {self.many:,}, {run} of the {len(self.wrong)} have been run so far**, the least settled first."
+
+    def caught(self, test: str, n: int) -> list[str]:
+        return caught(self.report, test, n, "caught")
 
     def by(self, tests: Sequence[str], n: int) -> list[str]:
         """Wrong samplers that one of the tests catches."""
-        found = {name for test in tests for name in caught(self.report, test, n, self.wrong)}
+        found = {name for test in tests for name in self.caught(test, n)}
         return [name for name in self.wrong if name in found]
 
     def not_by(self, tests: Sequence[str], n: int) -> list[str]:
-        return _without(self.wrong, self.by(tests, n))
+        return _without(names(self.report, "caught", n), self.by(tests, n))
 
     def score(self, test: str, n: int, alpha: float | None = None) -> str:
-        return f"{len(caught(self.report, test, n, self.wrong, alpha))} of {len(self.wrong)}"
+        return f"{len(caught(self.report, test, n, 'caught', alpha))} of {len(names(self.report, 'caught', n))}"
 
     def both(self, test: str, alpha: float | None = None) -> str:
         return f"{self.score(test, self.few, alpha)} at n = {self.few:,} and {self.score(test, self.many, alpha)} at {self.many:,}"
@@ -40,7 +52,7 @@ class Counts:
         return "{} of {}".format(*alarms(self.report, test, n))
 
     def beyond_by(self, tests: Sequence[str]) -> int:
-        return len({name for test in tests for name in caught(self.report, test, self.many, self.beyond)})
+        return len({name for test in tests for name in caught(self.report, test, self.many, "beyond")})
 
     def seconds(self, test: str) -> str:
         return f"{seconds(self.report, test, self.many):.2g}"
@@ -60,10 +72,11 @@ test of what comes out, means and variances within a tolerance, an energy distan
 We ran them on the catalogue of ways in which such samplers go wrong (`samplers/faults.py`), many of them seen in public code.
 
 On a ring of eight Gaussians in the plane, with 40 steps, {len(c.wrong)} samplers are wrong and can be caught, {len(c.beyond)} are
-wrong by too little for any test, and {len(c.exact)} look wrong and are right. Each drew {c.many:,} paths, once; every test saw the
-same ones, first the leading {c.few:,} and then all. Where a test compares two samples, the other is drawn by the plain sampler, as
-large, anew for each fault. The command is `make field`; tables are in [reports/field.md](../reports/field.md), every p-value in
-[reports/field.json](../reports/field.json), and every number on this page is counted from that file.
+wrong by too little for any test, and {len(c.exact)} look wrong and are right. Each draws {c.many:,} paths, once; every test sees
+the same ones, first the leading {c.few:,} and then all.{c.missing}
+Where a test compares two samples, the other is drawn by the plain sampler, as large, anew for each fault. The command is
+`make field`; tables are in [reports/field.md](../reports/field.md), every p-value in [reports/field.json](../reports/field.json),
+and every number on this page is counted from that file.
 """
 
 
@@ -92,10 +105,10 @@ the error in the final samples is small, or nothing. Dependence between paths le
 
 
 def _tests(c: Counts) -> str:
-    noise = _without(caught(c.report, "moments", c.few, c.wrong), caught(c.report, "moments z", c.few, c.wrong))
-    below = _without(caught(c.report, "moments z", c.many, c.wrong), caught(c.report, "moments", c.many, c.wrong))
-    step_alone = _without(caught(c.report, "step", c.many, c.wrong), c.by(FINAL, c.many))
-    final_alone = _without(c.by(FINAL, c.many), caught(c.report, "step", c.many, c.wrong))
+    noise = _without(c.caught("moments", c.few), c.caught("moments z", c.few))
+    below = _without(c.caught("moments z", c.many), c.caught("moments", c.many))
+    step_alone = _without(c.caught("step", c.many), c.by(FINAL, c.many))
+    final_alone = _without(c.by(FINAL, c.many), c.caught("step", c.many))
     tolerance = f"{c.settings['tolerance']:g}"
     refused = {t: f"{c.refused(t, c.few)} and {c.refused(t, c.many)}" for t in TESTS}
     return f"""

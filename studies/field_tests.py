@@ -53,9 +53,10 @@ class Outcome:
     says: str
     seconds: float
 
-    def caught(self, alpha: float) -> bool:
-        """As ``assert p > alpha`` fails."""
-        return self.p_value is None or self.p_value <= alpha
+
+def refutes(p_value: float | None, alpha: float) -> bool:
+    """As ``assert p > alpha`` fails."""
+    return p_value is None or p_value <= alpha
 
 
 def alpha_of(test: str) -> float:

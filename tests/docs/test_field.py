@@ -32,7 +32,7 @@ def pair(shift: float, n: int, seed: int) -> Pair:
 def test_every_test_refutes_a_gross_fault(seed):
     """It moves every step and every final mean by many standard errors: fails by chance less than once in a million."""
     (fault,) = chosen(["no-reflection"])
-    found = field.measure(claim_of(fault, Setting()), [1_000], seed)["at"]["1000"]
+    found = field.measure(claim_of(fault, Setting()), [1_000], seed)
     assert set(found) == set(field_tests.TESTS)
     for test, outcome in found.items():
         assert field_page.refutes(outcome["p_value"], field_tests.alpha_of(test)), (test, outcome)
@@ -41,7 +41,7 @@ def test_every_test_refutes_a_gross_fault(seed):
 def test_a_right_sampler_passes_every_test_that_has_an_error_rate(seed):
     """Six tests at 1e-3 and one at 1e-6: fails for at most 6 seeds of 1,000."""
     (fault,) = chosen(["never-accepts"])
-    found = field.measure(claim_of(fault, Setting()), [1_000], seed)["at"]["1000"]
+    found = field.measure(claim_of(fault, Setting()), [1_000], seed)
     for test in WITH_A_RATE:
         assert not field_page.refutes(found[test]["p_value"], field_tests.alpha_of(test)), (test, found[test])
 
@@ -93,7 +93,7 @@ def test_a_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
         if len(measured) == 2:
             raise KeyboardInterrupt
         outcome = {"p_value": 0.5, "says": "", "seconds": 0.0}
-        return {"sampling": 0.0, "at": {str(n): dict.fromkeys(field_tests.TESTS, outcome) for n in sizes}}
+        return dict.fromkeys(field_tests.TESTS, outcome)
 
     monkeypatch.setattr(field, "measure", measure)
     faults = chosen(["accept-always", "never-accepts", "label-of-another-chain"])
@@ -128,16 +128,19 @@ def test_bad_arguments_are_refused(arguments, tmp_path):
 
 
 def test_counts_are_those_of_the_p_values():
-    outcome = lambda p: {"p_value": p, "says": "", "seconds": 1.0}  # noqa: E731
-    fault = lambda p, expected: {"group": "block", "expected": expected, "at": {"10": {"ks": outcome(p), "ours": outcome(p)}}}  # noqa: E731
+    def fault(p, expected):
+        outcome = {"p_value": p, "says": "", "seconds": 1.0}
+        return {"group": "block", "expected": expected, "at": {"10": {"ks": outcome, "ours": outcome}}}
+
     report = {
         "settings": {"sizes": [10]},
         "faults": {"a": fault(1e-4, "caught"), "b": fault(None, "caught"), "c": fault(0.5, "caught"), "d": fault(1e-4, "exact")},
         "alarms": {"10/0": {"ks": 0.5, "ours": 0.5}, "10/1": {"ks": 1e-3, "ours": 1e-3}, "100/0": {"ks": 0.0, "ours": 0.0}},
     }
-    wrong = field_page.names(report, "caught")
-    assert field_page.caught(report, "ks", 10, wrong) == ["a", "b"]
-    assert field_page.caught(report, "ours", 10, wrong) == ["b"]
+    assert field_page.names(report, "caught", 10) == ["a", "b", "c"]
+    assert field_page.names(report, "caught", 100) == []
+    assert field_page.caught(report, "ks", 10, "caught") == ["a", "b"]
+    assert field_page.caught(report, "ours", 10, "caught") == ["b"]
     assert field_page.alarms(report, "ks", 10) == (2, 3)
     assert field_page.alarms(report, "ours", 10) == (0, 3)
 
