@@ -76,6 +76,7 @@ class Saved:
         alike = earlier.get("settings") == settings
         self.target = target
         self.report: dict[str, Any] = earlier if alike else {"settings": settings, "faults": {}, "alarms": {}}
+        self.report["versions"] = versions("exactness", "numpy", "scipy", "torch")
 
     def add(self, task: Task, found: dict[str, Any]) -> None:
         if task.number is None:
@@ -134,17 +135,18 @@ def study(
         for i, size in enumerate(sizes):
             tasks = [Task(f.name, tuple(sizes[: i + 1]), seed) for f in wanted if str(size) not in report["faults"][f.name]["at"]]
             if i:
-                # What fewer paths have settled least comes first: a run that is stopped has said the most.
-                tasks.sort(key=lambda task: refuting(report["faults"][task.name]["at"][str(sizes[i - 1])]))
+                # Wrong before right, and first what fewer paths have settled least: a run that is stopped has said the most.
+                tasks.sort(key=lambda task: unsettled(report["faults"][task.name], sizes[i - 1]))
             for task, found in submit(Task.run, tasks + [task for task in plain[size] if task.name not in report["alarms"]]):
                 saved.add(task, found)
     report["alarms"] = {task.name: report["alarms"][task.name] for tasks in plain.values() for task in tasks}
-    return report | {"versions": versions("exactness", "numpy", "scipy", "torch")}
+    return report
 
 
-def refuting(outcomes: dict[str, Any]) -> int:
-    """How many tests refute."""
-    return sum(refutes(outcome["p_value"], tests.alpha_of(test)) for test, outcome in outcomes.items())
+def unsettled(fault: dict[str, Any], n: int) -> tuple[bool, int]:
+    """Whether it is right, and how many tests refute it at n."""
+    outcomes = fault["at"][str(n)].items()
+    return fault["expected"] == "exact", sum(refutes(outcome["p_value"], tests.alpha_of(test)) for test, outcome in outcomes)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -157,6 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1, help="worker processes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fresh", action="store_true", help="forget what was measured before")
+    parser.add_argument("--pages", action="store_true", help="measure nothing: write the pages of what is in field.json")
     parser.add_argument("--out", type=Path, default=REPORTS, help="folder of field.json, field.md and field.svg")
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder of field_study.md")
     options = parser.parse_args(arguments)
@@ -166,6 +169,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         faults = chosen(options.faults)
     except BadInput as error:
         parser.error(str(error))
+    if options.pages:
+        publish(json.loads((options.out / "field.json").read_text()), options.out, options.docs)
+        return
     report = study(faults, options.sizes, options.alarms, options.out, seed=options.seed, jobs=options.jobs, fresh=options.fresh)
     write("field.json", json.dumps(report, indent=1) + "\n", options.out)
     publish(report, options.out, options.docs)

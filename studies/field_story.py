@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from .field_page import FINAL, Report, alarms, caught, names, seconds, sizes
@@ -60,7 +62,7 @@ class Counts:
 
 def story(report: Report) -> str:
     """As Markdown."""
-    return "\n".join(part(Counts(report)).strip() + "\n" for part in (_what, _came_out, _tests, _ours, _ci))
+    return "\n".join(_wrapped(part(Counts(report))) for part in (_what, _came_out, _tests, _ours, _ci))
 
 
 def _what(c: Counts) -> str:
@@ -141,19 +143,16 @@ Its kernel has the usual width, the typical distance of two draws, which is much
 
 
 def _ours(c: Counts) -> str:
-    late, never = c.not_by(["ours"], c.few), c.not_by(["ours"], c.many)
-    sooner = [name for name in late if name in c.by(WITH_A_RATE, c.few)]
-    beside = [name for name in never if name in c.by(WITH_A_RATE, c.many)]
-    theirs = "Of these, tests in use today with an error rate catch {}"
+    refused = f"{c.refused('ours', c.few)} and {c.refused('ours', c.many)}"
     return f"""
 ## What exactness sees, and what it does not
 
 Its battery turns each path into noise that must be independent and standard normal, and looks along many directions, at every
 step, between steps and between paths. It catches {c.both("ours")},
-and refused {c.refused("ours", c.few)} and {c.refused("ours", c.many)} right ones. What it misses:
+and refused {refused} right ones. What it misses:
 
-- At n = {c.few:,}: {_list(late)}. {theirs.format(_list(sooner))}, at a level a thousand times as lenient.
-- At n = {c.many:,}: {_list(never)}. {theirs.format(_list(beside))}.
+- {_missed(c, c.few)}
+- {_missed(c, c.many)}
 - The {len(c.beyond)} that are beyond reach, {_list(c.beyond)}, are wrong.
   At n = {c.many:,} exactness refuted {c.beyond_by(["ours"])} of them, and the tests in use today {c.beyond_by(WITH_A_RATE)}.
   `exactness controls` prints the bound on the power of any test. A certificate never says "exact": it says that what it looked at
@@ -170,6 +169,15 @@ Two cautions on the comparison. The catalogue was made by the authors of the bat
 battery that must refute it; the tests in use today had no such help. And this is one law in two dimensions, where tests of final
 samples are at their best. `label-of-another-chain` is left out: it is about another law, of which there are final states alone.
 """
+
+
+def _missed(c: Counts, n: int) -> str:
+    missed = c.not_by(["ours"], n)
+    if not missed:
+        return f"At n = {n:,}, nothing that can be caught."
+    others = [name for name in missed if name in c.by(WITH_A_RATE, n)]
+    text = f"At n = {n:,}: {_list(missed)}. Of these, tests in use today that have an error rate catch {_list(others)}"
+    return text + (", at a level a thousand times as lenient." if others else ".")
 
 
 def _ci(c: Counts) -> str:
@@ -190,6 +198,20 @@ If there are paths, judge paths. If there are none, take KS and the moments as z
 for the error that matters, and never a bare tolerance; and know that {len(hidden)} of {len(c.wrong)} known ways of being wrong pass
 all those tests at n = {c.many:,}.
 """
+
+
+def _wrapped(text: str) -> str:
+    """Paragraphs and items filled to the width of the other pages; what is no prose stays."""
+
+    def filled(item: str) -> str:
+        indent = "  " if item.startswith("- ") else ""
+        return textwrap.fill(" ".join(item.split()), 130, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+    blocks = [
+        block if block.startswith(("|", "#", "!")) else "\n".join(filled(item) for item in re.split(r"\n(?=- )", block))
+        for block in text.strip().split("\n\n")
+    ]
+    return "\n\n".join(blocks) + "\n"
 
 
 def _below(below: Sequence[str], many: int) -> str:
