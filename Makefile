@@ -17,7 +17,7 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Measurements, each a page of reports/. The first two take a quarter of an hour, rounds half of one, field a whole one;
+# Measurements, each a page of reports/. The first two take a quarter of an hour, rounds and field half an hour;
 # flakiness as long as it is given.
 calibrate tails memory judging flakiness rounds overhead field: install
 	$(BIN)/python -m studies.$@

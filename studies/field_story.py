@@ -25,13 +25,15 @@ class Counts:
         self.wrong = names(report, "caught", self.few)
         self.beyond, self.exact = names(report, "beyond", self.few), names(report, "exact", self.few)
 
-    @property
-    def missing(self) -> str:
-        """Of a study that was stopped: what its numbers are of."""
-        run = len(names(self.report, "caught", self.many))
-        if run == len(self.wrong):
-            return ""
-        return f" **At n = {self.many:,}, {run} of the {len(self.wrong)} have been run so far**, the least settled first."
+        run = len(names(report, "caught", self.many))
+        # Of a study that was stopped: what its numbers are of, and the largest n at which all have been run.
+        self.most = self.many if run == len(self.wrong) else self.few
+        self.missing = ""
+        if run < len(self.wrong):
+            self.missing = (
+                f" **At n = {self.many:,}, {run} of the {len(self.wrong)} have been run so far**: first those that fewer paths "
+                "settle least, so shares at the two n do not compare."
+            )
 
     def caught(self, test: str, n: int) -> list[str]:
         return caught(self.report, test, n, "caught")
@@ -88,7 +90,8 @@ def _came_out(c: Counts) -> str:
         (label, c.score(t, c.few), c.score(t, c.many), c.refused(t, c.few), c.refused(t, c.many), c.seconds(t))
         for t, label in TESTS.items()
     ]
-    hidden = c.not_by(FINAL, c.many)
+    hidden = c.not_by(FINAL, c.most)
+    found = [f"{len(c.by(FINAL, n))} of {len(names(c.report, 'caught', n))} at n = {n:,}" for n in (c.few, c.many)]
     return f"""
 ## What came out
 
@@ -99,8 +102,8 @@ A test in use today fails a sampler at p <= {c.alpha}, exactness at {c.strict}, 
 tests together. Right ones: the {len(c.exact)} of the catalogue, and runs of the plain sampler under other
 seeds. Seconds: processor time of one call at n = {c.many:,}, without drawing the paths, the median over all samplers.
 
-**All tests of final samples together that have an error rate catch {len(c.by(FINAL, c.few))} of {len(c.wrong)} at n = {c.few:,} and
-{len(c.by(FINAL, c.many))} at {c.many:,}.** {len(hidden)} get past all of them at {c.many:,}: {_list(hidden)}.
+**All tests of final samples together that have an error rate catch {found[0]} and {found[1]}.**
+{len(hidden)} get past all of them at n = {c.most:,}: {_list(hidden)}.
 Speculation errs in single steps, and the steps that follow pull the states back to where the target wants them: what is left of
 the error in the final samples is small, or nothing. Dependence between paths leaves nothing at all there, since each path is right.
 """
@@ -129,7 +132,8 @@ and refuse {refused["moments z"]} right ones.
 **KS along the mean difference of one step** looks where the error is made, and needs no trusted sample. It catches
 {c.both("step")}. At n = {c.many:,} it sees what no test of final samples does in
 {_list(step_alone)}, and does not see what those do in {_list(final_alone)}:
-errors in other steps, or across that direction.
+errors in other steps, or across that direction. Who adds the other steps and the other directions, and pays for all of them with a
+smaller level, arrives at a battery like ours.
 
 **At the first step alone** the same test catches {c.both("first step")}. The first step is the
 easiest to test, and where least goes wrong: a reused prediction, a block and a bookkeeping error need steps before them.
@@ -182,7 +186,7 @@ def _missed(c: Counts, n: int) -> str:
 
 def _ci(c: Counts) -> str:
     level, permutations = ALLOWED / YEAR, c.settings["permutations"]
-    smallest, hidden, a_year = 1 / (permutations + 1), c.not_by(FINAL, c.many), YEAR * c.settings["alpha"]
+    smallest, hidden, a_year = 1 / (permutations + 1), c.not_by(FINAL, c.most), YEAR * c.settings["alpha"]
     return f"""
 ## What it means for a CI
 
@@ -196,7 +200,7 @@ distributions are known that far out.
 
 If there are paths, judge paths. If there are none, take KS and the moments as z-tests, each with a p-value and an n that was chosen
 for the error that matters, and never a bare tolerance; and know that {len(hidden)} of {len(c.wrong)} known ways of being wrong pass
-all those tests at n = {c.many:,}.
+all those tests at n = {c.most:,}.
 """
 
 
