@@ -30,15 +30,19 @@ from .laws import (
     GridLaw,
     ProductLaw,
     TrustedSampler,
+    UnivariateLaw,
     VerifiedWindow,
     chain_marginals,
 )
 from .plan import Plan
+from .saved import SavedPaths
+from .shortcuts import certify_paths, compare
 
 __all__ = [
     "GaussianMixture",
     "GaussianChain",
     "GridLaw",
+    "UnivariateLaw",
     "ProductLaw",
     "TrustedSampler",
     "chain_marginals",
@@ -47,6 +51,9 @@ __all__ = [
     "Claim",
     "Plan",
     "certify",
+    "SavedPaths",
+    "certify_paths",
+    "compare",
     "Verdict",
     "Finding",
     "Certificate",

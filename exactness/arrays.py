@@ -54,6 +54,25 @@ def to_numpy(x: Array) -> np.ndarray:
     return np.asarray(x)
 
 
+KINDS = ("numpy", "torch", "jax")
+
+
+def as_kind(x: Array, kind: str) -> Array:
+    """x as an array of this kind; as it is if it is one, else by way of the host."""
+    if kind_of(x) == kind:
+        return x
+    host = to_numpy(x)
+    if kind == "torch":
+        import torch
+
+        return torch.as_tensor(np.array(host))
+    if kind == "jax":
+        import jax.numpy as jnp
+
+        return jnp.asarray(host)
+    return host
+
+
 def double(x: Array) -> Array:
     """x in double precision; JAX without x64 keeps single."""
     xp = namespace(x)
@@ -68,6 +87,13 @@ def like(values: np.ndarray, x: Array) -> Array:
     """A numpy array put beside x: same namespace, dtype and device."""
     xp = namespace(x)
     return xp.asarray(values, dtype=x.dtype, device=compat.device(x))
+
+
+def rows_where(x: Array, mask: Array) -> Array:
+    """x[mask]. JAX's go to the host: each number of rows would be another program to compile, for every function of them."""
+    if compat.is_jax_array(x):
+        return np.asarray(x)[np.asarray(mask)]
+    return x[mask]
 
 
 def dot(x: Array, y: Array) -> Array:

@@ -184,9 +184,13 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def detectable(self) -> float | None:
-        """The smallest of the same discrepancies that would have been refuted, with the plan's power, wherever it is bounded."""
-        seen = [f.detectable for f in self.findings if f.bound is not None and f.unit == TOLERATED]
-        return max((d for d in seen if d is not None), default=None)
+        """Each of the same discrepancies at least this large would have been refuted, with the plan's power.
+
+        None where there is no such number: nothing has a bound, or some test could not have refuted anything.
+        """
+        effects = [f.detectable for f in self.findings if f.bound is not None and f.unit == TOLERATED]
+        known = [effect for effect in effects if effect is not None]
+        return max(known) if known and len(known) == len(effects) else None
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write JSON. The file appears whole or not at all, so a killed run leaves no half certificate."""

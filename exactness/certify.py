@@ -18,10 +18,11 @@ from .errors import BadInput, InvalidSample
 from .judgement import beside_controls, decide, draws_before_a_pass, findings_of, histograms_of
 from .laws.base import Law
 from .plan import Plan
+from .saved import SavedPaths
 
 
 def certify(
-    sample: Sample,
+    sample: Sample | SavedPaths,
     law: Law,
     *,
     plan: Plan | None = None,
@@ -38,7 +39,8 @@ def certify(
 
     Args:
         sample: ``sample(n, seed)`` -> (n, d) for a mixture, (n, K + 1, d) in running order for a chain; numpy, torch or JAX, on
-            any device; or a tuple of that and a dict of costs. Same n and seed must give the same output.
+            any device; or a tuple of that and a dict of costs. Same n and seed must give the same output. :class:`SavedPaths`
+            are looked at once.
         law: what it should follow.
         plan: error rates, tolerance and budget.
         seed: root of all randomness; the sampler and the judge get separate streams of it.
@@ -67,6 +69,9 @@ def certify(
     # No battery, no certificate: silence must not look like a pass.
     if not chosen:
         raise BadInput(f"no battery applies to {type(law).__name__}: an empty set of checks certifies nothing")
+    if isinstance(sample, SavedPaths):
+        plan = sample.plan_for(law, plan)
+        claim.about["saved"] = sample.describe()
     if isinstance(to_judge, str):
         from .controls.standard import standard_controls
 
@@ -75,6 +80,8 @@ def certify(
     run = _Run(Draws(claim, plan, int(seed), chosen, progress))
     verdict, reason = run.judge(draws_before_a_pass(outcomes))
     reasons = [reason]
+    if isinstance(sample, SavedPaths):
+        reasons.append(sample.caveat(plan))
     if others := [c for c in outcomes if not c.required]:
         reasons.append(_seen(others))
     if blind := [c.name for c in missed(outcomes)]:

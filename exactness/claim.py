@@ -12,6 +12,7 @@ from .batteries.base import Battery
 from .errors import BadInput
 from .laws.base import Law
 from .plan import Plan
+from .saved import SavedPaths
 
 Sample = Callable[[int, int], Any]
 """``sample(n, seed)`` -> array, or ``(array, costs)`` with costs a dict of totals over the n draws ("rounds", ...)."""
@@ -22,7 +23,7 @@ class Claim:
     """What ``exactness certify file.py:claim`` takes.
 
     Args:
-        sample: ``sample(n, seed)``; (n, d) for a mixture, (n, K + 1, d) in running order for a chain.
+        sample: ``sample(n, seed)``; (n, d) for a mixture, (n, K + 1, d) in running order for a chain. Or :class:`SavedPaths`.
         law: what it is claimed to follow.
         plan, batteries: instead of the default ones.
         controls: samplers that are known to be wrong; the same batteries must refute them at the same budget. ``"standard"``:
@@ -33,7 +34,7 @@ class Claim:
     """
 
     name: str
-    sample: Sample
+    sample: Sample | SavedPaths
     law: Law
     plan: Plan | None = None
     batteries: Sequence[Battery] | None = None
@@ -54,9 +55,9 @@ class Claim:
                 raise BadInput(f"a control of {self.name!r} must be a Claim with wrong='what is wrong with it': it must be refuted")
         try:
             msgspec.json.encode(self.about)
-        except (TypeError, msgspec.MsgspecError) as error:
+        except (TypeError, ValueError, msgspec.MsgspecError) as error:
             raise BadInput(f"about of {self.name!r} must hold JSON types only: {error}") from None
-        if not callable(self.sample):
+        if not callable(self.sample) and not isinstance(self.sample, SavedPaths):
             raise BadInput(f"the sampler of {self.name!r} must be a function sample(n, seed); got {type(self.sample).__name__}")
         if not isinstance(self.law, Law):
             raise BadInput(f"the law of {self.name!r} must be one of exactness.laws; got {type(self.law).__name__}")

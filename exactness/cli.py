@@ -25,7 +25,7 @@ from .controls.matrix import Record
 from .controls.run import BUDGET, PATIENCE
 from .errors import BadInput
 from .formats import FORMATS, files
-from .load import is_file_claim, load_claims
+from .load import is_file_claim, is_saved_source, load_claims, load_saved, saved_source
 from .plan import Plan
 from .runner import Overrides, certificate_path, check_writable, count_with_controls, exit_code, reusable, run_catalogue
 
@@ -89,6 +89,9 @@ def certify(
     dtype: Annotated[str | None, typer.Option(help="float32 or float64; each law's own if left out.")] = None,
     backend: Annotated[str, typer.Option(help="Which of the catalogue's samplers: torch or jax.")] = "torch",
     jobs: Annotated[int | None, typer.Option(help="Worker processes; the number of cores if left out, 1 on a GPU.", min=1)] = None,
+    saved: Annotated[Path | None, typer.Option("--paths", help="Saved paths to judge: a .npy, .npz or .safetensors file.")] = None,
+    law: Annotated[str | None, typer.Option(help="The law of the saved paths: file.py:law.")] = None,
+    entry: Annotated[str | None, typer.Option(help="Which array of the file of saved paths.")] = None,
     resume: Annotated[bool, typer.Option(help="Keep certificates of the folder that judging again would give.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict line.")] = False,
 ) -> None:
@@ -99,10 +102,15 @@ def certify(
         raise BadInput(f"--dtype must be float32 or float64, not {dtype!r}")
     if backend not in BACKENDS:
         raise BadInput(f"--backend must be {' or '.join(BACKENDS)}, not {backend!r}")
+    if (saved is None) != (law is None) or (entry is not None and saved is None):
+        raise BadInput("saved paths take --paths FILE and --law file.py:law, both (and --entry NAME, where a file has several)")
     names = claims or []
     from_files = [name for name in names if is_file_claim(name)]
     own = [(target, claim) for target in from_files for claim in load_claims(target)]
-    chosen = find([name for name in names if not is_file_claim(name)]) if len(from_files) < len(names) or not names else []
+    if saved is not None and law is not None:
+        source = saved_source(str(saved), law, entry)
+        own.append((source, load_saved(source)))
+    chosen = find([name for name in names if not is_file_claim(name)]) if len(from_files) < len(names) or not (names or own) else []
     paths = Counter(certificate_path(out, name) for name in [c.name for _, c in own] + [e.name for e in chosen])
     if twice := [path.stem for path, count in paths.items() if count > 1]:
         raise BadInput(f"two claims would be saved as {twice[0]!r}: each needs a name of its own")
@@ -284,9 +292,10 @@ def _judge_own(target: str, claim: Claim, out: Path, seed: int, overrides: Overr
         progress.update(bar, description=f"  {name}", completed=paths, total=most)
 
     file, _, attribute = target.partition(":")
+    source = target if is_saved_source(target) else f"{file}:{attribute or 'claim'}"
     certificate = judge(
         claim.sample, claim.law, plan=overrides.apply(claim.plan or Plan()), seed=seed, name=claim.name, batteries=claim.batteries,
-        controls=claim.controls, wrong=claim.wrong, about=claim.about, source=f"{file}:{attribute or 'claim'}", progress=step,
+        controls=claim.controls, wrong=claim.wrong, about=claim.about, source=source, progress=step,
     )  # fmt: skip
     progress.remove_task(bar)
     certificate.save(certificate_path(out, claim.name))
@@ -296,6 +305,8 @@ def _judge_own(target: str, claim: Claim, out: Path, seed: int, overrides: Overr
 def _claims_of(certificate: Certificate) -> tuple[list[Claim], list[str] | None]:
     """The claims of its source, and the controls that a certificate of the catalogue must carry."""
     assert certificate.source is not None
+    if is_saved_source(certificate.source):
+        return [load_saved(certificate.source)], None
     if is_file_claim(certificate.source):
         return load_claims(certificate.source), None
     (entry,) = find([certificate.source])

@@ -14,7 +14,9 @@ from .arrays import Array, device_of, kind_of, to_numpy, without_gradients
 from .batteries.base import Battery, Evidence
 from .claim import Claim
 from .errors import InvalidSample
+from .laws.chain import GaussianChain
 from .plan import Plan
+from .saved import SavedPaths
 from .seeds import judge_generator, sampler_seed
 
 Progress = Callable[[str, int, int], None]
@@ -44,6 +46,16 @@ class Draws:
 
     def probe(self) -> None:
         """Same seed, same output; another seed, another output. Bits are compared: a sampler either repeats or it does not."""
+        if isinstance(self.claim.sample, SavedPaths):
+            saved = self.claim.sample
+            self.digest = saved.digest
+            # Whole paths of a continuous chain never coincide; single numbers in float32, or a law with atoms, may.
+            if saved.copies and isinstance(self.claim.law, GaussianChain):
+                raise InvalidSample(
+                    f"{saved.copies} of {saved.count} paths of {saved.name} are copies of others, bit by bit: was one seed used "
+                    "for several runs?"
+                )
+            return
         n, seed = _PROBE_DRAWS, self._seed(0)
         # Copies: a sampler may hand out one buffer again and again.
         first, again, other = (np.array(to_numpy(self._call(n, s, count=False))) for s in (seed, seed, self._seed(1)))
@@ -88,14 +100,17 @@ class Draws:
 
     def _call(self, n: int, seed: int, count: bool = True) -> Array:
         started = time.perf_counter()
+        sample = self.claim.sample
         try:
-            output = self.claim.sample(n, seed)
+            output = sample.rows(self.paths, self.paths + n) if isinstance(sample, SavedPaths) else sample(n, seed)
         except InvalidSample:
             raise
         except (Exception, SystemExit) as error:  # Whatever a stranger's sampler raises is its verdict, not our crash.
             where = traceback.extract_tb(error.__traceback__)[-1]
+            # What it says may hold bytes that were no text: a certificate must be written all the same.
+            said = str(error).encode(errors="backslashreplace").decode()
             raise InvalidSample(
-                f"sample(n={n}, seed={seed}) raised {type(error).__name__}: {error} "
+                f"sample(n={n}, seed={seed}) raised {type(error).__name__}: {said} "
                 f"(in {where.name}, line {where.lineno} of {where.filename.rsplit('/', 1)[-1]}) after {self.paths} draws"
             ) from error
         costs: dict[str, float] = {}
@@ -103,7 +118,12 @@ class Draws:
             if len(output) != 2 or not isinstance(output[1], dict):
                 raise InvalidSample("sample(n, seed) returned a tuple; return an array, or (array, dict of costs)")
             output, costs = output[0], _checked_costs(output[1])
-        draws = self.claim.law.accept(output, n)
+        try:
+            draws = self.claim.law.accept(output, n)
+        except InvalidSample as error:
+            if isinstance(sample, SavedPaths) and self.paths:
+                raise InvalidSample(f"{error} (rows are counted from {self.paths} of {sample.name})") from None
+            raise
         if count:
             self.calls += 1
             self.cost["seconds_sampling"] += time.perf_counter() - started
@@ -116,6 +136,8 @@ class Draws:
 
 def probe_of(claim: Claim, seed: int) -> str:
     """The digest of the first small sample that a certificate of this claim and seed records; raises what the sampler does."""
+    if isinstance(claim.sample, SavedPaths):
+        return claim.sample.digest
     output = claim.sample(_PROBE_DRAWS, sampler_seed(seed, claim.name, 0))
     return _digest(to_numpy(output[0] if isinstance(output, tuple) else output))
 

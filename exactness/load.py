@@ -1,13 +1,17 @@
-"""Claims written by users: ``file.py:claim``."""
+"""Claims and laws written by users: ``file.py:claim``, ``file.py:law``."""
 
 from __future__ import annotations
 
 import importlib.util
+import shlex
 import sys
 from pathlib import Path
 
 from .claim import Claim
 from .errors import BadInput
+from .laws.base import Law
+from .plan import Plan
+from .saved import SavedPaths
 
 
 def is_file_claim(name: str) -> bool:
@@ -19,8 +23,47 @@ def load_claims(target: str) -> list[Claim]:
 
     Raises ``BadInput`` for a file that is missing or fails to run, and for a name that is not a claim.
     """
+    variables, attribute = _variables(target, "claim")
+    found = variables.get(attribute)
+    if isinstance(found, Claim):
+        return [found]
+    if isinstance(found, (list, tuple)) and found and all(isinstance(c, Claim) for c in found):
+        return list(found)
+    raise _lacks(target, attribute, "claim", variables, Claim, "exactness.Claim(name=..., sample=..., law=...)")
+
+
+def load_law(target: str) -> Law:
+    """The law called ``law`` in ``file.py:law``; ``file.py`` alone means ``file.py:law``. Raises ``BadInput`` as above."""
+    variables, attribute = _variables(target, "law")
+    found = variables.get(attribute)
+    if isinstance(found, Law):
+        return found
+    raise _lacks(target, attribute, "law", variables, Law, "exactness.GaussianChain(...), for one")
+
+
+_SAVED = "--paths "
+
+
+def saved_source(paths: str, law: str, entry: str | None) -> str:
+    """What a certificate of saved paths records as its source: the options that judge them again."""
+    return _SAVED + shlex.join([paths, "--law", law, *(["--entry", entry] if entry else [])])
+
+
+def is_saved_source(source: str) -> bool:
+    return source.startswith(_SAVED)
+
+
+def load_saved(source: str) -> Claim:
+    """The claim that a :func:`saved_source` stands for; its name is the file's. Raises ``BadInput``."""
+    paths, _, law, *rest = shlex.split(source.removeprefix(_SAVED))
+    saved = SavedPaths(paths, entry=rest[1] if rest else None)
+    return Claim(saved.name, saved, load_law(law), plan=Plan(max_paths=saved.count))
+
+
+def _variables(target: str, default: str) -> tuple[dict[str, object], str]:
+    """The variables of ``file.py:name`` after it has run, and the name."""
     file, _, attribute = target.partition(":")
-    path, attribute = Path(file), attribute or "claim"
+    path = Path(file)
     if not path.is_file():
         raise BadInput(f"there is no file {file}")
     spec = importlib.util.spec_from_file_location(f"_exactness_claim_{path.stem}", path)
@@ -38,11 +81,10 @@ def load_claims(target: str) -> list[Claim]:
         raise BadInput(f"{file} could not be run: {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)
-    found = vars(module).get(attribute)
-    if isinstance(found, Claim):
-        return [found]
-    if isinstance(found, (list, tuple)) and found and all(isinstance(c, Claim) for c in found):
-        return list(found)
-    claims = [name for name, value in vars(module).items() if isinstance(value, Claim)]
-    hint = f"; it has {', '.join(claims)}" if claims else "; make one with exactness.Claim(name=..., sample=..., law=...)"
-    raise BadInput(f"{file} has no claim called {attribute!r}{hint}")
+    return vars(module), attribute or default
+
+
+def _lacks(target: str, attribute: str, what: str, variables: dict[str, object], kind: type, recipe: str) -> BadInput:
+    names = [name for name, value in variables.items() if isinstance(value, kind)]
+    hint = f"; it has {', '.join(names)}" if names else f"; make one with {recipe}"
+    return BadInput(f"{target.partition(':')[0]} has no {what} called {attribute!r}{hint}")

@@ -26,6 +26,8 @@ from .summaries import Lags, Points, Repeats, Summary, Tally, Vectors
 _CHANGES = (1, 2)
 # Coordinates and their pairs are looked at up to so many dimensions; beyond, so many random orthogonal directions.
 _MOST_COORDINATES = 64
+# Whose innovations say nothing of a path's: shared draws and antithetic ones come in neighbours or in halves.
+_WHO = ("next path", "half a batch on")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Innovations(Battery):
         present = [law.start is not None, *(law.sigma[::-1] > 0)]
         lags = Lags(present, min(self.lags, law.steps))
         vectors, points = Vectors(frame.shape[1]), Points()
-        pairs = Tally(["next path", "half a batch on"], "normal", relation="paired")
+        pairs = Tally([f"{who}, {what}" for what in ("same step", "all steps") for who in _WHO], "normal", relation="paired")
         moving = np.flatnonzero(law.sigma[::-1] > 0)[:, None] + 1
         repeats = Repeats((moving * law.dim + np.arange(law.dim)).ravel())
 
@@ -69,11 +71,14 @@ class Innovations(Battery):
             drifts: deque[Array] = deque(maxlen=max(_CHANGES))
             # One number a draw and step: gathered over the steps, and summed up in one go.
             lines: dict[str, dict[int, Array]] = {name: {} for name in tallies}
-            beside: dict[int, list[Array]] = {1: [], int(paths.shape[0]) // 2: []}
+            beside: dict[int, list[Array]] = {row: [] for row in range(len(_WHO))}
+            together: Array | None = None
+            count = 0
             repeats.add(paths)
             for row, step in enumerate(law.innovations(paths), start=0 if law.start is not None else 1):
                 if step.noise is None:
-                    points.add(step.mismatch, paths.dtype)
+                    assert step.state is not None
+                    points.add(step.mismatch, step.state.dtype)
                 else:
                     noise = step.noise
                     tallies["coordinates"].add(row, noise)
@@ -85,10 +90,9 @@ class Innovations(Battery):
                         lines["along state"][row] = _along(noise, step.state)
                     if noises and noises[-1] is not None:
                         lines["along previous innovation"][row] = _along(noise, noises[-1])
-                    for shift, values in beside.items():
-                        # Half a batch on, each draw of the second half is held against one of the first: no draw is used twice.
-                        last = 2 * shift if shift > 1 else int(noise.shape[0])
-                        values.append(_along(noise[shift:last], noise[: last - shift]))
+                    together, count = noise if together is None else together + noise, count + 1
+                    for which, later, earlier in _beside(noise):
+                        beside[which].append(_along(later, earlier))
                     for lag, before in enumerate(reversed(noises), start=1):
                         if before is not None and lag in lags.sums:
                             lags.add(lag, noise, before)
@@ -102,15 +106,26 @@ class Innovations(Battery):
                 if rows:
                     tallies[name].add(list(rows), namespace(next(iter(rows.values()))).stack(list(rows.values())))
 
-            for row, values in enumerate(beside.values()):
+            for which, values in beside.items():
                 if values:
-                    pairs.add(row, namespace(values[0]).concat(values))
+                    pairs.add(which, namespace(values[0]).concat(values))
+            # What two paths share may stand at another step of each.
+            for which, later, earlier in () if together is None else _beside(together / count**0.5):
+                pairs.add(len(_WHO) + which, _along(later, earlier))
 
         summaries: dict[str, Summary] = {
             **tallies, "along neighbouring path": pairs, "lags": lags, "vectors": vectors, "deterministic steps": points,
             "repeated draws": repeats,
         }  # fmt: skip
         return Evidence(self.name, summaries, update)
+
+
+def _beside(noise: Array) -> list[tuple[int, Array, Array]]:
+    """For each of ``_WHO``, its place and two parts of (n, d): of each pair of draws, the later and the earlier one."""
+    n = int(noise.shape[0])
+    half = n // 2
+    found = [(0, noise[1:], noise[:-1])] if n > 1 else []
+    return found + ([(1, noise[half : 2 * half], noise[:half])] if half > 1 else [])
 
 
 def _along(noise: Array, direction: Array) -> Array:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, double, like, namespace, to_numpy
+from ..arrays import Array, double, like, namespace, rows_where, to_numpy
 from ..laws.base import Law, unit_directions
 from ..laws.mixture import GaussianMixture
 from .base import Battery, Evidence
@@ -60,8 +60,8 @@ class MixtureInnovations(Battery):
                 along.add(i, z @ like(v, z))
             for c in range(len(each)):
                 here = label == c
-                by_component.add(c, z[here])
-                norms.add(c, squared[here])
+                by_component.add(c, rows_where(z, here))
+                norms.add(c, rows_where(squared, here))
 
         summaries: dict[str, Summary] = {
             "components": shares, "coordinates": coordinates, "squared norm": norm, "vectors": vectors, "directions": along,

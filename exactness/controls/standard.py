@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arrays import Array, device_of, digest, kind_of, to_numpy
+from ..arrays import Array, as_kind, device_of, digest, kind_of
 from ..claim import Claim, Sample
 from ..errors import BadInput
 from ..laws import GaussianChain, Law
+from ..saved import SavedPaths
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 # Below this there is nothing to draft: the last step of a chain is never drafted.
 _LEAST_STEPS = 2
+_STARTS = 1 << 16
 
 
-def standard_controls(sample: Sample, law: Law) -> list[Claim]:
+def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
     """Claims that are wrong, on the chain ``law``; ``sample`` says what its arrays are, and where they start if the law does not.
 
     None if the sampler cannot be asked: its own certificate will say why. Raises ``BadInput`` for a law that is no chain, for a
@@ -38,6 +40,10 @@ def standard_controls(sample: Sample, law: Law) -> list[Claim]:
         from samplers.torch.wrong import build
     except ModuleNotFoundError:
         raise BadInput("standard controls are made of torch samplers: pip install 'exactness[torch]'") from None
+    if isinstance(sample, SavedPaths):
+        # A file cannot be drawn from, but its paths start somewhere.
+        starts = sample.rows(0, min(sample.count, _STARTS))
+        sample = lambda n, seed: starts[np.random.default_rng(seed).integers(0, len(starts), n)]  # noqa: E731
     arrays = _arrays_of(sample)
     if arrays is None:
         return []
@@ -58,18 +64,10 @@ class _Arrays:
     device: str
 
     def theirs(self, x: Tensor) -> Array:
-        if self.kind == "torch":
-            return x
-        if self.kind == "jax":
-            import jax.numpy as jnp
-
-            return jnp.asarray(x.numpy())
-        return x.numpy()
+        return as_kind(x, self.kind)
 
     def ours(self, x: Array) -> Tensor:
-        import torch
-
-        return torch.as_tensor(x if self.kind == "torch" else np.array(to_numpy(x)), dtype=self.dtype, device=self.device)
+        return as_kind(x, "torch").to(dtype=self.dtype, device=self.device)
 
 
 def _arrays_of(sample: Sample) -> _Arrays | None:
@@ -98,14 +96,18 @@ def _process(sample: Sample, law: GaussianChain, arrays: _Arrays) -> Any:
 def _drift(law: GaussianChain, arrays: _Arrays) -> Callable[..., Tensor]:
     import torch
 
+    # What the prediction takes: the sampler's arrays, unless the law says otherwise.
+    kind = arrays.kind if law.arrays == "as given" else law.arrays
+
     def drift(steps: Tensor, x: Tensor, condition: Tensor | None) -> Tensor:
         found = torch.empty_like(x)
         for k in steps.unique().tolist():
             here = (steps == k).nonzero()[:, 0]
             state = x[here]
-            rows = _padded(len(state)) if arrays.kind == "jax" else len(state)
+            rows = _padded(len(state)) if kind == "jax" else len(state)
             padded = torch.cat([state, state[:1].expand(rows - len(state), -1)])
-            found[here] = arrays.ours(law.mean(k, arrays.theirs(padded))[0])[: len(state)] - state
+            mean = arrays.ours(law.mean(k, as_kind(padded, kind))[0])
+            found[here] = mean[: len(state)] - state
         return found
 
     return drift

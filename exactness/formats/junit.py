@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from ..certificate import Certificate
-from .outcome import Outcome, detectable, outcome_of, repeat, seconds
+from .outcome import Outcome, outcome_of, repeat, seconds
 from .text import one_line, writable
 
 
@@ -47,7 +47,7 @@ def _case(suite: ET.Element, c: Certificate, outcome: Outcome) -> None:
         "draws": c.paths,
         "smallest adjusted p-value": None if c.leading is None else f"{c.leading.adjusted_p:.3g}",
         "largest bound": _number(c.largest_bound),
-        "detectable": _number(detectable(c)),
+        "detectable": _number(c.detectable),
         "repeat": repeat(c),
         **{f"cost: {name}": f"{total:g}" for name, total in c.cost.items()},
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..certificate import Certificate
-from .outcome import Kind, Outcome, counts, detectable, outcome_of, per_draw, repeat, seconds
+from .outcome import Kind, Outcome, counts, outcome_of, per_draw, repeat, seconds
 from .text import marked_down
 
 SIGNS: dict[Kind, str] = {
@@ -53,7 +53,7 @@ def _cells(c: Certificate, outcome: Outcome) -> list[str]:
         f"{c.paths:,}",
         "" if c.leading is None else f"{c.leading.adjusted_p:.2g}",
         _rounded(c.largest_bound, 3),
-        _rounded(detectable(c), 3),
+        _rounded(c.detectable, 3),
         _rounded(rounds, 1),
         _rounded(evaluations, 1),
         f"{seconds(c):.1f}",

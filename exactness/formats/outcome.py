@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..certificate import TOLERATED, Certificate, Verdict
+from ..certificate import Certificate, Verdict
 from .text import writable
 
 Kind = Literal["certified", "control refuted", "inconclusive", "refuted", "control missed", "invalid"]
@@ -44,16 +44,6 @@ def outcome_of(certificate: Certificate) -> Outcome:
     if not certificate.as_claimed and kind != "control missed":
         why.append(verdict.remedy)
     return Outcome(kind, certificate.as_claimed, "\n".join(why))
-
-
-def detectable(certificate: Certificate) -> float | None:
-    """Every monitored difference of probabilities at least this large would have been refuted, with the plan's power.
-
-    None where there is no such number: nothing in this unit was monitored, or some test could not have refuted anything.
-    """
-    effects = [f.detectable for f in certificate.findings if f.unit == TOLERATED and f.bound is not None]
-    known = [effect for effect in effects if effect is not None]
-    return max(known) if known and len(known) == len(effects) else None
 
 
 def seconds(certificate: Certificate) -> float:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from ..certificate import Certificate
 from ..load import is_file_claim
 from ..runner import certificate_path, exit_code
-from .outcome import Kind, Outcome, detectable, outcome_of, repeat
+from .outcome import Kind, Outcome, outcome_of, repeat
 from .text import one_line, writable
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -84,7 +84,7 @@ def _result(c: Certificate, outcome: Outcome) -> dict[str, object]:
             "verdict": c.verdict.value,
             "draws": c.paths,
             "largestBound": c.largest_bound,
-            "detectable": detectable(c),
+            "detectable": c.detectable,
             "repeat": repeat(c),
         },
     }

@@ -8,7 +8,7 @@ import msgspec
 
 from ..certificate import Certificate
 from ..runner import exit_code
-from .outcome import counts, detectable, outcome_of, repeat
+from .outcome import counts, outcome_of, repeat
 from .text import writable
 
 FORMAT = "exactness-summary/1"
@@ -32,7 +32,7 @@ def summary(certificates: Sequence[Certificate]) -> str:
                 "draws": c.paths,
                 "smallest_adjusted_p": None if c.leading is None else c.leading.adjusted_p,
                 "largest_bound": c.largest_bound,
-                "detectable": detectable(c),
+                "detectable": c.detectable,
                 "plan": c.plan,
                 "seed": c.seed,
                 "cost": c.cost,

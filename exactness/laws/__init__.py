@@ -7,6 +7,7 @@ from .grid import GridLaw, chain_marginals
 from .mixture import GaussianMixture
 from .product import ProductLaw
 from .trusted import TrustedSampler
+from .univariate import UnivariateLaw
 from .window import VerifiedWindow
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Law",
     "ProductLaw",
     "TrustedSampler",
+    "UnivariateLaw",
     "VerifiedWindow",
     "Projected",
     "Projections",

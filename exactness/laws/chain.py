@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from ..arrays import Array, dot, double, is_array, namespace, to_numpy
+from ..arrays import KINDS, Array, as_kind, dot, double, is_array, kind_of, namespace, to_numpy
 from ..errors import BadInput, InvalidSample
 from .base import Law
 
@@ -42,7 +42,8 @@ class GaussianChain(Law):
 
     Args:
         predict: ``predict(k, x)`` with k an int in K..1 and x (n, d), returning (n, d). It is called with the kind of array
-            that the sampler returned; ``arrays="numpy"`` turns those into numpy first.
+            that the sampler returned; ``arrays`` of ``"numpy"``, ``"torch"`` or ``"jax"`` turns those into its own kind first, as
+            for a network that judges paths saved in a file.
         a, b, sigma: (K,); entry k - 1 belongs to step k. sigma >= 0, and 0 means a deterministic step.
         dim: d.
         start: mean and standard deviation of x_K, which is then tested as well; None if the start is not part of the claim.
@@ -82,8 +83,8 @@ class GaussianChain(Law):
             raise BadInput(f"start must be (mean, standard deviation) with a positive standard deviation, or None; got {start}")
         if final is not None and final.event_shape != (dim,):
             raise BadInput(f"the final law is of dimension {final.event_shape}, the chain of {dim}")
-        if arrays not in ("as given", "numpy"):
-            raise BadInput(f"arrays must be 'as given' or 'numpy', not {arrays!r}")
+        if arrays not in ("as given", *KINDS):
+            raise BadInput(f"arrays must be 'as given', {', '.join(KINDS)}; not {arrays!r}")
         self.dim, self.start, self.final, self.arrays, self.name = dim, start, final, arrays, name
 
     @classmethod
@@ -140,7 +141,10 @@ class GaussianChain(Law):
         try:
             prediction = self.predict(k, x)
         except Exception as error:  # The user's own function: say whose, and where.
-            raise BadInput(f"predict(k={k}, x) of the law raised {type(error).__name__}: {error}") from error
+            raise BadInput(
+                f"predict(k={k}, x) of the law raised {type(error).__name__}: {error} (x was a {kind_of(x)} array; a law that "
+                "wants another kind says so with arrays=)"
+            ) from error
         if not is_array(prediction) or tuple(prediction.shape) != tuple(x.shape):
             shape = tuple(prediction.shape) if is_array(prediction) else type(prediction).__name__
             raise BadInput(f"predict(k={k}, x) must return an array of the shape of x, {tuple(x.shape)}; it returned {shape}")
@@ -163,8 +167,8 @@ class GaussianChain(Law):
 
     def innovations(self, paths: Array) -> Iterator[Innovation]:
         """The steps of (n, K + 1, d) paths in running order; the target is evaluated once a step, on n states."""
-        if self.arrays == "numpy":
-            paths = to_numpy(paths)
+        if self.arrays != "as given":
+            paths = as_kind(paths, self.arrays)
         xp, precision = namespace(paths), paths.dtype
         if self.start is not None:
             noise = xp.astype((double(paths[:, 0]) - self.start[0]) / self.start[1], precision)

@@ -12,6 +12,7 @@ from ..arrays import Array, double, to_numpy
 from ..errors import BadInput
 from .base import Law, Projected, Projections, unit_directions
 from .grid import GridLaw
+from .univariate import UnivariateLaw
 
 
 class ProductLaw(Law, Projected):
@@ -25,7 +26,7 @@ class ProductLaw(Law, Projected):
     direction is normal too, and fails to be where coordinates depend on each other.
     """
 
-    def __init__(self, factors: Sequence[GridLaw], rotation: object | None = None) -> None:
+    def __init__(self, factors: Sequence[GridLaw | UnivariateLaw], rotation: object | None = None) -> None:
         self.factors = tuple(factors)
         self.dim = len(self.factors)
         if self.dim == 0:

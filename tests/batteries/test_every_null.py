@@ -20,6 +20,7 @@ from exactness.batteries import nulls as N
 from exactness.batteries.nulls.hilbert import edge_weights
 from exactness.batteries.nulls.normal import CLIP, chi_square_tails
 from exactness.batteries.summaries import Shares, Tally
+from exactness.batteries.summaries.base import worst
 
 ALPHA, MISS, TRIALS = 1e-3, 0.01, 100
 EDGES = np.arange(1, N.BINS) / N.BINS
@@ -221,6 +222,31 @@ def test_products_have_the_tail_of_their_exact_law():
     for level in (1e-2, 1e-3, 1e-4):
         rho = float(np.quantile(np.abs(mean), 1 - level))
         assert 0.9 * level <= N.MeanProduct().p_value(rho, n) <= 30 * level
+
+
+def test_counts_of_rare_events_keep_the_bound_of_promised_probabilities():
+    """Binomial tails, down to one expected event, where they are Poisson's: a Gaussian tail alone is too small there."""
+    for n, p in ((10_000, 1e-4), (1_000, 0.02), (500, 0.4)):
+        null = N.Promised(p * (1 - p))
+        for hits in range(round(n * p) + 1, round(n * p + 8 * math.sqrt(n * p)) + 2):
+            assert null.p_value(hits / n - p, n) >= min(1.0, stats.binom.sf(hits - 1, n, p)), (n, p, hits)
+
+
+def test_distances_are_those_of_the_empirical_distribution_function_at_every_edge():
+    """Of few values, so that most cells are empty: their edges count as well."""
+    u = np.array([0.11, 0.12, 0.12, 0.5, 0.77, 0.9999])
+    gaps = np.searchsorted(np.sort(u), EDGES, side="left") / len(u) - EDGES
+    assert counted(u, N.Kolmogorov()) == pytest.approx(np.abs(gaps).max(), abs=1e-15)
+    assert counted(u, N.CramerVonMises()) == pytest.approx(math.sqrt(gaps**2 @ edge_weights(False)), rel=1e-12)
+    assert counted(u, N.AndersonDarling()) == pytest.approx(math.sqrt(gaps**2 @ edge_weights(True)), rel=1e-12)
+
+
+@pytest.mark.parametrize("statistics", [[0.1, 0.2, -0.9], [0.1, 0.9, -0.2], [-0.3, 0.0, 0.2, 0.1]], ids=str)
+def test_the_row_that_stands_out_most_is_found_on_either_side(statistics):
+    names = [f"row {i}" for i in range(len(statistics))]
+    for n in (50, np.full(len(statistics), 50), np.arange(50, 50 + len(statistics))):
+        test = worst(lambda _: N.NormalMean(), names, np.array(statistics), n)
+        assert (test.where, test.rows) == (names[int(np.abs(statistics).argmax())], len(statistics))
 
 
 def test_a_share_is_the_binomial_test(seed):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import exactness as ex
+from exactness.batteries.nulls import null_of
 from exactness.judgement import adjust, findings_of
 from tests.conftest import module_or_skip
 from tests.registry import plain_chain, quiet_plan
@@ -45,10 +46,14 @@ OF_PAIRS = "along neighbouring path"
 
 def key(evidence, without=()):
     return {
-        (r.name, r.null.name, r.where): (r.n, r.paths, round(r.statistic, 10), round(r.p_value, 10))
+        (r.name, r.null.name, r.where): (r.n, r.paths, *_rounded(r.statistic, r.p_value, r.bound(0.01)))
         for r in evidence.results()
         if r.name not in without
     }
+
+
+def _rounded(*numbers):
+    return [None if number is None else round(number, 10) for number in numbers]
 
 
 @pytest.mark.parametrize(("battery", "law", "data"), CASES, ids=ids)
@@ -141,6 +146,82 @@ def test_innovations_refute_one_wrong_step_from_both_sides(spoil, size, seed):
     assert "step 1" in {f.where for f in wrong.findings if f.adjusted_p <= plan.alpha}
 
 
+MEMORYLESS = ex.GaussianChain.from_mean(lambda k, x: 0.0 * x, sigma=np.ones(6), dim=2)
+"""States that are their own innovations: what depends on what is in the hands of a test."""
+
+
+def noise(n, seed):
+    return np.random.default_rng(seed).standard_normal((n, 7, 2))
+
+
+def mixed(z, other, size):
+    """Noise that depends on other noise, and has the same law by itself."""
+    return size * other + np.sqrt(1.0 - size**2) * z
+
+
+def refuting(sample, seed, n=10_000):
+    plan = quiet_plan(alpha=1e-6, tolerance=0.2, first_paths=n, max_paths=n)
+    judged = ex.certify(sample, MEMORYLESS, plan=plan, seed=seed)
+    return {f.name.split(", ")[0].removeprefix("innovations: ") for f in judged.findings if f.adjusted_p <= plan.alpha}
+
+
+@pytest.mark.parametrize("size", [-0.15, 0.15], ids=["down", "up"])
+def test_a_dependence_on_what_is_four_steps_back_is_seen_by_its_lag_alone(size, seed):
+    """Every step is right given the three before it. Alpha 1e-6; the same without the dependence must pass."""
+
+    def sample(n, s, size=size):
+        z = noise(n, s)
+        z[:, 5] = mixed(z[:, 5], z[:, 1], size)
+        return z
+
+    assert refuting(sample, seed) == {"lags"}
+    assert refuting(noise, seed) == set()
+
+
+@pytest.mark.parametrize("apart", ["next", "half a batch"])
+@pytest.mark.parametrize("size", [-0.3, 0.3], ids=["down", "up"])
+def test_paths_that_know_of_each_other_are_seen_by_their_neighbours_alone(apart, size, seed):
+    """Every path by itself is right. Alpha 1e-6."""
+
+    def sample(n, s):
+        z, half = noise(n, s), n // 2
+        here, there = (slice(1, 2 * half, 2), slice(0, 2 * half, 2)) if apart == "next" else (slice(half, 2 * half), slice(half))
+        z[here] = mixed(z[here], z[there], size)
+        return z
+
+    assert refuting(sample, seed) == {"along neighbouring path"}
+
+
+def test_one_path_that_comes_twice_is_enough(seed):
+    def sample(n, s):
+        z = noise(n, s)
+        z[n // 3] = z[n // 2]
+        return z
+
+    assert refuting(sample, seed) == {"repeated draws"}
+
+
+def test_single_draws_have_no_neighbours(seed):
+    """500 batches of one draw each: no p-value below 1e-6, and nothing of neighbours."""
+    found = collect(ex.Innovations(), MEMORYLESS, np.split(noise(500, seed), 500)).results()
+    assert min(r.p_value for r in found) > 1e-6
+    assert not [r for r in found if r.name == "along neighbouring path"]
+
+
+def test_a_draw_of_another_shard_counts_as_a_repetition():
+    (found,) = (r for r in collect(ex.Innovations(), CHAIN, [PATHS, PATHS[:3]]).results() if r.name == "repeated draws")
+    assert found.statistic == 3
+
+
+def test_a_wrong_deterministic_step_of_either_shard_is_kept():
+    chain = ex.GaussianChain.from_mean(lambda k, x: 0.5 * x, sigma=[0.0, 1.0], dim=1)
+    right = np.array([[[1.0], [2.0], [1.0]]])
+    for shards in ([right, 1.5 * right - 0.25], [1.5 * right - 0.25, right]):
+        (step,) = (r for r in collect(ex.Innovations(), chain, shards).results() if r.name == "deterministic steps")
+        assert step.statistic > 1e-3
+        assert step.p_value == 0.0
+
+
 @pytest.mark.parametrize("size", [-0.15, 0.15], ids=["down", "up"])
 def test_projected_ks_refutes_a_shift_from_both_sides(size, seed):
     """Alpha 1e-6."""
@@ -193,7 +274,7 @@ def test_antithetic_paths_are_refuted_however_they_are_ordered(order, seed):
     wrong = ex.certify(sample, CHAIN, plan=plan, seed=seed)
     assert wrong.verdict is ex.Verdict.REFUTED
     assert OF_PAIRS in wrong.leading.name
-    assert wrong.leading.where == {"halves": "half a batch on", "alternating": "next path"}[order]
+    assert wrong.leading.where.startswith({"halves": "half a batch on", "alternating": "next path"}[order])
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -228,6 +309,33 @@ def test_repetitions_are_found_over_batches_and_in_what_is_kept_of_many():
     assert len(evidence.kept) == 1 << 16
 
 
+@pytest.mark.parametrize("order", ["halves", "alternating"])
+def test_pairs_that_share_noise_at_different_steps_are_refuted(order, seed):
+    """The second of a pair has the first's noise a step later; at alpha 1e-6, only the steps together show it."""
+
+    def sample(n, s):
+        first = SAMPLE(-(-n // 2), s)
+        noise = [step.noise for step in CHAIN.innovations(first)]
+        x = np.random.default_rng(s + 1).standard_normal(first[:, 0].shape)
+        other = [x]
+        for i, k in enumerate(range(4, 0, -1)):
+            x = 0.7 * x + 0.2 * np.sin(k * x) + CHAIN.sigma[k - 1] * noise[i]
+            other.append(x)
+        paths = np.concatenate([first, np.stack(other, axis=1)])
+        return (paths if order == "halves" else paths.reshape(2, -1, *paths.shape[1:]).swapaxes(0, 1).reshape(paths.shape))[:n]
+
+    plan = quiet_plan(tolerance=0.2, first_paths=2_000, max_paths=2_000)
+    wrong = ex.certify(sample, CHAIN, plan=plan, seed=seed)
+    assert wrong.verdict is ex.Verdict.REFUTED
+    assert wrong.leading.where == {"halves": "half a batch on, all steps", "alternating": "next path, all steps"}[order]
+
+
+def test_a_single_path_is_beside_nobody():
+    evidence = ex.Innovations().start(CHAIN, np.random.default_rng(0))
+    evidence.update(SAMPLE(1, 0))
+    assert OF_PAIRS not in {r.name for r in evidence.results()}
+
+
 def test_too_few_bits_to_tell_draws_apart_are_no_test():
     """Eight states of a step or two, in half precision: some are equal by chance."""
     short = ex.GaussianChain.from_mean(lambda k, x: 0.5 * x, sigma=[1.0], dim=1)
@@ -260,6 +368,7 @@ def test_findings_count_every_row_that_was_looked_at():
     # 2 steps have a drift two steps back, 3 one step back, 4 an innovation before them, and with the start there are 5.
     assert {f.rows for f in worst} == {2, 3, 4, 5}
     for f in findings:
+        assert f.p_value == min(1.0, f.rows * null_of(f.test, f.parameters).p_value(f.statistic, f.n))
         assert f.adjusted_p >= f.p_value
         assert f.bound is None or f.bound >= f.effect
         assert f.detectable > 0

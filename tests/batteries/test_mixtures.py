@@ -10,6 +10,7 @@ import exactness as ex
 from exactness.arrays import digest
 from exactness.batteries.kernels import moments_of_waves
 from exactness.batteries.reference import noise_of
+from exactness.batteries.summaries.permuted import Permuted
 from exactness.laws.embedding import kernel_at, kernel_between
 from tests.conftest import module_or_skip
 from tests.registry import plain_chain, quiet_plan
@@ -94,6 +95,34 @@ def test_a_moved_weight_is_seen(more, seed):
     assert "share" in {f.test for f in judged.findings if f.adjusted_p <= 1e-6}
 
 
+def test_a_rare_mode_that_is_missing_is_seen_by_the_share_that_it_has_not(seed):
+    """1% of 4,000 draws; what the others gain by it is less than a standard error. Alpha 1e-6."""
+    law = ex.GaussianMixture([0.5, 0.49, 0.01], [[-20.0], [20.0], [0.0]], [1.0, 1.0, 1.0])
+    rest = ex.GaussianMixture([50 / 99, 49 / 99], [[-20.0], [20.0]], [1.0, 1.0])
+    plan = quiet_plan(tolerance=0.3, first_paths=4_000, max_paths=4_000)
+    judged = ex.certify(rest.sample, law, plan=plan, seed=seed, batteries=[ex.MixtureInnovations()])
+    assert {(f.test, f.where) for f in judged.findings if f.adjusted_p <= plan.alpha} == {("share", "component 2")}
+
+
+def test_permutations_are_exact(seed):
+    """Whatever the permutations, p is never 0; all alike, it is 1; and over 300 pairs of samples of one law (alpha 1e-8) p <= k/10
+    happens as often as it may."""
+    apart, alike = (Permuted(8, 19, 1.0, seed) for _ in range(2))
+    z = np.random.default_rng(seed).standard_normal((8, 1))
+    apart.add(np.arange(8.0), z, z + 100.0)
+    alike.add(np.arange(8.0), 0.0 * z, 0.0 * z)
+    assert {t.null.p_value(t.statistic, t.n) for t in apart.tests()} == {1 / 20}
+    assert {t.null.p_value(t.statistic, t.n) for t in alike.tests()} == {1.0}
+    found = []
+    for i in range(300):
+        kept = Permuted(4, 9, 1.0, i)
+        kept.add(np.arange(4.0), *np.random.default_rng([seed, i]).standard_normal((2, 4, 1)))
+        found.append([t.null.p_value(t.statistic, t.n) for t in kept.tests()])
+    for p in np.transpose(found):
+        for k in (1, 3, 5):
+            assert stats.binomtest(int((p <= k / 10 + 1e-12).sum()), 300, k / 10, alternative="greater").pvalue > 1e-8
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_innovations_and_rosenblatt_transforms_are_what_they_should_be(shape, seed):
     """z and u of 5,000 draws: independent of each other and of the label, at 1e-8 a test (13 of them)."""
@@ -150,6 +179,7 @@ def test_a_digest_depends_on_every_bit_and_on_the_order():
     other[300, 1] = 5e-324
     assert len({digest(v) for v in (x, late, swapped, sparse, other, sparse[:499], x[:, :1])}) == 7
     assert noise_of(x, 1).random() == noise_of(x.copy(), 1).random() != noise_of(x, 2).random()
+    assert noise_of(x, 1).random() != noise_of(late, 1).random()
 
 
 def test_digests_are_spread_evenly(seed):

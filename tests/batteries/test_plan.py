@@ -10,7 +10,8 @@ import pytest
 
 import exactness as ex
 from exactness.batteries import standard
-from exactness.judgement import adjust, findings_of
+from exactness.batteries.nulls import null_of
+from exactness.judgement import adjust, decide, findings_of
 from exactness.recheck import check_arithmetic, repeat
 from tests.batteries.test_mixtures import BATTERIES, MIXTURE
 from tests.registry import plain_chain
@@ -96,6 +97,58 @@ def test_claims_of_a_run_share_alpha():
         assert a.detectable < b.detectable or a.test in ("equality", "distinct")
     with pytest.raises(ex.BadInput, match="claims must be a positive integer"):
         ex.Plan(claims=0)
+
+
+def test_holm_by_hand():
+    """Steps down, never back up; times the stages, of which there are three."""
+    p = [0.03, 0.01, 0.02]
+    assert adjust(p, ex.Plan(first_paths=100, max_paths=100)) == pytest.approx([0.04, 0.03, 0.04])
+    assert adjust(p, ex.Plan(first_paths=100, max_paths=400)) == pytest.approx([0.12, 0.09, 0.12])
+
+
+def test_error_probabilities_add_up_to_those_of_the_plan():
+    """Over tests, stages and claims to alpha; over bounds and stages to one minus the confidence."""
+    plan = ex.Plan(alpha=1e-4, confidence=0.9, first_paths=100, max_paths=800, claims=3)
+    assert plan.level(7) * 7 * 4 * 3 == pytest.approx(1e-4)
+    assert plan.bound_error(11) * 11 * 4 == pytest.approx(0.1)
+    evidence = ex.Innovations().start(CHAIN, np.random.default_rng(0))
+    evidence.update(SAMPLE(300, 0))
+    found = findings_of([evidence], plan)
+    error = 0.1 / (4 * sum(f.rows for f in found if f.bound is not None))
+    for f in found:
+        null = null_of(f.test, f.parameters)
+        assert f.bound == (null.bound(f.statistic, 300, error) if f.bounded else None)
+        assert f.detectable == null.detectable(f.n, 1e-4 / (4 * 3 * len(found) * f.rows), 1.0 - plan.power)
+
+
+def judged_with(*changes, **plan):
+    """What is decided of findings that differ from an unsuspicious one as said."""
+    evidence = ex.ProjectedKS().start(MIXTURE, np.random.default_rng(0))
+    evidence.update(MIXTURE.sample(300, 0))
+    plain = msgspec.structs.replace(
+        findings_of([evidence], ex.Plan())[0], p_value=0.5, adjusted_p=1.0, unit="probability", bound=0.01
+    )
+    return decide([msgspec.structs.replace(plain, **change) for change in changes], ex.Plan(tolerance=0.02), **plan)[0]
+
+
+def test_every_bound_must_be_within_the_tolerance():
+    assert judged_with({}, {"bound": 0.0199}, last=True) is ex.Verdict.CERTIFIED
+    assert judged_with({}, {"bound": 0.0201}, last=True) is ex.Verdict.INCONCLUSIVE
+    assert judged_with({}, {"bound": 0.0201}, last=False) is None
+    assert judged_with({"bound": None}, last=True) is ex.Verdict.INCONCLUSIVE
+
+
+def test_a_pass_waits_while_a_p_value_is_small_and_until_its_controls_were_refuted():
+    assert judged_with({}, last=False) is ex.Verdict.CERTIFIED
+    assert judged_with({}, {"adjusted_p": 9e-4}, last=False) is None
+    assert judged_with({}, {"adjusted_p": 9e-4}, last=True) is ex.Verdict.INCONCLUSIVE
+    assert judged_with({}, last=False, may_pass=False) is None
+    control = ex.certificate.ControlOutcome(
+        name="c", wrong="Wrong.", must_be_refuted=True, verdict=ex.Verdict.REFUTED, paths=1_500, leading=""
+    )
+    plan = ex.Plan(tolerance=0.2, first_paths=1_000, max_paths=4_000)
+    assert ex.certify(MIXTURE.sample, MIXTURE, plan=plan).paths == 1_000
+    assert ex.certify(MIXTURE.sample, MIXTURE, plan=plan, controls=[control]).paths == 2_000
 
 
 def test_stages_cost_at_most_1_7_times_the_draws_of_one_look():

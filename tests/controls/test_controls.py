@@ -1,4 +1,4 @@
-"""Would it notice? Each wrong sampler on the ring is refuted by name at alpha 1e-6, and the right ones are not."""
+"""The controls of the catalogue, and what a control that is missed does to a pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from samplers.faults import FAULTS
 from samplers.torch.rejections import Maximal, reflection
 from samplers.torch.verification import Block, token_wise
 from samplers.torch.wrong.accepting import ScaledThresholds, always
-from samplers.torch.wrong.bases import poor, stale
+from samplers.torch.wrong.bases import stale
 from samplers.torch.wrong.rejecting import Unweighted
 from tests.registry import chain, process, sampler, speculative
 
@@ -27,13 +27,6 @@ def judge(name: str, seed: int, **changes) -> ex.Certificate:
     claim = entry.build(SETTING)
     plan = ex.Plan(**({"alpha": 1e-6, "tolerance": 0.08, "first_paths": 1_250, "max_paths": 10_000} | changes))
     return ex.certify(claim.sample, claim.law, plan=plan, seed=seed, name=name, wrong=claim.wrong)
-
-
-@pytest.mark.parametrize("control", CONTROLS)
-def test_each_control_is_refuted_on_the_ring(control, seed):
-    judged = judge(f"ring/control/{control}", seed)
-    assert judged.verdict is ex.Verdict.REFUTED, judged.reasons
-    assert judged.as_claimed
 
 
 @pytest.mark.parametrize("name", ["ring/sequential", "ring/token/free-noise/quantile-kept", "ring/block/free-sample/quantile-kept"])
@@ -96,21 +89,10 @@ def test_reflection_is_right_token_by_token_and_wrong_only_unweighted_in_a_block
     assert not torch.equal(block.run(50, generator()).paths, spoiled.run(50, generator()).paths)
 
 
-@pytest.mark.parametrize("factor", [0.97, 1.03])
-def test_thresholds_of_a_block_that_are_three_percent_off_are_refuted(factor, seed):
-    """At alpha 1e-6, from either side, where drafts are poor; the budget is 500,000 paths, an eighth of it is enough."""
-    judged = scaled(poor(PROBLEMS["ring"]().process), factor, 62_500, seed)
-    assert judged.verdict is ex.Verdict.REFUTED, judged.reasons
-
-
 @pytest.mark.slow
 def test_thresholds_that_are_three_percent_off_are_refuted_where_drafts_are_stale(seed):
-    """The same with a free drafter and a window of 20, where it takes most of 500,000 paths."""
-    judged = scaled(stale(PROBLEMS["ring"]().process), 1.03, 500_000, seed)
+    """At alpha 1e-6, with a free drafter and a window of 20, where it takes most of 500,000 paths."""
+    plan = ex.Plan(alpha=1e-6, tolerance=1e-3, first_paths=31_250, max_paths=500_000)
+    runner = replace(stale(PROBLEMS["ring"]().process), verifier=Block(thresholds=ScaledThresholds(1.03)))
+    judged = ex.certify(sampler(runner), PROBLEMS["ring"]().law, plan=plan, seed=seed)
     assert judged.verdict is ex.Verdict.REFUTED, judged.reasons
-
-
-def scaled(right, factor, most, seed):
-    plan = ex.Plan(alpha=1e-6, tolerance=1e-3, first_paths=31_250, max_paths=most)
-    runner = replace(right, verifier=Block(thresholds=ScaledThresholds(factor)))
-    return ex.certify(sampler(runner), PROBLEMS["ring"]().law, plan=plan, seed=seed)

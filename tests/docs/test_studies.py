@@ -10,7 +10,8 @@ import torch
 
 from samplers.torch.drafters import Free
 from samplers.torch.speculative import Speculative
-from studies import power, rounds, rounds_page
+from studies import power, rounds, rounds_page, schedulers
+from tests.conftest import module_or_skip
 
 PEERS = ("hyppo", "pqm", "goodpoints")
 
@@ -82,3 +83,18 @@ def test_theory_would_notice_a_verifier_that_keeps_too_much():
     config = Speculative(law.process(30), 4, Free("noise"), recorded)
     config.run(2_000, torch.Generator().manual_seed(0))
     assert recorded.gap / recorded.square**0.5 > 6
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_schedulers_are_judged_and_the_page_says_which_are_ddpms_chain(tmp_path):
+    """Fixed seeds; at others DDPM would be refuted with probability 1e-6 a row. SDE-DPM-Solver++ takes other steps."""
+    module_or_skip("diffusers")
+    schedulers.main(["--quick", "--out", str(tmp_path)])
+    report = json.loads((tmp_path / "schedulers.json").read_text())
+    rows = [row for part in report["parts"].values() for row in part]
+    paths = {(r["scheduler"], r["steps"]): r["verdict"] for r in rows if r["question"] == "paths"}
+    assert all((verdict == "refuted") == (name == "SDE-DPM-Solver++") for (name, _), verdict in paths.items())
+    assert {r["scheduler"] for r in rows if r["question"] == "finals"} == set(schedulers.SCHEDULERS)
+    assert all(r["verdict"] != "refuted" for r in rows if r["question"] == "floor")
+    assert "## What goes wrong" in (tmp_path / "schedulers.md").read_text()
+    assert (tmp_path / "schedulers.svg").read_text().startswith("<?xml")

@@ -143,6 +143,15 @@ def test_a_diverging_sampler_is_invalid_or_refuted_but_never_a_crash(size):
     assert judge(diverging).verdict in (ex.Verdict.INVALID, ex.Verdict.REFUTED)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_statistic_that_is_no_number_is_no_pass():
+    """Numbers that are finite and whose squares are not."""
+    law = ex.TrustedSampler(lambda n, s: np.random.default_rng(s).standard_normal((n, 2)))
+    judged = ex.certify(lambda n, s: 1e200 * law.sample(n, s), law, plan=PLAN)
+    assert judged.verdict is ex.Verdict.INVALID
+    assert "a statistic is NaN or infinite" in judged.reasons[0]
+
+
 def test_fewer_bits_than_a_path_needs_are_refused():
     judged = judge(lambda n, s: SAMPLE(n, s).astype(np.float16))
     assert judged.verdict is ex.Verdict.INVALID
@@ -252,3 +261,15 @@ def test_evidence_of_another_battery_does_not_add():
     one, other = (b.start(law, np.random.default_rng(0)) for b in (ex.Rosenblatt(), ex.ProjectedKS()))
     with pytest.raises(ex.BadInput, match="does not add"):
         one.merge(other)
+
+
+def test_an_error_that_is_no_text_is_written_all_the_same(tmp_path):
+    def sample(n, seed):
+        raise OSError("cannot open weights-\udcff.bin")
+
+    law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    certificate = ex.certify(sample, law)
+    assert certificate.verdict is ex.Verdict.INVALID
+    assert "weights-\\udcff.bin" in ex.Certificate.load(certificate.save(tmp_path / "c.json")).reasons[0]
+    with pytest.raises(ex.BadInput, match="JSON types"):
+        ex.Claim("mine", sample, law, about={"note": "\udcff"})

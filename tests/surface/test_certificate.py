@@ -10,6 +10,7 @@ import pytest
 import exactness as ex
 from exactness.errors import BadInput
 from exactness.recheck import check_arithmetic, repeat
+from exactness.seeds import judge_generator, sampler_seed
 from tests.registry import plain_chain
 
 CHAIN, SAMPLE = plain_chain()
@@ -60,6 +61,16 @@ def test_same_seed_same_certificate(certificate):
     assert [(f.name, f.statistic) for f in again.findings] == [(f.name, f.statistic) for f in certificate.findings]
     other = ex.certify(SAMPLE, CHAIN, plan=CLAIM.plan, name="mine", seed=1)
     assert other.findings[0].statistic != certificate.findings[0].statistic
+
+
+def test_sampler_judge_claims_and_calls_have_streams_of_their_own():
+    seeds = {sampler_seed(root, name, i) for root in (0, 1) for name in ("a", "b") for i in range(1_000)}
+    assert len(seeds) == 4_000
+    judges = {
+        int(judge_generator(root, name).bit_generator.seed_seq.generate_state(1)[0]) for root in (0, 1) for name in ("a", "b")
+    }
+    assert len(judges) == 4
+    assert not {state % (1 << 31) for state in judges} & seeds
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ import exactness as ex
 from exactness.certificate import ControlOutcome, Verdict
 from exactness.errors import BadInput
 from exactness.formats import FORMATS, files, outcome_of, render
-from exactness.formats.outcome import detectable
 from exactness.formats.text import one_line
 from exactness.runner import exit_code
 from tests.surface.test_cli import run  # noqa: F401
@@ -89,10 +88,10 @@ def test_no_certificate_is_no_document():
 
 def test_what_is_detectable_is_the_least_sensitive_of_the_monitored_tests():
     effects = [f.detectable for f in real().findings if f.bound is not None and f.unit == "probability"]
-    assert detectable(real()) == max(effects)
+    assert real().detectable == max(effects)
     deaf = [msgspec.structs.replace(f, detectable=None) for f in real().findings[:1]] + real().findings[1:]
-    assert detectable(one(findings=deaf)) is None or deaf[0].bound is None or deaf[0].unit != "probability"
-    assert detectable(one("invalid")) is None
+    assert one(findings=deaf).detectable is None or deaf[0].bound is None or deaf[0].unit != "probability"
+    assert one("invalid").detectable is None
 
 
 # --- JUnit
@@ -283,7 +282,7 @@ def test_markdown_shows_bounds_detectable_effects_and_cost():
     shown = dict(zip(header, row, strict=True))
     assert shown["verdict"] == "✅ certified"
     assert shown["bound"] == f"{real().largest_bound:.3f}"
-    assert shown["detectable"] == f"{detectable(real()):.3f}"
+    assert shown["detectable"] == f"{real().detectable:.3f}"
     assert (shown["rounds"], shown["evaluations"], shown["seconds"]) == ("4.2", "20.0", "1.5")
 
 

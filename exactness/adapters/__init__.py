@@ -1,0 +1,14 @@
+"""Other people's laws and samplers, at most ten lines each. A library is imported when its adapter is called, not before."""
+
+from .denoisers import from_denoiser
+from .diffusers_schedulers import from_scheduler, sample_loop, sample_pipeline, sample_scheduler
+from .numpyro_distributions import from_numpyro, sample_numpyro
+from .scipy_distributions import from_scipy, sample_scipy
+from .torch_distributions import from_torch, sample_torch
+from .verifiers import from_coupling, from_verifier
+
+__all__ = [
+    "from_scipy", "sample_scipy", "from_torch", "sample_torch", "from_numpyro", "sample_numpyro",
+    "from_scheduler", "sample_scheduler", "sample_pipeline", "sample_loop",
+    "from_denoiser", "from_verifier", "from_coupling",
+]  # fmt: skip

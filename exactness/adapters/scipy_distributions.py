@@ -1,0 +1,76 @@
+"""Distributions of scipy.stats, frozen ones and those of scipy 1.15 and later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import BadInput
+from ..laws import GaussianMixture, Law, UnivariateLaw
+
+
+def from_scipy(distribution: Any) -> Law:
+    """The law of a continuous distribution: normals and their mixtures as :class:`GaussianMixture`, all others by their cdf.
+
+    Args:
+        distribution: a frozen one (``stats.gamma(2.0)``, ``stats.multivariate_normal(mean, cov)``), or ``stats.Mixture``,
+            ``stats.Normal`` and other random variables of scipy >= 1.15.
+
+    Raises:
+        BadInput: if it is discrete, singular, an array of distributions, or something else.
+
+    >>> import exactness as ex
+    >>> from scipy import stats
+    >>> gamma = stats.gamma(2.0)
+    >>> ex.certify(sample_scipy(gamma), from_scipy(gamma), plan=ex.Plan(tolerance=0.05)).verdict.value
+    'certified'
+    """
+    from scipy import stats
+
+    if isinstance(distribution, stats.rv_continuous):
+        distribution = distribution()
+    if isinstance(distribution, type(stats.multivariate_normal([0.0]))):
+        return GaussianMixture([1.0], distribution.mean[None], distribution.cov[None])
+    mixture: Any = getattr(stats, "Mixture", ())
+    parts = distribution.components if isinstance(distribution, mixture) else [distribution]
+    if all(isinstance(part, getattr(stats, "Normal", ())) for part in parts):
+        weights = distribution.weights if isinstance(distribution, mixture) else [1.0]
+        return GaussianMixture(weights, [[_number(p.mean())] for p in parts], [_number(p.variance()) for p in parts])
+    try:
+        cdf, (low, high) = distribution.cdf, distribution.support()
+    except AttributeError:
+        raise BadInput(
+            f"{type(distribution).__name__} has no cdf and support, or is no frozen distribution of scipy.stats: write "
+            "stats.gamma(2.0), or trust its draws with exactness.TrustedSampler(sample_scipy(..))"
+        ) from None
+    support = _number(low), _number(high)
+    if isinstance(getattr(distribution, "dist", None), type(stats.norm)):
+        return GaussianMixture([1.0], [[distribution.mean()]], [distribution.var()])
+    return UnivariateLaw(cdf, support=support, name=_name(distribution))
+
+
+def sample_scipy(distribution: Any) -> Callable[[int, int], np.ndarray]:
+    """``sample(n, seed)`` -> (n, d) of a frozen distribution or a random variable of scipy >= 1.15, by scipy's own draws."""
+
+    def sample(n: int, seed: int) -> np.ndarray:
+        generator = np.random.default_rng(seed)
+        if callable(getattr(distribution, "rvs", None)):
+            draws = distribution.rvs(size=n, random_state=generator)
+        else:
+            draws = distribution.sample(n, rng=generator)
+        return np.asarray(draws, dtype=np.float64).reshape(n, -1)
+
+    return sample
+
+
+def _number(value: Any) -> float:
+    if np.ndim(value):
+        raise BadInput("an array of distributions is not one law: give them one by one, or an exactness.ProductLaw of their laws")
+    return float(value)
+
+
+def _name(distribution: Any) -> str:
+    family = getattr(distribution, "dist", None)
+    return type(distribution).__name__ if family is None else str(family.name)

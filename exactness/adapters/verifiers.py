@@ -1,0 +1,160 @@
+"""One function of a speculative sampler alone: the coupling of a step, or the verification of a window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from ..arrays import Array, is_array, to_numpy
+from ..claim import Claim
+from ..errors import BadInput, InvalidSample
+from ..laws import GaussianCoupling, VerifiedWindow
+from ..laws.coupling import Kind
+from ..laws.window import Mode
+
+Arrays = Literal["numpy", "torch", "jax"]
+Drafts = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+"""``drafts(n, generator)`` -> log-ratios (n, L) and distances delta (n, L), both numpy."""
+
+# The distances of the windows that are drafted here: from nearly right to nearly always rejected.
+_NEAR, _FAR = 0.05, 3.0
+
+
+def from_verifier(
+    verify: Callable[..., Any],
+    *,
+    length: int = 6,
+    mode: Mode = "token",
+    drafts: Drafts | None = None,
+    arrays: Arrays = "numpy",
+    name: str = "verifier",
+) -> Claim:
+    """The claim that a verification function keeps as many drafts as it must: windows are drafted here, it verifies them.
+
+    Args:
+        verify: ``verify(log_ratios, deltas, uniforms)``, each (n, L) -> tau (n,), the number of drafts kept; or a tuple whose
+            first entry it is. ``log_ratios`` are log p/q at each draft, ``deltas`` the distances of the means in units of sigma.
+        length, mode: of the window, and whose claim it is: see :class:`exactness.VerifiedWindow`.
+        drafts: another source of windows. Distances must not depend on drafts that come later.
+        arrays: the kind that ``verify`` works on, in double precision where there is double.
+
+    >>> import exactness as ex
+    >>> def verify(log_ratios, deltas, uniforms):
+    ...     return np.cumprod(uniforms < np.exp(log_ratios), axis=1).sum(1)
+    >>> claim = from_verifier(verify, length=4, mode="token")
+    >>> ex.certify(claim.sample, claim.law, plan=ex.Plan(tolerance=0.1)).verdict.value
+    'certified'
+    """
+    if not callable(verify):
+        raise BadInput(f"verify must be a function (log_ratios, deltas, uniforms) -> tau; got {type(verify).__name__}")
+    source, convert = drafts or _windows(length), _converter(arrays)
+
+    def sample(n: int, seed: int) -> np.ndarray:
+        generator = np.random.default_rng(seed)
+        ratios, deltas = source(n, generator)
+        uniforms = generator.random((n, length))
+        result = verify(convert(ratios), convert(deltas), convert(uniforms))
+        tau = np.asarray(_host(result[0] if isinstance(result, tuple) else result), dtype=np.float64)
+        if tau.shape != (n,):
+            raise InvalidSample(f"verify gave tau of shape {tau.shape}; it must be ({n},), one number a window")
+        # What was verified is what is judged: the ratios as they came in, in the precision of the arrays.
+        return np.concatenate([_host(convert(ratios)).astype(np.float64), tau[:, None]], axis=1)
+
+    return Claim(name, sample, VerifiedWindow(length, mode), about={"judged": "verification alone", "arrays": arrays})
+
+
+def from_coupling(
+    couple: Callable[..., Any],
+    *,
+    dim: int = 3,
+    delta: float = 1.0,
+    sigma: float = 1.0,
+    kind: Kind = "maximal",
+    weight: float = 1.0,
+    arrays: Arrays = "numpy",
+    name: str = "coupling",
+) -> Claim:
+    """The claim that a function draws a maximal coupling of two Gaussians, whose means are chosen here.
+
+    Args:
+        couple: ``couple(mean_p, mean_q, sigma, generator)``, means (n, d) -> X (n, d), what is emitted, and Y (n, d), the draft;
+            equal, bit by bit, where the draft was kept. The generator is numpy's, torch's, or a JAX key. Functions of noise that
+            is passed in, or of a weight, are wrapped in a line.
+        dim, delta, sigma: dimension, distance of the means in units of sigma, and sigma.
+        kind, weight: what is claimed: see :class:`exactness.GaussianCoupling`.
+
+    >>> import exactness as ex
+    >>> def couple(p, q, sigma, generator):  # reflection
+    ...     z, u = generator.standard_normal(p.shape), generator.random(len(p))
+    ...     e = (q - p) / np.linalg.norm(q - p, axis=1, keepdims=True)
+    ...     y = q + sigma * z
+    ...     log_ratio = (((y - q) ** 2).sum(1) - ((y - p) ** 2).sum(1)) / (2 * sigma**2)
+    ...     mirrored = p + sigma * (z - 2 * (z * e).sum(1, keepdims=True) * e)
+    ...     return np.where((np.log(u) < log_ratio)[:, None], y, mirrored), y
+    >>> claim = from_coupling(couple, kind="reflection")
+    >>> ex.certify(claim.sample, claim.law, plan=ex.Plan(tolerance=0.05)).verdict.value
+    'certified'
+    """
+    if not callable(couple):
+        raise BadInput(f"couple must be a function (mean_p, mean_q, sigma, generator) -> X, Y; got {type(couple).__name__}")
+    convert = _converter(arrays)
+    # Any two means at this distance will do; these have nothing along an axis.
+    chosen = np.random.default_rng(0).standard_normal((2, dim))
+    target = chosen[0]
+    draft = target + delta * sigma * chosen[1] / np.linalg.norm(chosen[1])
+
+    def sample(n: int, seed: int) -> np.ndarray:
+        ends = couple(*(convert(np.tile(mean, (n, 1))) for mean in (target, draft)), sigma, _generator(arrays, seed))
+        if not isinstance(ends, tuple) or len(ends) != 2:
+            raise InvalidSample(f"couple must return two arrays, X and Y; it returned {type(ends).__name__}")
+        x, y = (_host(end) for end in ends)
+        if x.shape != (n, dim) or y.shape != (n, dim):
+            raise InvalidSample(f"couple gave X of shape {x.shape} and Y of {y.shape}; both must be ({n}, {dim})")
+        return np.stack([x, y], axis=1)
+
+    law = GaussianCoupling(target, draft, sigma, kind, weight)
+    return Claim(name, sample, law, about={"judged": "coupling alone", "arrays": arrays})
+
+
+def _windows(length: int) -> Drafts:
+    """Gaussian drafts: log p/q = delta^2/2 - delta s with s ~ N(delta, 1), the draft's own law; distances of all sizes."""
+
+    def draft(n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        deltas = np.exp(generator.uniform(np.log(_NEAR), np.log(_FAR), size=(n, length)))
+        return -0.5 * deltas**2 - deltas * generator.standard_normal((n, length)), deltas
+
+    return draft
+
+
+def _converter(arrays: Arrays) -> Callable[[np.ndarray], Array]:
+    if arrays == "torch":
+        import torch
+
+        return torch.as_tensor
+    if arrays == "jax":
+        import jax.numpy as jnp
+
+        return jnp.asarray
+    if arrays != "numpy":
+        raise BadInput(f"arrays must be numpy, torch or jax, not {arrays!r}")
+    return np.asarray
+
+
+def _generator(arrays: Arrays, seed: int) -> Any:
+    if arrays == "torch":
+        import torch
+
+        return torch.Generator().manual_seed(seed)
+    if arrays == "jax":
+        import jax
+
+        return jax.random.key(seed)
+    return np.random.default_rng(seed)
+
+
+def _host(values: Any) -> np.ndarray:
+    if not is_array(values):
+        raise InvalidSample(f"the function returned {type(values).__name__}; return arrays")
+    return to_numpy(values)

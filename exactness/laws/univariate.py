@@ -1,0 +1,100 @@
+"""A distribution on the line that is known by its distribution function alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from ..arrays import Array, is_array, like, to_numpy
+from ..errors import BadInput
+from .base import Law, Projected, Projections
+
+_LEVELS = np.arange(1, 10) / 10
+# sinh of so much is 1e17, whose square is still a number in single precision.
+_REACH = 40.0
+_HALVINGS = 64
+# Neighbouring numbers between which a distribution function rises by more than this have an atom between them.
+_ATOM = 1e-3
+# What a distribution function in single precision may be off by at 0 and 1.
+_ROUNDING = 1e-5
+
+
+class UnivariateLaw(Law, Projected):
+    """The law of a continuous random number: a sample is (n, 1), and F(X) is uniform.
+
+    Args:
+        cdf: ``cdf(t)`` -> P(X <= t), numpy (n,) -> (n,). It is asked about points inside the support only.
+        support: the ends of the support; outside, P is 0 or 1.
+        name: what a certificate calls the law.
+
+    Raises:
+        BadInput: if ``cdf`` raises, returns something else than probabilities, does not rise from 0 to 1, or jumps: an atom's
+            draws coincide, and F(X) is not uniform.
+
+    >>> law = UnivariateLaw(lambda t: 1.0 - np.exp(-t), support=(0.0, np.inf), name="exponential")
+    >>> law.cdf(np.array([-1.0, np.log(2.0)]))
+    array([0. , 0.5])
+    """
+
+    def __init__(
+        self, cdf: Callable[[np.ndarray], object], *, support: tuple[float, float] = (-math.inf, math.inf), name: str = "univariate"
+    ) -> None:
+        if not callable(cdf):
+            raise BadInput(f"cdf must be a function, (n,) -> (n,); got {type(cdf).__name__}")
+        low, high = (float(end) for end in support)
+        if not low < high:
+            raise BadInput(f"support must be two ends, the lower one first; got {support}")
+        self._cdf, self.support, self.name = cdf, (low, high), name
+        self.deciles = self._inverted(_LEVELS)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return (1,)
+
+    def describe(self) -> dict[str, object]:
+        deciles = [float(f"{q:.6g}") for q in self.deciles]
+        return {"kind": "UnivariateLaw", "dim": 1, "name": self.name, "deciles": deciles}
+
+    def cdf(self, t: Array) -> Array:
+        """P(X <= t), shape and namespace of t; computed on the host."""
+        host = np.asarray(to_numpy(t) if is_array(t) else t, dtype=np.float64)
+        values = self._values(host.reshape(-1)).reshape(host.shape)
+        return like(values, t) if is_array(t) else values
+
+    def projections(self, random: int, generator: np.random.Generator) -> Projections:
+        return Projections(["coordinate 0"], lambda x: [self.cdf(x[:, 0])])
+
+    def _values(self, t: np.ndarray) -> np.ndarray:
+        low, high = self.support
+        values, inside = np.where(t >= high, 1.0, 0.0), (t > low) & (t < high)
+        if not inside.any():
+            return values
+        try:
+            found = np.asarray(self._cdf(t[inside]), dtype=np.float64)
+        except Exception as error:  # The user's own function: say whose.
+            raise BadInput(f"the cdf of {self.name} raised {type(error).__name__}: {error}") from error
+        if found.shape != (int(inside.sum()),) or not np.all((found >= -_ROUNDING) & (found <= 1.0 + _ROUNDING)):
+            raise BadInput(f"the cdf of {self.name} must turn (n,) numbers into (n,) probabilities in [0, 1]")
+        values[inside] = np.clip(found, 0.0, 1.0)
+        return values
+
+    def _inverted(self, levels: np.ndarray) -> np.ndarray:
+        """Quantiles by bisection in arcsinh, down to neighbouring numbers; what is no continuous distribution shows there."""
+        ends = np.clip(np.arcsinh(self.support), -_REACH, _REACH)
+        below, above = np.full(len(levels), ends[0]), np.full(len(levels), ends[1])
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (below + above)
+            short = self._values(np.sinh(middle)) < levels
+            below, above = np.where(short, middle, below), np.where(short, above, middle)
+        low, high = np.sinh(below), np.sinh(above)
+        if not np.all((self._values(low) <= levels) & (self._values(high) >= levels)):
+            raise BadInput(f"the cdf of {self.name} does not rise from 0 to 1 over its support {self.support}")
+        if np.any(self._values(high) - self._values(low) > _ATOM):
+            place = float(high[np.argmax(self._values(high) - self._values(low))])
+            raise BadInput(
+                f"the cdf of {self.name} jumps at {place:.6g}: the law is discrete there, or on a scale that doubles do not "
+                "resolve; only continuous laws turn into uniforms. Compare samplers instead: exactness.compare"
+            )
+        return high

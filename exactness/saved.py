@@ -1,0 +1,171 @@
+"""Draws that were made before, by any program in any language, where a sampler would stand."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import zipfile
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from .arrays import Array, is_array, to_numpy
+from .errors import BadInput
+from .laws.base import Law
+from .plan import Plan
+
+# What is hashed at a time, in numbers.
+_PIECE = 1 << 22
+_FLOATS: dict[str, np.dtype] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+
+
+class SavedPaths:
+    """An array of draws, (n, ...), or a file of one: the ``sample`` of a claim whose sampler is not here.
+
+    What cannot be drawn again is looked at once, all of it, and nothing is said of seeds: a certificate's ``reproducible`` is
+    None and its ``probe`` the SHA-256 of all draws. Their number is the budget; too few end ``INCONCLUSIVE``.
+
+    Args:
+        source: an array, or a file: ``.npy`` and ``.safetensors`` are mapped, so memory stays flat; ``.npz`` is read whole.
+        entry: which array of an ``.npz`` or ``.safetensors`` file; its only one, or ``"paths"``, if left out.
+
+    Raises:
+        BadInput: if the file is missing, unreadable, pickled or empty, or holds no float32 or float64.
+    """
+
+    def __init__(self, source: Array | str | os.PathLike[str], *, entry: str | None = None) -> None:
+        self.values: Array
+        if is_array(source):
+            self.name, self.values = "saved paths", source
+        elif isinstance(source, (str, os.PathLike)):
+            path = Path(source)
+            self.name, self.values = path.name, _read(path, entry)
+        else:
+            raise BadInput(f"saved paths must be an array or the name of a file; got {type(source).__name__}")
+        self.shape = tuple(int(s) for s in self.values.shape)
+        if len(self.shape) < 2 or not math.prod(self.shape):
+            raise BadInput(
+                f"{self.name} holds an array of shape {self.shape}; draws are rows, (n, d) or (n, K + 1, d), one or more"
+            )
+        kind = str(self.values.dtype).removeprefix("torch.").lstrip("<>")
+        if kind not in ("float32", "float64", "f4", "f8"):
+            raise BadInput(f"{self.name} holds {self.values.dtype}; save float32 or float64: fewer bits do not hold the noise")
+
+    def __call__(self, n: int, seed: int) -> Array:
+        """The first n draws, whatever the seed: for what wants to look at some. ``certify`` takes ``rows``, each once."""
+        return self.rows(0, n)
+
+    @property
+    def count(self) -> int:
+        return self.shape[0]
+
+    def rows(self, start: int, stop: int) -> Array:
+        """Draws start..stop - 1, in memory."""
+        part = self.values[start:stop]
+        if not isinstance(part, np.ndarray):
+            return part
+        # A copy: aligned, contiguous, in this machine's byte order.
+        return np.array(part, dtype=part.dtype.newbyteorder("="), order="C")
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of all draws."""
+        return self._read_through[0]
+
+    @property
+    def copies(self) -> int:
+        """How many draws equal an earlier one, bit by bit."""
+        return self._read_through[1]
+
+    @cached_property
+    def _read_through(self) -> tuple[str, int]:
+        """O(n) time, and eight bytes of memory a draw."""
+        found, step = hashlib.sha256(), max(1, _PIECE // math.prod(self.shape[1:]))
+        keys = np.empty(self.count, dtype=np.int64)
+        for start in range(0, self.count, step):
+            part = np.ascontiguousarray(to_numpy(self.rows(start, start + step)))
+            found.update(part.tobytes())
+            keys[start : start + step] = [hash(row.tobytes()) for row in part]
+        return found.hexdigest(), self.count - len(np.unique(keys))
+
+    def plan_for(self, law: Law, plan: Plan) -> Plan:
+        """The plan that looks once at all draws, ``max_paths`` at most. Raises ``BadInput`` if they are none of this law's."""
+        if self.shape[1:] != law.event_shape:
+            needs = ", ".join(str(s) for s in law.event_shape)
+            raise BadInput(
+                f"{self.name} holds an array of shape {self.shape}; this law needs (n, {needs})"
+                + (": paths in running order, x_K first, images flattened" if len(law.event_shape) == 2 else "")
+            )
+        looked = min(self.count, plan.max_paths)
+        return msgspec.structs.replace(plan, first_paths=looked, max_paths=looked, seed_must_count=False)
+
+    def describe(self) -> dict[str, object]:
+        """What identifies them in a certificate."""
+        return {"name": self.name, "count": self.count, "sha256": self.digest}
+
+    def caveat(self, plan: Plan) -> str:
+        """What a reader must know of a verdict on them."""
+        part = "" if plan.max_paths == self.count else f"the first {plan.max_paths:,} of "
+        return (
+            f"judged on {part}{self.count:,} saved paths ({self.name}): whether their sampler repeats is not known, and more "
+            "evidence takes more saved paths"
+        )
+
+
+def _read(path: Path, entry: str | None) -> np.ndarray:
+    if not path.is_file():
+        raise BadInput(f"there is no file {path}")
+    readers = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors}
+    if path.suffix not in readers:
+        raise BadInput(f"{path.name}: paths are read from {', '.join(readers)} files")
+    if path.suffix == ".npy" and entry is not None:
+        raise BadInput(f"{path.name} holds one array: leave the entry {entry!r} out")
+    try:
+        return readers[path.suffix](path, entry)
+    except BadInput:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
+        raise BadInput(f"{path.name} cannot be read: {error} (arrays of numbers only, nothing pickled)") from None
+
+
+def _npy(path: Path, entry: str | None) -> np.ndarray:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _npz(path: Path, entry: str | None) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays[_chosen(path, arrays.files, entry)]
+
+
+class _Tensor(msgspec.Struct):
+    """An entry of the header: offsets in bytes, from the header's end."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
+def _safetensors(path: Path, entry: str | None) -> np.ndarray:
+    """Eight bytes of length, a JSON header, then the arrays (github.com/huggingface/safetensors, "Format")."""
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if length > path.stat().st_size:
+            raise BadInput(f"{path.name} is no safetensors file, or is cut short")
+        header = msgspec.json.decode(stream.read(length), type=dict[str, msgspec.Raw])
+    header.pop("__metadata__", None)
+    tensor = msgspec.json.decode(header[_chosen(path, list(header), entry)], type=_Tensor)
+    if tensor.dtype not in _FLOATS:
+        raise BadInput(f"{path.name} holds {tensor.dtype}; save F32 or F64: fewer bits do not hold the noise")
+    if not math.prod(tensor.shape):
+        raise BadInput(f"{path.name} holds an array of shape {tensor.shape}: there is nothing in it")
+    return np.memmap(path, _FLOATS[tensor.dtype], "r", offset=8 + length + tensor.data_offsets[0], shape=tensor.shape)
+
+
+def _chosen(path: Path, names: list[str], entry: str | None) -> str:
+    wanted = entry or (names[0] if len(names) == 1 else "paths")
+    if wanted not in names:
+        raise BadInput(f"{path.name} has no array {wanted!r}: name one of {', '.join(sorted(names)) or 'none'} as the entry")
+    return wanted

@@ -1,0 +1,186 @@
+"""Schedulers of diffusers become chains by their steps alone: certified, refuted where a loop is wrong, refused where no chain."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import exactness as ex
+from exactness.adapters import from_scheduler, sample_loop, sample_pipeline, sample_scheduler
+from samplers.schedules import cosine_betas, ddpm, edm
+from tests.conftest import module_or_skip
+from tests.registry import quiet_plan
+
+# diffusers hands torch tensors to numpy in a way that numpy 2 dislikes.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+PLAN = quiet_plan(tolerance=0.2, first_paths=3_000, max_paths=3_000)
+SHAPE = (1, 1, 2)
+
+
+def model(x, t):
+    """As good as any network: bounded, not linear, and it looks at the time."""
+    return torch.tanh(x + 0.001 * float(t)) * torch.tensor([1.0, 0.5])
+
+
+SCHEDULERS = {
+    "DDPM, clipped by default": ("DDPMScheduler", {}, {}),
+    "DDPM, large variance": ("DDPMScheduler", {"variance_type": "fixed_large", "timestep_spacing": "trailing"}, {}),
+    "DDPM, a last variance of 1e-20": ("DDPMScheduler", {"steps_offset": 1}, {}),
+    "DDPM, thresholded": ("DDPMScheduler", {"thresholding": True, "prediction_type": "v_prediction"}, {}),
+    "DDIM, eta 1": ("DDIMScheduler", {}, {"eta": 1.0}),
+    "DDIM, eta 0.5": ("DDIMScheduler", {}, {"eta": 0.5}),
+    "Euler ancestral": ("EulerAncestralDiscreteScheduler", {}, {}),
+    "Euler, churned": ("EulerDiscreteScheduler", {}, {"s_churn": 2.0}),
+    "SDE-DPM-Solver++, order 1": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++", "solver_order": 1}, {}),
+    "flow matching, stochastic": ("FlowMatchEulerDiscreteScheduler", {"stochastic_sampling": True}, {}),
+    "consistency": ("LCMScheduler", {}, {}),
+}
+
+
+def scheduler(name, settings):
+    return getattr(module_or_skip("diffusers"), name)(**settings)
+
+
+@pytest.mark.parametrize("which", SCHEDULERS)
+def test_a_stochastic_scheduler_is_certified_and_a_loop_that_touches_its_states_refuted(which, seed):
+    """Wrong: between steps states are multiplied by 1.05. False alarms: 1e-6 each."""
+    name, settings, options = SCHEDULERS[which]
+    own = scheduler(name, settings)
+    here = {"num_inference_steps": 6, "options": options}
+    law = from_scheduler(own, model, SHAPE, **here)
+    assert law.event_shape == (7, 2)
+    sample = sample_scheduler(own, model, SHAPE, **here)
+    judged = ex.certify(sample, law, plan=PLAN, seed=seed)
+    assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
+    assert judged.law["name"] == name
+
+    def touched(n, generator, fresh):
+        fresh.set_timesteps(6)
+        x = torch.randn(n, *SHAPE, generator=generator) * float(getattr(fresh, "init_noise_sigma", 1.0))
+        for t in fresh.timesteps:
+            inside = fresh.scale_model_input(x, t) if name != "FlowMatchEulerDiscreteScheduler" else x
+            x = 1.05 * fresh.step(model(inside, t), t, x, generator=generator, **options)[0]
+
+    wrong = ex.certify(sample_loop(touched, own), law, plan=PLAN, seed=seed)
+    assert wrong.verdict is ex.Verdict.REFUTED, wrong.reasons
+
+
+def test_what_is_read_off_ddpm_is_its_formula():
+    """In float64: mean and sigma of every step, against Ho et al. 2020 as written in samplers.schedules."""
+    betas = cosine_betas(12)
+    own = scheduler("DDPMScheduler", {"trained_betas": betas, "num_train_timesteps": 12, "clip_sample": False})
+    law = from_scheduler(own, model, (2,), num_inference_steps=12, dtype=torch.float64)
+    right = ddpm(betas, "small")
+    np.testing.assert_allclose(law.sigma, right.sigma, rtol=1e-4)
+    x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for k in range(1, 13):
+        expected = right.a[k - 1] * x + right.b[k - 1] * model(x, k - 1)
+        torch.testing.assert_close(law.mean(k, x)[0], expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(law.mean(k, x.numpy())[0], law.mean(k, x)[0].numpy())
+
+
+def test_what_is_read_off_euler_ancestral_is_its_formula():
+    own = scheduler("EulerAncestralDiscreteScheduler", {})
+    law = from_scheduler(own, model, (2,), num_inference_steps=10)
+    own.set_timesteps(10)
+    np.testing.assert_allclose(law.sigma, edm(own.sigmas.numpy()[::-1].astype(float)).sigma, rtol=1e-4)
+    assert law.start == (0.0, float(own.sigmas.max()))
+
+
+def unet(**settings):
+    diffusers = module_or_skip("diffusers")
+    torch.manual_seed(0)
+    return diffusers.UNet2DModel(
+        8, 1, 1, down_block_types=["DownBlock2D"], up_block_types=["UpBlock2D"], block_out_channels=[8], layers_per_block=1,
+        norm_num_groups=4, **settings,
+    )  # fmt: skip
+
+
+def test_a_pipeline_with_a_unet_is_certified_and_one_of_another_variance_refuted(seed):
+    """Refuted: the law's scheduler has the large variance, the pipeline's the small one. False alarms: 1e-6."""
+    diffusers = module_or_skip("diffusers")
+    net = unet()
+    pipeline = diffusers.DDPMPipeline(net, diffusers.DDPMScheduler())
+    pipeline.set_progress_bar_config(disable=True)
+    own = pipeline.scheduler
+    sample = sample_pipeline(pipeline, num_inference_steps=4)
+    plan = quiet_plan(tolerance=0.4, first_paths=400, max_paths=400)
+    law = from_scheduler(own, net, (1, 8, 8), num_inference_steps=4)
+    judged = ex.certify(sample, law, plan=plan, seed=seed)
+    assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
+    assert pipeline.scheduler is own
+    large = from_scheduler(diffusers.DDPMScheduler(variance_type="fixed_large"), net, (1, 8, 8), num_inference_steps=4)
+    assert ex.certify(sample, large, plan=plan, seed=seed).verdict is ex.Verdict.REFUTED
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("DDIMScheduler", {}, "DDIMScheduler draws no noise with these settings: it solves an ODE"),
+        ("PNDMScheduler", {}, "solves an ODE"),
+        ("DEISMultistepScheduler", {}, "solves an ODE"),
+        ("UniPCMultistepScheduler", {}, "solves an ODE"),
+        ("HeunDiscreteScheduler", {}, "solves an ODE"),
+        ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, "step 3 of .* depends on earlier steps"),
+        ("KDPM2AncestralDiscreteScheduler", {}, "depends on earlier steps"),
+        ("DDPMScheduler", {"variance_type": "fixed_large_log"}, "NaN or infinite at timestep 750, step 4"),
+        ("EulerAncestralDiscreteScheduler", {"beta_schedule": "squaredcos_cap_v2"}, "NaN or infinite at timestep 999"),
+    ],
+)
+def test_what_makes_no_chain_is_refused_and_the_reason_said(name, settings, message):
+    """The last two are bugs of diffusers: #14569, and #14213 (four steps of the cosine schedule)."""
+    with pytest.raises(ex.BadInput, match=message):
+        from_scheduler(scheduler(name, settings), model, SHAPE, num_inference_steps=4)
+
+
+def test_learned_variances_dropout_and_strangers_are_refused():
+    own = scheduler("DDPMScheduler", {"variance_type": "learned_range"})
+    with pytest.raises(ex.BadInput, match="not one Gaussian of a fixed variance"):
+        from_scheduler(own, lambda x, t: torch.cat([x, torch.tanh(x)], 1), SHAPE, num_inference_steps=4)
+    plain = scheduler("DDPMScheduler", {})
+    with pytest.raises(ex.BadInput, match=r"model\.eval\(\)"):
+        from_scheduler(plain, lambda x, t: torch.nn.functional.dropout(x), SHAPE, num_inference_steps=4)
+    with pytest.raises(ex.BadInput, match=r"has step\(\) and set_timesteps\(\); str has not"):
+        from_scheduler("DDPM", model, SHAPE)
+    with pytest.raises(ex.BadInput, match="must be callable"):
+        from_scheduler(plain, "model", SHAPE)
+    with pytest.raises(ex.BadInput, match="shape must be that of one image"):
+        from_scheduler(plain, model, (0, 8, 8))
+
+
+def test_steps_that_clip_their_states_or_draw_twice_are_refused():
+    """Neither is known of a scheduler of diffusers; a stranger's may."""
+    module_or_skip("diffusers")
+    from diffusers import DDPMScheduler
+
+    class Clipped(DDPMScheduler):
+        def step(self, *arguments, generator=None, **options):
+            return tuple(v.clamp(-1.0, 1.0) for v in super().step(*arguments, generator=generator, **options))
+
+    class Twice(DDPMScheduler):
+        def step(self, *arguments, generator=None, **options):
+            first, *rest = super().step(*arguments, generator=generator, **options)
+            return first + 0.1 * torch.randn(first.shape, generator=generator), *rest
+
+    for kind, message in ((Clipped, "not one Gaussian of a fixed variance"), (Twice, "draws noise 2 times")):
+        with pytest.raises(ex.BadInput, match=message):
+            from_scheduler(kind(), model, SHAPE, num_inference_steps=4)
+
+
+def test_nothing_of_the_users_is_changed():
+    own = scheduler("DDPMScheduler", {})
+    before, state = own.timesteps.clone(), torch.random.get_rng_state()
+    here = own, model, SHAPE
+    from_scheduler(*here, num_inference_steps=5)
+    sample_scheduler(*here, num_inference_steps=5)(3, 0)
+    assert torch.equal(own.timesteps, before)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_loop_that_takes_no_step_is_invalid():
+    own = scheduler("DDPMScheduler", {})
+    law = from_scheduler(own, model, SHAPE, num_inference_steps=5)
+    judged = ex.certify(sample_loop(lambda n, generator, fresh: None, own), law, plan=PLAN)
+    assert judged.verdict is ex.Verdict.INVALID
+    assert "never called step()" in judged.reasons[0]

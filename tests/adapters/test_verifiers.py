@@ -1,0 +1,95 @@
+"""A coupling or a verification function alone is judged in ten lines, in numpy, torch and JAX."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import exactness as ex
+from exactness.adapters import from_coupling, from_verifier
+from samplers.torch.couplings import displacement, emit_rejected, log_ratio
+from samplers.torch.verification import block, token_wise
+from tests.conftest import module_or_skip
+from tests.registry import quiet_plan
+
+PLAN = quiet_plan(tolerance=0.15, first_paths=20_000, max_paths=20_000)
+COUPLED = quiet_plan(tolerance=0.15, first_paths=6_000, max_paths=6_000)
+
+
+def of_ours(verifier):
+    def verify(log_ratios, deltas, uniforms):
+        return verifier(log_ratios, deltas, uniforms, torch.full((len(deltas),), deltas.shape[1]))
+
+    return verify
+
+
+def in_jax(log_ratios, deltas, uniforms):
+    jnp = module_or_skip("jax.numpy")
+    return jnp.cumprod(uniforms < jnp.exp(log_ratios), axis=1).sum(1)
+
+
+@pytest.mark.parametrize(
+    ("verify", "mode", "arrays"),
+    [(of_ours(token_wise), "token", "torch"), (of_ours(block), "block", "torch"), (in_jax, "token", "jax")],
+    ids=["token", "block", "jax"],
+)
+def test_verifiers_are_certified_and_refuted_in_the_other_mode(verify, mode, arrays, seed):
+    """False alarms: 1e-6 each."""
+    if arrays == "jax":
+        module_or_skip("jax")
+    claim = from_verifier(verify, length=5, mode=mode, arrays=arrays)
+    assert ex.certify(claim.sample, claim.law, plan=PLAN, seed=seed).verdict is ex.Verdict.CERTIFIED
+    other = from_verifier(verify, length=5, mode="token" if mode == "block" else "block", arrays=arrays)
+    assert ex.certify(other.sample, other.law, plan=PLAN, seed=seed).verdict is ex.Verdict.REFUTED
+
+
+def test_windows_of_ones_own_are_verified(seed):
+    """Drafts of tokens, one in five of which the target never makes: log r = -inf. False alarms: 1e-6."""
+
+    def drafts(n, generator):
+        with np.errstate(divide="ignore"):
+            return np.log(generator.choice([0.0, 1.25], p=[0.2, 0.8], size=(n, 3))), np.zeros((n, 3))
+
+    claim = from_verifier(of_ours(token_wise), length=3, drafts=drafts, arrays="torch")
+    assert ex.certify(claim.sample, claim.law, plan=PLAN, seed=seed).verdict is ex.Verdict.CERTIFIED
+
+
+def couple(p, q, sigma, generator, ends=("quantile", "kept"), emitted_sigma=1.0):
+    n = len(p)
+    spread = torch.full((n,), sigma, dtype=p.dtype)
+    delta, axis = displacement(p, q, spread)
+    z, fresh = (torch.randn(*p.shape, generator=generator, dtype=p.dtype) for _ in range(2))
+    u, v = (torch.rand(n, generator=generator, dtype=p.dtype) for _ in range(2))
+    kept = torch.log(u) < log_ratio(delta, (axis * z).sum(1))
+    x = emit_rejected(p, emitted_sigma * spread, axis, delta, torch.zeros(n, dtype=p.dtype), z, fresh, v, *ends)
+    y = q + sigma * z
+    return torch.where(kept[:, None], y, x), y
+
+
+@pytest.mark.parametrize(("kind", "ends"), [("reflection", ("quantile", "kept")), ("gamma", ("independent", "fresh"))])
+def test_couplings_are_certified_and_a_wider_one_refuted(kind, ends, seed):
+    """Refuted: what is emitted on rejection is 10% too far from the target's mean. False alarms: 1e-6 each."""
+    right = from_coupling(lambda *a: couple(*a, ends=ends), kind=kind, sigma=0.7, arrays="torch")
+    assert ex.certify(right.sample, right.law, plan=COUPLED, seed=seed).verdict is ex.Verdict.CERTIFIED
+    wrong = from_coupling(lambda *a: couple(*a, ends=ends, emitted_sigma=1.1), sigma=0.7, arrays="torch")
+    assert ex.certify(wrong.sample, wrong.law, plan=COUPLED, seed=seed).verdict is ex.Verdict.REFUTED
+
+
+def test_what_does_not_fit_is_said():
+    with pytest.raises(ex.BadInput, match="verify must be a function"):
+        from_verifier("token")
+    with pytest.raises(ex.BadInput, match="couple must be a function"):
+        from_coupling(3)
+    with pytest.raises(ex.BadInput, match="numpy, torch or jax"):
+        from_verifier(in_jax, arrays="cupy")
+    for claim, message in (
+        (from_verifier(lambda r, d, u: u), r"tau of shape \(16, 6\)"),
+        (from_verifier(lambda r, d, u: 3), "returned int; return arrays"),
+        (from_coupling(lambda p, q, s, g: p), "two arrays, X and Y"),
+        (from_coupling(lambda p, q, s, g: (p, q[:, :1])), r"Y of \(16, 1\)"),
+    ):
+        judged = ex.certify(claim.sample, claim.law, plan=PLAN)
+        assert judged.verdict is ex.Verdict.INVALID
+        with pytest.raises(AssertionError, match=message):
+            raise AssertionError(judged.reasons[0])
