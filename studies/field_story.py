@@ -156,7 +156,7 @@ step, between steps and between paths. It catches {c.both("ours")},
 and refused {refused} right ones. What it misses:
 
 - {_missed(c, c.few)}
-- {_missed(c, c.many)}
+- {_missed(c, c.many)}{_closest(c)}
 - The {len(c.beyond)} that are beyond reach, {_list(c.beyond)}, are wrong.
   At n = {c.many:,} exactness refuted {c.beyond_by(["ours"])} of them, and the tests in use today {c.beyond_by(WITH_A_RATE)}.
   `exactness controls` prints the bound on the power of any test. A certificate never says "exact": it says that what it looked at
@@ -182,6 +182,18 @@ def _missed(c: Counts, n: int) -> str:
     others = [name for name in missed if name in c.by(WITH_A_RATE, n)]
     text = f"At n = {n:,}: {_list(missed)}. Of these, tests in use today that have an error rate catch {_list(others)}"
     return text + (", at a level a thousand times as lenient." if others else ".")
+
+
+def _closest(c: Counts) -> str:
+    """Where final samples should see best: a hole in their law."""
+    name = "region-never-visited"
+    if name not in names(c.report, "caught", c.many):
+        return ""
+    p = {test: found["p_value"] for test, found in c.report["faults"][name]["at"][str(c.many)].items()}
+    return (
+        f" Final samples come closest where the law of the whole is cut, in `{name}`: p = {p['ks']:.1g} by KS and "
+        f"{p['moments z']:.1g} by the z-tests, beside {p['ours']:.1g}, which is adjusted for all that exactness looks at."
+    )
 
 
 def _ci(c: Counts) -> str:
