@@ -115,9 +115,7 @@ def certify(
     if twice := [path.stem for path, count in paths.items() if count > 1]:
         raise BadInput(f"two claims would be saved as {twice[0]!r}: each needs a name of its own")
     check_writable(out, report)
-    outputs = files.targets(formats or [], out)
-    if report is not None and report in outputs:
-        raise BadInput(f"--report and --format would both write {report}: name another file")
+    outputs = files.targets(formats or [], [out], report)
     # One run is one family: alpha is that of refuting any of its exact samplers.
     family = sum(e.kind != "control" for e in chosen) + sum(c.wrong is None for _, c in own)
     overrides = msgspec.structs.replace(overrides, claims=max(1, family))
@@ -235,7 +233,7 @@ def make_report(
     """One self-contained HTML page from certificates and from a matrix of controls, or what other programs read."""
     from .controls import Matrix
 
-    outputs = files.targets(formats or [])
+    outputs = files.targets(formats or [], sources, output)
     matrices = [Matrix.load(path) for path in sources if path.name == "controls.json"]
     if len(matrices) > 1:
         raise BadInput("a page shows one controls.json")

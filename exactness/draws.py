@@ -14,7 +14,6 @@ from .arrays import Array, device_of, kind_of, to_numpy, without_gradients
 from .batteries.base import Battery, Evidence
 from .claim import Claim
 from .errors import InvalidSample
-from .laws.chain import GaussianChain
 from .plan import Plan
 from .saved import SavedPaths
 from .seeds import judge_generator, sampler_seed
@@ -49,11 +48,11 @@ class Draws:
         if isinstance(self.claim.sample, SavedPaths):
             saved = self.claim.sample
             self.digest = saved.digest
-            # Whole paths of a continuous chain never coincide; single numbers in float32, or a law with atoms, may.
-            if saved.copies and isinstance(self.claim.law, GaussianChain):
+            # Draws of a continuous law do not coincide, but for rounding; those of a law with atoms may.
+            if self.claim.law.atomless and saved.more_copies_than_chance:
                 raise InvalidSample(
                     f"{saved.copies} of {saved.count} paths of {saved.name} are copies of others, bit by bit: was one seed used "
-                    "for several runs?"
+                    "for several runs, or were they saved with fewer digits?"
                 )
             return
         n, seed = _PROBE_DRAWS, self._seed(0)

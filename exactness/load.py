@@ -41,23 +41,42 @@ def load_law(target: str) -> Law:
     raise _lacks(target, attribute, "law", variables, Law, "exactness.GaussianChain(...), for one")
 
 
-_SAVED = "--paths "
-
-
 def saved_source(paths: str, law: str, entry: str | None) -> str:
     """What a certificate of saved paths records as its source: the options that judge them again."""
-    return _SAVED + shlex.join([paths, "--law", law, *(["--entry", entry] if entry else [])])
+    return shlex.join(["--paths", paths, "--law", law, *(["--entry", entry] if entry else [])])
 
 
 def is_saved_source(source: str) -> bool:
-    return source.startswith(_SAVED)
+    return bool(_saved_words(source))
+
+
+def words_of(source: str) -> list[str]:
+    """The arguments of ``exactness certify`` that judge this source again: one, or the options of saved paths."""
+    return _saved_words(source) or [source]
+
+
+def file_of(source: str) -> str | None:
+    """The file that makes the claim, of saved paths the one of their law; None for a name of the catalogue."""
+    words = _saved_words(source)
+    target = words[3] if words else source
+    return (target.rpartition(":")[0] or target) if words or is_file_claim(target) else None
 
 
 def load_saved(source: str) -> Claim:
     """The claim that a :func:`saved_source` stands for; its name is the file's. Raises ``BadInput``."""
-    paths, _, law, *rest = shlex.split(source.removeprefix(_SAVED))
+    _, paths, _, law, *rest = _saved_words(source)
     saved = SavedPaths(paths, entry=rest[1] if rest else None)
     return Claim(saved.name, saved, load_law(law), plan=Plan(max_paths=saved.count))
+
+
+def _saved_words(source: str) -> list[str]:
+    """The words of a :func:`saved_source`; none of anything else."""
+    try:
+        words = shlex.split(source)
+    except ValueError:  # A quotation without an end.
+        return []
+    options = ["--paths", "--law", "--entry"][: len(words) // 2]
+    return words if len(words) in (4, 6) and words[::2] == options else []
 
 
 def _variables(target: str, default: str) -> tuple[dict[str, object], str]:

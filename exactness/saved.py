@@ -19,6 +19,10 @@ from .plan import Plan
 
 # What is hashed at a time, in numbers.
 _PIECE = 1 << 22
+# Numbers of a draw that are looked at for how often rounding makes two of them equal.
+_LOOKED_AT = 8
+# Two numbers of a draw may depend on each other: so much more often than if they did not may rounding make both equal.
+_DEPENDENT = 100.0
 _FLOATS: dict[str, np.dtype] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 
 
@@ -81,15 +85,53 @@ class SavedPaths:
         return self._read_through[1]
 
     @cached_property
-    def _read_through(self) -> tuple[str, int]:
-        """O(n) time, and eight bytes of memory a draw."""
+    def more_copies_than_chance(self) -> bool:
+        """Whether so many draws of a continuous law cannot be equal by rounding: birthdays, with a wide margin.
+
+        A number that is alone has as many values as single (23 bits) or double precision tells apart, fewer if it is large beside
+        its spread. Of several, rounding is read off the draws themselves, copies left out: two numbers of a draw are both equal
+        about as often as their single rates multiplied.
+        """
+        if not self.copies:
+            return False
+        numbers, pairs = self._distinct_numbers(), 0.5 * self.count**2
+        if math.prod(self.shape[1:]) == 1:
+            (column,) = numbers.T
+            low, middle, high = np.quantile(column, [0.25, 0.5, 0.75])
+            single = bool(np.all(column == column.astype(np.float32)))
+            coarse = max(1.0, abs(middle) / (high - low)) if high > low else math.inf
+            chance, spare = 2.0 * pairs * coarse * 2.0 ** -(23 if single else 52), 2.0 if single else 0.0
+        else:
+            # How often two draws agree in a number; the two numbers that agree least.
+            agree = (np.unique(column, return_counts=True)[1] for column in numbers.T)
+            rates = sorted(float((c * (c - 1.0)).sum()) / max(1.0, len(numbers) * (len(numbers) - 1.0)) for c in agree)
+            chance, spare = _DEPENDENT * pairs * rates[0] * rates[1], 0.0
+        return self.copies > chance + 6.0 * math.sqrt(chance) + spare
+
+    def _distinct_numbers(self) -> np.ndarray:
+        """A few numbers of every draw that is no copy, (m, 8) or fewer, in double precision."""
+        width = math.prod(self.shape[1:])
+        chosen, step = np.unique(np.linspace(0, width - 1, min(width, _LOOKED_AT)).astype(int)), max(1, _PIECE // width)
+        # Sorted, what is in a piece is found by its number.
+        firsts = np.sort(self._read_through[2])
+        parts = []
+        for start in range(0, self.count, step):
+            part = to_numpy(self.rows(start, start + step))
+            here = firsts[np.searchsorted(firsts, start) : np.searchsorted(firsts, start + len(part))] - start
+            parts.append(part.reshape(len(part), -1)[np.ix_(here, chosen)].astype(np.float64))
+        return np.concatenate(parts)
+
+    @cached_property
+    def _read_through(self) -> tuple[str, int, np.ndarray]:
+        """The digest, the number of copies, and where draws stand first. A few words of memory a draw."""
         found, step = hashlib.sha256(), max(1, _PIECE // math.prod(self.shape[1:]))
         keys = np.empty(self.count, dtype=np.int64)
         for start in range(0, self.count, step):
             part = np.ascontiguousarray(to_numpy(self.rows(start, start + step)))
             found.update(part.tobytes())
             keys[start : start + step] = [hash(row.tobytes()) for row in part]
-        return found.hexdigest(), self.count - len(np.unique(keys))
+        firsts = np.unique(keys, return_index=True)[1]
+        return found.hexdigest(), self.count - len(firsts), firsts
 
     def plan_for(self, law: Law, plan: Plan) -> Plan:
         """The plan that looks once at all draws, ``max_paths`` at most. Raises ``BadInput`` if they are none of this law's."""
@@ -109,9 +151,10 @@ class SavedPaths:
     def caveat(self, plan: Plan) -> str:
         """What a reader must know of a verdict on them."""
         part = "" if plan.max_paths == self.count else f"the first {plan.max_paths:,} of "
+        copies = f"; {self.copies:,} of them are copies of others, bit by bit" if self.copies else ""
         return (
-            f"judged on {part}{self.count:,} saved paths ({self.name}): whether their sampler repeats is not known, and more "
-            "evidence takes more saved paths"
+            f"judged on {part}{self.count:,} saved paths ({self.name}){copies}: whether their sampler repeats is not known, and "
+            "more evidence takes more saved paths"
         )
 
 
@@ -127,7 +170,7 @@ def _read(path: Path, entry: str | None) -> np.ndarray:
         return readers[path.suffix](path, entry)
     except BadInput:
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
+    except (OSError, ValueError, OverflowError, EOFError, KeyError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
         raise BadInput(f"{path.name} cannot be read: {error} (arrays of numbers only, nothing pickled)") from None
 
 
@@ -161,7 +204,14 @@ def _safetensors(path: Path, entry: str | None) -> np.ndarray:
         raise BadInput(f"{path.name} holds {tensor.dtype}; save F32 or F64: fewer bits do not hold the noise")
     if not math.prod(tensor.shape):
         raise BadInput(f"{path.name} holds an array of shape {tensor.shape}: there is nothing in it")
-    return np.memmap(path, _FLOATS[tensor.dtype], "r", offset=8 + length + tensor.data_offsets[0], shape=tensor.shape)
+    first, last = tensor.data_offsets
+    size, needed = path.stat().st_size - 8 - length, math.prod(tensor.shape) * _FLOATS[tensor.dtype].itemsize
+    if not 0 <= first <= last <= size or last - first != needed or min(tensor.shape) < 0:
+        raise BadInput(
+            f"{path.name} is damaged or cut short: its header says {tensor.dtype} of shape {tensor.shape} in bytes {first} to "
+            f"{last}, {needed} bytes, of the {size} that follow it; save it again"
+        )
+    return np.memmap(path, _FLOATS[tensor.dtype], "r", offset=8 + length + first, shape=tensor.shape)
 
 
 def _chosen(path: Path, names: list[str], entry: str | None) -> str:

@@ -315,7 +315,7 @@ FAULTS: tuple[Fault, ...] = (
         "bookkeeping",
         "In one window of 1,000 a chain goes on from its neighbour's state.",
         "one window of 1,000",
-        (_NORM,),
+        (_STATE,),
     ),
     # Randomness.
     Fault(

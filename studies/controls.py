@@ -2,6 +2,8 @@
 
     python -m studies.controls [--backends torch,jax] [--jobs 2] [--folder FOLDER]
 
+Test by test it is torch's samplers that are looked at; JAX's are judged until all tests together refute them, with 128,000 paths at
+most, since most of their time is compilation.
 A run that was killed goes on where it was, if it is given the same folder. The tests judge each wrong sampler at the draws that
 are written here (`reports/controls.json`).
 """
@@ -11,13 +13,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import msgspec
+
 from exactness.catalogue import Setting
 from exactness.controls import Matrix, Record, run_faults
+from exactness.controls.run import BUDGET, PATIENCE
 from exactness.report.matrix import short
 
 from .page import REPORTS, table, versions, write
 
 FILES = {"torch": "controls.json", "jax": "controls_jax.json"}
+PLANS = {"torch": BUDGET, "jax": msgspec.structs.replace(BUDGET, max_paths=128_000)}
+PATIENCES = {"torch": PATIENCE, "jax": 1}
 
 
 def page(found: dict[str, Matrix]) -> str:
@@ -29,7 +36,8 @@ def page(found: dict[str, Matrix]) -> str:
         f"(DDPM, 40 steps; labels on the labelled mixture): alpha {first.plan.alpha:g} each, stages of {first.plan.stages[0]:,} "
         f"paths doubled up to {first.plan.max_paths:,}, seed {first.seed}. `all` is what all tests together take, which pay for "
         "their number; beside it stand the tests that refute soonest alone. A test was looked at until 32 times the draws at which "
-        "all together refuted. Made by `python -m studies.controls`; the whole matrix, test by test, is in `controls.json` "
+        f"all together refuted; JAX's samplers are judged until then, with {PLANS['jax'].max_paths:,} paths at most. "
+        "Made by `python -m studies.controls`; the whole matrix, test by test, is in `controls.json` "
         "(`exactness report reports/controls.json -o page.html` shows it).\n",
         f"{versions('exactness', 'numpy', 'scipy', 'torch', 'jax')}.\n",
         table(
@@ -97,7 +105,8 @@ def main(arguments: list[str] | None = None) -> None:
     found = {}
     for backend in options.backends.split(","):
         found[backend] = run_faults(
-            options.names, setting=Setting(backend=backend), jobs=options.jobs, folder=options.folder, resume=True,
+            options.names, plan=PLANS[backend], patience=PATIENCES[backend], setting=Setting(backend=backend), jobs=options.jobs,
+            folder=options.folder, resume=True,
             done=lambda r: print(f"{r.name}: {outcome(r)}", flush=True),
         )  # fmt: skip
         found[backend].save(options.out / FILES[backend])

@@ -46,8 +46,15 @@ def from_denoiser(
 
     if not callable(denoise):
         raise BadInput(f"the denoiser must be a function denoise(x, sigma); got {type(denoise).__name__}")
-    levels = np.asarray(to_numpy(sigmas) if is_array(sigmas) else sigmas, dtype=np.float64)[::-1]
-    event = (shape,) if isinstance(shape, int) else tuple(shape)
+    event = (shape,) if isinstance(shape, int) else shape
+    if not isinstance(event, (tuple, list)) or not event or not all(isinstance(s, int) and s > 0 for s in event):
+        raise BadInput(f"shape must be that of one image, as (3, 32, 32), or the dimension; got {shape!r}")
+    try:
+        levels = np.atleast_1d(np.asarray(to_numpy(sigmas) if is_array(sigmas) else sigmas, dtype=np.float64))[::-1]
+    except (TypeError, ValueError):
+        raise BadInput(
+            f"sigmas must be K + 1 numbers that fall to 0, as get_sigmas_karras gives them; got {sigmas!r:.60}"
+        ) from None
     try:
         schedule = edm(levels, eta)
     except ValueError as error:

@@ -21,6 +21,7 @@ import numpy as np
 from ..arrays import Array, as_kind, kind_of, like, to_numpy
 from ..errors import BadInput, InvalidSample
 from ..laws import GaussianChain
+from .libraries import needs
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,8 @@ _LOUD = 2.0**16
 _PROBES = 4
 # Noise below so many roundings of the state is none: a step of variance 1e-20, as DDPM's last, is deterministic in float32.
 _SILENT = 64.0
+# An image in a batch and alone may differ by so much of the output's size, the order of sums: half of TF32's digits.
+_COUPLED = 1e-2
 
 
 def from_scheduler(
@@ -61,8 +64,9 @@ def from_scheduler(
         dtype: of the states; that of the model's parameters if left out, float32 if it has none.
 
     Raises:
-        BadInput: if no step draws noise (an ODE solver), if a step needs what earlier steps left behind (a multistep solver), or
-            if its noise is not one Gaussian of a fixed variance (learned variances, clipped states).
+        BadInput: if no step draws noise (an ODE solver), if a step needs what earlier steps left behind (a multistep solver), if
+            its noise is not torch.randn's, or not one Gaussian of a fixed variance (learned variances, clipped states); if the
+            model is random, gives NaN, or mixes the images of a batch; if the states have fewer bits than float32.
 
     >>> import exactness as ex, torch
     >>> from diffusers import DDPMScheduler, UNet2DModel
@@ -74,10 +78,13 @@ def from_scheduler(
     >>> ex.certify(sample, law, plan=ex.Plan(tolerance=0.25, max_paths=1_000)).verdict.value
     'certified'
     """
-    import torch
+    with needs("diffusers"):
+        import torch
 
     steps = _Steps.of(scheduler, model, shape, num_inference_steps, options, dtype)
-    with torch.no_grad():
+    # Whatever noise a step draws, the user's generators stay as they are.
+    forked = [steps.device] if steps.device.type == "cuda" else []
+    with torch.no_grad(), torch.random.fork_rng(devices=forked):
         sigma = _read(steps)
 
     def mean(k: int, x: Array) -> Array:
@@ -155,6 +162,8 @@ def sample_pipeline(pipeline: Any, *, batch: int = 64, **options: Any) -> Callab
     >>> sample_pipeline(pipeline, num_inference_steps=4)(3, 0).shape
     torch.Size([3, 5, 64])
     """
+    if not callable(pipeline) or not callable(getattr(getattr(pipeline, "scheduler", None), "step", None)):
+        raise BadInput(f"a pipeline is called, and has a scheduler with step(), as DDPMPipeline; {type(pipeline).__name__} has not")
 
     def loop(n: int, generator: torch.Generator, recording: Any) -> None:
         own = pipeline.scheduler
@@ -182,21 +191,36 @@ class _Steps:
     def of(
         cls, scheduler: Any, model: Callable, shape: tuple, steps: int | None, options: dict | None, dtype: torch.dtype | None
     ) -> _Steps:
-        import torch
+        with needs("diffusers"):
+            import torch
 
+        if isinstance(scheduler, type):
+            raise BadInput(f"give a scheduler, not its class: {scheduler.__name__}() instead of {scheduler.__name__}")
         if not callable(getattr(scheduler, "step", None)) or not callable(getattr(scheduler, "set_timesteps", None)):
             raise BadInput(f"a scheduler has step() and set_timesteps(); {type(scheduler).__name__} has not")
         if not callable(model):
             raise BadInput(f"the model must be callable as model(x, t); got {type(model).__name__}")
-        shape = tuple(shape)
-        if not shape or not all(isinstance(s, int) and s > 0 for s in shape):
-            raise BadInput(f"shape must be that of one image, as (3, 32, 32), without the batch; got {shape}")
+        if not isinstance(shape, (tuple, list)) or not shape or not all(isinstance(s, int) and s > 0 for s in shape):
+            raise BadInput(f"shape must be that of one image, as (3, 32, 32), without the batch; got {shape!r}")
+        if steps is not None and (isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1):
+            raise BadInput(
+                f"num_inference_steps must be an integer of at least 1, or None if set_timesteps was called; got {steps!r}"
+            )
         one = next(model.parameters(), None) if isinstance(model, torch.nn.Module) else None
         device = torch.device("cpu") if one is None else one.device
+        dtype = dtype or (torch.float32 if one is None else one.dtype)
+        if dtype not in (torch.float32, torch.float64):
+            raise BadInput(
+                f"states in {dtype} do not hold the noise that is to be judged: take the model in single precision, model.float(), "
+                "and dtype=torch.float32 or torch.float64"
+            )
         scheduler = copy.deepcopy(scheduler)
         if steps is not None:
-            scheduler.set_timesteps(steps, device=device)
-        return cls(scheduler, model, shape, options or {}, dtype or (torch.float32 if one is None else one.dtype), device)
+            try:
+                scheduler.set_timesteps(int(steps), device=device)
+            except ValueError as error:
+                raise BadInput(f"set_timesteps({steps}) of {type(scheduler).__name__}: {error}") from error
+        return cls(scheduler, model, tuple(shape), options or {}, dtype, device)
 
     @property
     def name(self) -> str:
@@ -250,18 +274,23 @@ def _mean(steps: _Steps, i: int, x: Tensor) -> Tensor:
 
 
 def _read(steps: _Steps) -> np.ndarray:
-    """sigma_1 .. sigma_K, and that the steps are those of a Gaussian chain. The model is evaluated K + 2 times, on 4 states."""
+    """sigma_1 .. sigma_K, and that the steps are those of a Gaussian chain. The model is evaluated K + 3 times, on 4 states."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
     shape = (_PROBES, *steps.shape)
     x = steps.spread * torch.randn(shape, generator=generator, dtype=steps.dtype).to(steps.device)
-    if not torch.equal(steps.predict(steps.at(0), 0, x), steps.predict(steps.at(0), 0, x)):
-        raise BadInput("two calls of the model at the same states differ: switch dropout off with model.eval()")
+    _check_model(steps, x)
     walker, sigma, asked, remembers = copy.deepcopy(steps.scheduler), [], 0, None
     for i in range(steps.count):
         output = steps.predict(walker, i, x)
         noise = torch.randn(shape, generator=generator, dtype=steps.dtype).to(steps.device)
+        twice = [_moved_with(steps, i, x, output, noise) for _ in range(2)]
+        if bool(torch.isfinite(twice[0]).all()) and not torch.equal(*twice):
+            raise BadInput(
+                f"step {steps.count - i} of {steps.name} draws noise, but its noise is not torch.randn's: what torch.normal, "
+                "normal_(), torch.rand or numpy draws cannot be read off. Draw it with torch.randn or diffusers' randn_tensor"
+            )
         with _given(noise) as draws:
             moved = steps.move(walker, i, x, output)
         asked += len(draws)
@@ -285,11 +314,30 @@ def _read(steps: _Steps) -> np.ndarray:
         )
     if remembers is not None:
         raise BadInput(
-            f"step {remembers} of {steps.name} depends on earlier steps, not on its state alone (a multistep solver), or on noise "
-            "that is not torch.randn's: it makes no chain. Take solver_order=1 where there is one, or compare final images with "
-            "exactness.compare"
+            f"step {remembers} of {steps.name} depends on earlier steps, not on its state alone (a multistep solver): it makes no "
+            "chain. Take solver_order=1 where there is one, or compare final images with exactness.compare"
         )
     return np.array(sigma[::-1])
+
+
+def _check_model(steps: _Steps, x: Tensor) -> None:
+    """That the model is a function of one image at a time, at the first step. Raises ``BadInput``."""
+    import torch
+
+    # Schedulers may be broken at the first step already: theirs is another message.
+    if not bool(torch.isfinite(steps.scaled(steps.at(0), 0, x)).all()):
+        return
+    output, again, alone = (steps.predict(steps.at(0), 0, states) for states in (x, x, x[:1]))
+    if not bool(torch.isfinite(output).all()):
+        raise BadInput("the model gives NaN or infinity at pure noise, the first step's states: look at its weights and its scale")
+    if not torch.equal(output, again):
+        raise BadInput("two calls of the model at the same states differ: switch dropout off with model.eval()")
+    size = float(output.double().square().mean().sqrt())
+    if not alone.shape[1:] == output.shape[1:] or float((output[:1] - alone).abs().max()) > _COUPLED * size:
+        raise BadInput(
+            "the model's output for an image depends on the other images of its batch: paths would not be independent. Look for "
+            "means or norms over the batch (BatchNorm: model.eval())"
+        )
 
 
 def _moved_with(steps: _Steps, i: int, x: Tensor, output: Tensor, noise: Tensor | float) -> Tensor:
@@ -305,6 +353,10 @@ def _sigma_of(steps: _Steps, i: int, noise: Tensor, moved: Tensor, mean: Tensor,
     noise, moved, mean, loud = (v.double() for v in (noise, moved, mean, loud))
     sigma = float((loud - mean).mean()) / _LOUD
     size = float(mean.square().mean().sqrt()) + abs(sigma)
+    if not math.isfinite(sigma):
+        raise BadInput(
+            f"the noise of step {steps.count - i} of {steps.name} is not finite, or overflows {steps.dtype} when it is large"
+        )
     rounding = _SILENT * torch.finfo(steps.dtype).eps * size
     gap = float((moved - mean - sigma * noise).abs().max())
     if gap > 1e-3 * abs(sigma) + rounding:

@@ -13,24 +13,30 @@ from ..errors import BadInput
 from ..laws import GaussianMixture, Law, TrustedSampler, UnivariateLaw
 
 
-def law_of(distribution: Any, library: Any, array: Callable[[np.ndarray], Array], draw: Callable[[int, int], Array]) -> Law:
+def law_of(
+    distribution: Any, library: Any, array: Callable[[np.ndarray], Array], draw: Callable[[int, int], Array], joined: str
+) -> Law:
     """The strongest law that can be made of a distribution: a mixture of normals, a cdf, or its draws.
 
     Args:
         library: ``torch.distributions`` or ``numpyro.distributions``.
         array: numpy to the library's arrays, where the distribution lives.
         draw: ``draw(n, seed)`` -> (n, d).
+        joined: how the library makes one distribution of a batch.
 
     Raises:
-        BadInput: if it is no distribution of the library, or a batch of several.
+        BadInput: if it is no distribution of the library, a batch of several, or of fewer bits than float32.
     """
     if not isinstance(distribution, library.Distribution):
         raise BadInput(f"this must be a distribution of {library.__name__}; got {type(distribution).__name__}")
     if math.prod(distribution.batch_shape) != 1:
         raise BadInput(
             f"a batch of {math.prod(distribution.batch_shape)} distributions, batch_shape {tuple(distribution.batch_shape)}, is "
-            "not one law: if its coordinates are independent, say so with Independent(.., 1)"
+            f"not one law: if its coordinates are independent, say so with {joined}"
         )
+    kind = str(draw(1, 0).dtype).removeprefix("torch.")
+    if kind not in ("float32", "float64"):
+        raise BadInput(f"draws in {kind} are too coarse to be judged: give the distribution parameters in float32 or float64")
     mixture, name = _mixture_of(distribution, library), type(distribution).__name__
     if mixture is not None:
         return mixture

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..laws import Law
+from .libraries import needs
 from .normals import law_of
 
 if TYPE_CHECKING:
@@ -31,13 +32,14 @@ def from_numpyro(distribution: Any) -> Law:
     >>> ex.certify(sample_numpyro(gumbel), from_numpyro(gumbel), plan=ex.Plan(tolerance=0.05)).verdict.value
     'certified'
     """
-    import jax.numpy as jnp
-    import numpyro.distributions as library
+    with needs("numpyro"):
+        import jax.numpy as jnp
+        import numpyro.distributions as library
 
     def array(t: np.ndarray) -> Array:
         return jnp.asarray(np.clip(t, -_LARGEST, _LARGEST))
 
-    return law_of(distribution, library, array, sample_numpyro(distribution))
+    return law_of(distribution, library, array, sample_numpyro(distribution), ".to_event(1)")
 
 
 def sample_numpyro(distribution: Any) -> Callable[[int, int], Array]:

@@ -30,7 +30,13 @@ def from_scipy(distribution: Any) -> Law:
     from scipy import stats
 
     if isinstance(distribution, stats.rv_continuous):
-        distribution = distribution()
+        try:
+            distribution = distribution()
+        except TypeError:
+            raise BadInput(
+                f"{distribution.name} has parameters, {distribution.shapes}: give a frozen one, "
+                f"stats.{distribution.name}({distribution.shapes}) with numbers"
+            ) from None
     if isinstance(distribution, type(stats.multivariate_normal([0.0]))):
         return GaussianMixture([1.0], distribution.mean[None], distribution.cov[None])
     mixture: Any = getattr(stats, "Mixture", ())
@@ -46,6 +52,10 @@ def from_scipy(distribution: Any) -> Law:
             "stats.gamma(2.0), or trust its draws with exactness.TrustedSampler(sample_scipy(..))"
         ) from None
     support = _number(low), _number(high)
+    if not support[0] < support[1]:
+        raise BadInput(
+            f"{_name(distribution)} has no support with the parameters {_parameters(distribution)}: they are out of range"
+        )
     if isinstance(getattr(distribution, "dist", None), type(stats.norm)):
         return GaussianMixture([1.0], [[distribution.mean()]], [distribution.var()])
     return UnivariateLaw(cdf, support=support, name=_name(distribution))
@@ -69,6 +79,12 @@ def _number(value: Any) -> float:
     if np.ndim(value):
         raise BadInput("an array of distributions is not one law: give them one by one, or an exactness.ProductLaw of their laws")
     return float(value)
+
+
+def _parameters(distribution: Any) -> str:
+    """As the user gave them, where they are known."""
+    named = getattr(distribution, "kwds", {}).items()
+    return ", ".join([*(str(v) for v in getattr(distribution, "args", ())), *(f"{k}={v}" for k, v in named)]) or "it was given"
 
 
 def _name(distribution: Any) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..laws import Law
+from .libraries import needs
 from .normals import law_of
 
 if TYPE_CHECKING:
@@ -30,14 +31,15 @@ def from_torch(distribution: Distribution) -> Law:
     >>> ex.certify(sample_torch(two), from_torch(two), plan=ex.Plan(tolerance=0.05)).verdict.value
     'certified'
     """
-    import torch
+    with needs("torch"):
+        import torch
 
     draw = sample_torch(distribution)
 
     def array(t: np.ndarray) -> Tensor:
         return torch.as_tensor(t, device=draw(1, 0).device)
 
-    return law_of(distribution, torch.distributions, array, draw)
+    return law_of(distribution, torch.distributions, array, draw, "Independent(.., 1)")
 
 
 def sample_torch(distribution: Distribution) -> Callable[[int, int], Tensor]:

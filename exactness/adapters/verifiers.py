@@ -13,6 +13,7 @@ from ..errors import BadInput, InvalidSample
 from ..laws import GaussianCoupling, VerifiedWindow
 from ..laws.coupling import Kind
 from ..laws.window import Mode
+from .libraries import needs
 
 Arrays = Literal["numpy", "torch", "jax"]
 Drafts = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
@@ -20,6 +21,8 @@ Drafts = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 # The distances of the windows that are drafted here: from nearly right to nearly always rejected.
 _NEAR, _FAR = 0.05, 3.0
+# Windows on which it is seen whether a verifier looks at its uniforms: some are rejected by chance, whatever the drafts.
+_ASKED = 1_000
 
 
 def from_verifier(
@@ -40,6 +43,9 @@ def from_verifier(
         drafts: another source of windows. Distances must not depend on drafts that come later.
         arrays: the kind that ``verify`` works on, in double precision where there is double.
 
+    The uniforms must be what decides: the sampler raises ``BadInput``, and its certificate is ``INVALID``, if other uniforms
+    never change tau, or the same ones do.
+
     >>> import exactness as ex
     >>> def verify(log_ratios, deltas, uniforms):
     ...     return np.cumprod(uniforms < np.exp(log_ratios), axis=1).sum(1)
@@ -49,16 +55,35 @@ def from_verifier(
     """
     if not callable(verify):
         raise BadInput(f"verify must be a function (log_ratios, deltas, uniforms) -> tau; got {type(verify).__name__}")
-    source, convert = drafts or _windows(length), _converter(arrays)
+    source, convert, listens = drafts or _windows(length), _converter(arrays), False
 
-    def sample(n: int, seed: int) -> np.ndarray:
-        generator = np.random.default_rng(seed)
-        ratios, deltas = source(n, generator)
-        uniforms = generator.random((n, length))
+    def kept(ratios: np.ndarray, deltas: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
         result = verify(convert(ratios), convert(deltas), convert(uniforms))
         tau = np.asarray(_host(result[0] if isinstance(result, tuple) else result), dtype=np.float64)
-        if tau.shape != (n,):
-            raise InvalidSample(f"verify gave tau of shape {tau.shape}; it must be ({n},), one number a window")
+        if tau.shape != (len(ratios),):
+            raise InvalidSample(f"verify gave tau of shape {tau.shape}; it must be ({len(ratios)},), one number a window")
+        return tau
+
+    def check(generator: np.random.Generator) -> None:
+        """That tau is a function of what is given, and of the uniforms too: other noise would be judged, or none."""
+        ratios, deltas = source(_ASKED, generator)
+        first, other = generator.random((2, _ASKED, length))
+        tau = kept(ratios, deltas, first)
+        if not np.array_equal(tau, kept(ratios, deltas, first)):
+            raise BadInput("verify gave two answers to the same uniforms: it must draw no noise of its own")
+        # Where drafts are kept or rejected for certain, uniforms need not matter.
+        chancy = int(((ratios[:, 0] > -3.0) & (ratios[:, 0] < -0.1)).sum())
+        if chancy > _ASKED // 5 and np.array_equal(tau, kept(ratios, deltas, other)):
+            raise BadInput("verify gave the same answers to other uniforms: it ignores those it is given, which must decide")
+
+    def sample(n: int, seed: int) -> np.ndarray:
+        nonlocal listens
+        if not listens:
+            check(np.random.default_rng([seed, 1]))
+            listens = True
+        generator = np.random.default_rng(seed)
+        ratios, deltas = source(n, generator)
+        tau = kept(ratios, deltas, generator.random((n, length)))
         # What was verified is what is judged: the ratios as they came in, in the precision of the arrays.
         return np.concatenate([_host(convert(ratios)).astype(np.float64), tau[:, None]], axis=1)
 
@@ -130,11 +155,13 @@ def _windows(length: int) -> Drafts:
 
 def _converter(arrays: Arrays) -> Callable[[np.ndarray], Array]:
     if arrays == "torch":
-        import torch
+        with needs("torch"):
+            import torch
 
         return torch.as_tensor
     if arrays == "jax":
-        import jax.numpy as jnp
+        with needs("jax"):
+            import jax.numpy as jnp
 
         return jnp.asarray
     if arrays != "numpy":

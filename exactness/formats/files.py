@@ -12,17 +12,22 @@ from ..errors import BadInput
 from . import FORMATS, render
 
 
-def targets(wanted: Sequence[str], certificates: Path | None = None) -> dict[Path, str]:
+def targets(wanted: Sequence[str], certificates: Sequence[Path] = (), page: Path | None = None) -> dict[Path, str]:
     """The files to write and the format of each.
 
     Args:
         wanted: ``"sarif"`` or ``"sarif=out/exactness.sarif"``, each file once.
-        certificates: the folder that certificates are written to; other JSON there would be taken for one.
+        certificates: the folders that certificates are written to or read from, and certificates by themselves; other JSON in
+            such a folder would be taken for one.
+        page: the HTML page that is written besides.
 
     Raises:
         BadInput: for an unknown format, and for a file that is a folder, is named twice, or cannot be written.
     """
     found: dict[Path, str] = {}
+    taken: dict[Path, str] = {} if page is None else {page.resolve(): "the page"}
+    if page is not None:
+        _must_not_be_read(page, certificates, "the page")
     for one in wanted:
         name, equals, file = one.partition("=")
         if name not in FORMATS:
@@ -32,12 +37,12 @@ def targets(wanted: Sequence[str], certificates: Path | None = None) -> dict[Pat
         if file == "-":
             raise BadInput(f"--format {one}: standard output is for the reader; name a file (/dev/stdout is one)")
         path = Path(file or FORMATS[name].file)
-        if path in found:
-            raise BadInput(f"--format would write {path} twice, as {found[path]} and as {name}: name another file")
+        if (where := path.resolve()) in taken:
+            raise BadInput(f"--format would write {path} twice, as {taken[where]} and as {name}: name another file")
+        taken[where] = name
         if path.is_dir():
             raise BadInput(f"--format {one}: {path} is a folder; name the file to write")
-        if certificates is not None and path.suffix == ".json" and path.parent.resolve() == certificates.resolve():
-            raise BadInput(f"--format {one}: {path} would lie among the certificates and be taken for one; put it elsewhere")
+        _must_not_be_read(path, certificates, f"--format {one}")
         found[path] = name
     for path in found:
         _must_be_writable(path)
@@ -48,6 +53,15 @@ def write(files: dict[Path, str], certificates: Sequence[Certificate]) -> None:
     """Each file in its format. Raises ``BadInput`` if there is no certificate."""
     for path, text in [(path, render(name, certificates)) for path, name in files.items()]:
         path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _must_not_be_read(path: Path, certificates: Sequence[Path], what: str) -> None:
+    for place in certificates:
+        if place.is_file():
+            if path.resolve() == place.resolve():
+                raise BadInput(f"{what}: {path} is to be read and would be overwritten; put it elsewhere")
+        elif path.suffix == ".json" and path.parent.resolve() == place.resolve():
+            raise BadInput(f"{what}: {path} would lie among the certificates and be taken for one; put it elsewhere")
 
 
 def _must_be_writable(path: Path) -> None:

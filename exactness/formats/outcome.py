@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..certificate import Certificate, Verdict
+from ..load import words_of
 from .text import writable
 
 Kind = Literal["certified", "control refuted", "inconclusive", "refuted", "control missed", "invalid"]
@@ -58,10 +59,18 @@ def per_draw(certificate: Certificate, cost: str) -> float | None:
 
 
 def repeat(certificate: Certificate) -> str | None:
-    """The command that judges it again."""
+    """The command that judges it again: the one that pytest recorded, or that of its source, None if it has neither.
+
+    It names what the command line can change of a plan. Judged by itself a claim has all of alpha, so where several shared one
+    (``plan.claims``) the draws are the same ones and the level is another.
+    """
     if not certificate.source:
-        return None
-    return f"exactness certify {shlex.quote(writable(certificate.source))} --seed {certificate.seed}"
+        recorded = certificate.sampler.get("repeat")
+        return writable(recorded) if isinstance(recorded, str) and recorded else None
+    plan = certificate.plan
+    words = [*words_of(writable(certificate.source)), "--seed", str(certificate.seed)]
+    words += ["--alpha", f"{plan.alpha}", "--tolerance", f"{plan.tolerance}", "--max-paths", f"{plan.max_paths}"]
+    return "exactness certify " + shlex.join(words)
 
 
 def counts(outcomes: Sequence[Outcome]) -> dict[Kind, int]:

@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from urllib.parse import quote
 
 from ..certificate import Certificate
-from ..load import is_file_claim
+from ..load import file_of
 from ..runner import certificate_path, exit_code
 from .outcome import Kind, Outcome, outcome_of, repeat
 from .text import one_line, writable
@@ -91,10 +91,11 @@ def _result(c: Certificate, outcome: Outcome) -> dict[str, object]:
 
 
 def _uri(c: Certificate) -> str:
-    """Of the file that makes the claim; of the certificate, by its name, if it came from no file."""
-    if c.source is None or not is_file_claim(c.source):
+    """Of the file that makes the claim, or has the law of saved paths; of the certificate, by its name, if it came from no file."""
+    claimed = None if c.source is None else file_of(writable(c.source))
+    if claimed is None:
         return quote(certificate_path(Path(), writable(c.name)).name)
-    file = PurePath(writable(c.source).rpartition(":")[0])
+    file = PurePath(claimed)
     return file.as_uri() if file.is_absolute() else quote(file.as_posix())
 
 

@@ -19,6 +19,9 @@ class Law(ABC):
     functions of the output have known distributions, so that batteries can look along them.
     """
 
+    atomless: bool = False
+    """Whether two draws never coincide, but for rounding: saved draws that do are then copies, no evidence."""
+
     @property
     @abstractmethod
     def event_shape(self) -> tuple[int, ...]:

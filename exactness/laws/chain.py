@@ -51,6 +51,8 @@ class GaussianChain(Law):
         name: what a certificate calls the chain.
     """
 
+    atomless = True
+
     def __init__(
         self,
         predict: Predict,
@@ -102,6 +104,12 @@ class GaussianChain(Law):
         """A chain given by its means: ``mean(k, x)``, (n, d) -> (n, d)."""
         ones = np.ones_like(_vector(sigma, "sigma"))
         return cls(mean, a=0.0 * ones, b=ones, sigma=sigma, dim=dim, start=start, final=final, arrays=arrays, name=name)
+
+    def __repr__(self) -> str:
+        """One line; the prediction is a function, so nothing could be pasted back."""
+        fixed = np.count_nonzero(self.sigma == 0)
+        start = "not part of it" if self.start is None else "N({:g}, {:g}^2)".format(*self.start)
+        return f"<GaussianChain {self.name!r}: {self.steps} steps in {self.dim} dimensions, {fixed} deterministic, start {start}>"
 
     @property
     def steps(self) -> int:

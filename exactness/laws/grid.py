@@ -30,6 +30,8 @@ class GridLaw(Law, Projected):
     ``cdf`` is the cubic Hermite interpolant of both; on the grids that :func:`chain_marginals` makes its error is about 1e-10.
     """
 
+    atomless = True
+
     def __init__(self, points: np.ndarray, cdf: np.ndarray, density: np.ndarray) -> None:
         self.points, self._values, self._density = points, cdf, density
         from scipy.interpolate import CubicHermiteSpline  # slow to import, and only grids need it

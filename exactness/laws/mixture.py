@@ -14,6 +14,8 @@ from .base import Law, Projected, Projections, checked_weights, unit_directions
 
 # Arrays of (draws, components, dimensions) are made in pieces of about so many numbers.
 _PIECE = 1 << 21
+# Who reads more numbers than these reads none.
+_LEGIBLE = 1_000
 
 
 class GaussianMixture(Law, Projected):
@@ -31,8 +33,12 @@ class GaussianMixture(Law, Projected):
     (3, 1)
     """
 
+    atomless = True
+
     def __init__(self, weights: object, means: object, covariances: object) -> None:
         self.weights = checked_weights(weights)
+        # As they were given: dividing by their sum once more might move a last digit.
+        self._given = np.array(weights, dtype=np.float64)
         self.means = np.asarray(means, dtype=np.float64)
         self.covariances = np.asarray(covariances, dtype=np.float64)
         count = len(self.weights)
@@ -55,6 +61,14 @@ class GaussianMixture(Law, Projected):
                 self._root = np.linalg.cholesky(self.covariances)
             except np.linalg.LinAlgError:
                 raise BadInput("covariance matrices must be positive definite") from None
+
+    def __repr__(self) -> str:
+        """What makes an equal mixture again, to the last digit, such as a failing example; a summary beyond 1,000 numbers."""
+        if self.weights.size + self.means.size + self.covariances.size > _LEGIBLE:
+            facts = self.describe()
+            return "<GaussianMixture: {components} component(s) in {dim} dimensions, {covariances} covariances>".format(**facts)
+        parts = (self._given.tolist(), self.means.tolist(), self.covariances.tolist())
+        return "GaussianMixture(weights={}, means={}, covariances={})".format(*parts)
 
     @property
     def event_shape(self) -> tuple[int, ...]:

@@ -26,6 +26,8 @@ class ProductLaw(Law, Projected):
     direction is normal too, and fails to be where coordinates depend on each other.
     """
 
+    atomless = True
+
     def __init__(self, factors: Sequence[GridLaw | UnivariateLaw], rotation: object | None = None) -> None:
         self.factors = tuple(factors)
         self.dim = len(self.factors)

@@ -37,6 +37,8 @@ class TrustedSampler(Law):
                 raise BadInput(
                     f"the trusted sampler must return an array of shape (n, d) or (n, K + 1, d); for n = 2 it gave {shape}"
                 )
+            if 0 in tuple(output.shape):
+                raise BadInput(f"draws of shape {tuple(output.shape)[1:]} hold no numbers: there is nothing to judge")
             self._shape = tuple(int(s) for s in output.shape[1:])
         return self._shape
 

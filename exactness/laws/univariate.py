@@ -38,6 +38,8 @@ class UnivariateLaw(Law, Projected):
     array([0. , 0.5])
     """
 
+    atomless = True
+
     def __init__(
         self, cdf: Callable[[np.ndarray], object], *, support: tuple[float, float] = (-math.inf, math.inf), name: str = "univariate"
     ) -> None:

@@ -144,7 +144,7 @@ def _row(c: Certificate, full: bool) -> Row:
         ],
         hidden=len(c.findings) - len(shown),
         bars=[_bars(h) for h in c.histograms],
-        repeat=repeat(c) or str(c.sampler.get("repeat", "")),
+        repeat=repeat(c) or "",
     )  # fmt: skip
 
 

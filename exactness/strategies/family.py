@@ -45,6 +45,8 @@ class Family:
     ``settings`` asks Hypothesis for what fits: ``examples`` of them, generated only, the same ones each time. Explicit ``@example``
     are therefore left out: judge such cases in tests of their own. The bound on alpha does not depend on it.
 
+    In a pytest session with the fixture ``certify``, the alpha of a family is one more, beside the session's and not within it.
+
     Args:
         examples: at most so many of each test.
         plan: its ``claims`` are multiplied by examples and tests; ``Plan()`` if left out.

@@ -64,3 +64,17 @@ def test_schedules_that_are_none_are_refused(sigmas, eta, message):
         from_denoiser(denoise, np.array(sigmas), 2, eta=eta)
     with pytest.raises(ex.BadInput, match="must be a function denoise"):
         from_denoiser("D", SIGMAS, 2)
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "shape", "message"),
+    [
+        ("a", 2, "sigmas must be K . 1 numbers"),
+        (3.0, 2, "sigmas must fall to 0"),
+        (SIGMAS, "a", "shape must"),
+        (SIGMAS, 0, "shape must"),
+    ],
+)
+def test_what_are_no_numbers_is_said(sigmas, shape, message):
+    with pytest.raises(ex.BadInput, match=message):
+        from_denoiser(denoise, sigmas, shape)

@@ -149,6 +149,58 @@ def test_learned_variances_dropout_and_strangers_are_refused():
         from_scheduler(plain, model, (0, 8, 8))
 
 
+def test_half_precision_nan_and_models_that_mix_a_batch_are_refused():
+    own = scheduler("DDPMScheduler", {})
+    with pytest.raises(ex.BadInput, match=r"states in torch\.float16 do not hold the noise.*model\.float\(\)"):
+        from_scheduler(own, model, SHAPE, num_inference_steps=4, dtype=torch.float16)
+    with pytest.raises(ex.BadInput, match=r"states in torch\.bfloat16"):
+        from_scheduler(own, torch.nn.Linear(2, 2).bfloat16(), SHAPE, num_inference_steps=4)
+    with pytest.raises(ex.BadInput, match="NaN or infinity at pure noise"):
+        from_scheduler(own, lambda x, t: x * float("nan"), SHAPE, num_inference_steps=4)
+    with pytest.raises(ex.BadInput, match="depends on the other images of its batch"):
+        from_scheduler(own, lambda x, t: x - x.mean(0), SHAPE, num_inference_steps=4)
+
+
+DRAWS = {
+    "torch.normal": lambda x: torch.normal(torch.zeros_like(x), 1.0),
+    "normal_": lambda x: torch.empty_like(x).normal_(),
+    "rand": torch.rand_like,
+    "numpy": lambda x: torch.as_tensor(np.random.standard_normal(x.shape), dtype=x.dtype),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_noise_that_is_not_randns_is_called_so_and_no_ode(draw, eta):
+    module_or_skip("diffusers")
+    from diffusers import DDIMScheduler
+
+    class Own(DDIMScheduler):
+        def step(self, *arguments, **options):
+            first, *rest = super().step(*arguments, **options)
+            return first + 0.1 * DRAWS[draw](first), *rest
+
+    state = torch.random.get_rng_state()
+    with pytest.raises(ex.BadInput, match=r"step 4 of Own draws noise, but its noise is not torch.randn's"):
+        from_scheduler(Own(), model, SHAPE, num_inference_steps=4, options={"eta": eta})
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_what_is_no_scheduler_shape_number_or_pipeline_is_said():
+    own = scheduler("DDPMScheduler", {})
+    with pytest.raises(ex.BadInput, match=r"not its class: DDPMScheduler\(\)"):
+        from_scheduler(type(own), model, SHAPE)
+    with pytest.raises(ex.BadInput, match=r"shape must be that of one image.*got 4"):
+        from_scheduler(own, model, 4)
+    for steps in (0, 2.5, True):
+        with pytest.raises(ex.BadInput, match="num_inference_steps must be an integer of at least 1"):
+            from_scheduler(own, model, SHAPE, num_inference_steps=steps)
+    with pytest.raises(ex.BadInput, match=r"set_timesteps\(5000\) of DDPMScheduler"):
+        from_scheduler(own, model, SHAPE, num_inference_steps=5000)
+    with pytest.raises(ex.BadInput, match="as DDPMPipeline; int has not"):
+        sample_pipeline(3)
+
+
 def test_steps_that_clip_their_states_or_draw_twice_are_refused():
     """Neither is known of a scheduler of diffusers; a stranger's may."""
     module_or_skip("diffusers")

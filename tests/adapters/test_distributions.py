@@ -154,6 +154,9 @@ def test_draws_outside_the_support_refute_and_do_not_crash():
         (lambda: stats.multivariate_normal([0.0, 1.0], [[1.0, 0.0], [0.0, 0.0]], allow_singular=True), "positive definite"),
         (lambda: stats.dirichlet([1.0, 2.0]), "no cdf and support"),
         (lambda: "normal", "no cdf and support"),
+        (lambda: stats.gamma, r"gamma has parameters, a: give a frozen one, stats\.gamma\(a\) with numbers"),
+        (lambda: stats.norm(0, -1), "norm has no support with the parameters 0, -1: they are out of range"),
+        (lambda: stats.gamma(2.0, scale=-3), "gamma has no support with the parameters 2.0, scale=-3"),
     ],
 )
 def test_what_scipy_cannot_give_is_said(make, message):
@@ -167,6 +170,20 @@ def test_batches_and_strangers_are_refused():
         from_torch(torch.distributions.Normal(torch.zeros(3), 1.0))
     with pytest.raises(ex.BadInput, match=r"must be a distribution of torch\.distributions; got rv_continuous_frozen"):
         from_torch(stats.norm())
+    with pytest.raises(ex.BadInput, match="draws in bfloat16 are too coarse"):
+        from_torch(torch.distributions.Normal(torch.zeros((), dtype=torch.bfloat16), 1.0))
+
+
+def test_a_batch_of_numpyro_is_joined_as_numpyro_does():
+    dist = module_or_skip("numpyro.distributions")
+    with pytest.raises(ex.BadInput, match=r"say so with \.to_event\(1\)"):
+        from_numpyro(dist.Normal(np.zeros(3), 1.0))
+
+
+def test_draws_without_numbers_are_refused():
+    nothing = lambda n, seed: np.zeros((n, 0))  # noqa: E731
+    with pytest.raises(ex.BadInput, match=r"draws of shape \(0,\) hold no numbers"):
+        ex.compare(nothing, nothing)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from exactness import adapters
+from exactness.errors import BadInput
 
 
 def test_importing_the_adapters_imports_no_library():
@@ -16,6 +17,35 @@ def test_importing_the_adapters_imports_no_library():
     code = f"import exactness.adapters, sys; print([m for m in {heavy!r} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("call", "missing", "extra"),
+    [
+        (lambda: adapters.from_torch(None), "torch", "torch"),
+        (lambda: adapters.from_numpyro(None), "numpyro", "numpyro"),
+        (lambda: adapters.from_scheduler(None, None, (1,)), "torch", "diffusers"),
+        (lambda: adapters.sample_scheduler(None, None, (1,)), "torch", "diffusers"),
+        (lambda: adapters.from_verifier(print, arrays="torch"), "torch", "torch"),
+    ],
+)
+def test_a_missing_library_is_bad_input_with_the_command_that_installs_it(call, missing, extra, monkeypatch):
+    for name in [m for m in sys.modules if m == missing or m.startswith(f"{missing}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [_Without(missing), *sys.meta_path])
+    with pytest.raises(BadInput, match=rf"{missing} is not installed, .*: pip install 'exactness\[{extra}\]'"):
+        call()
+
+
+class _Without:
+    """An environment without one library."""
+
+    def __init__(self, missing):
+        self.missing = missing
+
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == self.missing:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=self.missing)
 
 
 @pytest.mark.parametrize("name", [n for n in adapters.__all__ if n.startswith("from_")])

@@ -97,6 +97,45 @@ def test_nan_and_repetition_are_invalid(monkeypatch):
     assert "2000 of 4000 paths of saved paths are copies of others, bit by bit" in twice.reasons[0]
 
 
+LINE = ex.GaussianMixture([0.4, 0.6], [[0.0], [2.0]], [1.0, 0.5])
+PLANE = ex.GaussianMixture([1.0], [[0.0, 0.0]], [1.0])
+FAR = ex.GaussianMixture([0.5, 0.5], [[900.0, 900.0], [-900.0, -900.0]], [1e-4, 1e-4])
+EXPONENTIAL = ex.UnivariateLaw(lambda t: 1.0 - np.exp(-t), support=(0.0, np.inf))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "law", [LINE, PLANE, FAR, EXPONENTIAL, ex.ProductLaw([EXPONENTIAL] * 2)], ids=lambda law: type(law).__name__
+)
+def test_copies_are_no_evidence_and_what_rounding_makes_equal_is_no_copy(law, dtype):
+    """Copies by rounding are a few at most, but hundreds of the mixture far from 0 in single precision. False alarms: 1e-6."""
+    generator = np.random.default_rng(1)
+    fresh = law.sample(6_000, 1) if isinstance(law, ex.GaussianMixture) else generator.exponential(size=(6_000, *law.event_shape))
+    fresh = fresh.astype(dtype)
+    plan = quiet_plan(tolerance=0.1, max_paths=1 << 20)
+    assert ex.certify_paths(fresh, law, plan=plan).verdict is ex.Verdict.CERTIFIED
+    # Where rounding makes hundreds equal, more of them cannot be told: the caveat says how many there are.
+    if law is FAR and dtype == np.float32:
+        return
+    for copied in (np.tile(fresh, (4, 1)), np.concatenate([fresh, fresh[:60]])):
+        judged = ex.certify_paths(copied, law, plan=plan)
+        assert judged.verdict is ex.Verdict.INVALID
+        assert "are copies of others, bit by bit" in judged.reasons[0]
+
+
+def test_single_precision_saved_in_double_and_laws_with_atoms_may_repeat():
+    many = np.random.default_rng(0).random((200_000, 1), dtype=np.float32).astype(np.float64)
+    uniform = ex.UnivariateLaw(lambda t: t, support=(0.0, 1.0))
+    saved = ex.SavedPaths(many)
+    assert saved.copies > 500
+    assert not saved.more_copies_than_chance
+    assert ex.certify_paths(saved, uniform, plan=quiet_plan(tolerance=0.1, max_paths=200_000)).verdict is ex.Verdict.CERTIFIED
+    coins = lambda n, seed: np.random.default_rng(seed).integers(0, 2, (n, 1)).astype(float)  # noqa: E731
+    judged = ex.certify_paths(coins(5_000, 3), ex.TrustedSampler(coins), plan=quiet_plan(tolerance=0.2, max_paths=5_000))
+    assert judged.verdict is ex.Verdict.CERTIFIED
+    assert "4,998 of them are copies of others, bit by bit" in judged.reasons[1]
+
+
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     """200 MB on disk, judged in less than a quarter of that; without the map it would be all of it."""
     monkeypatch.setattr("exactness.draws._BATCH_VALUES", 1 << 18)
@@ -122,6 +161,12 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
         (lambda p: _write(p / "text.npz", b"not numpy"), "cannot be read"),
         (lambda p: _write(p / "text.safetensors", b"not safetensors at all"), "no safetensors file, or is cut short"),
         (lambda p: _write(p / "short.safetensors", (9).to_bytes(8, "little") + b"{not json"), "cannot be read"),
+        (lambda p: _tensors(p / "half.safetensors", 160_000), "damaged or cut short: its header says F64 of shape"),
+        (lambda p: _tensors(p / "swapped.safetensors", 0, first=320_000), "damaged or cut short"),
+        (lambda p: _tensors(p / "before.safetensors", 319_992, first=-8), "damaged or cut short"),
+        (lambda p: _tensors(p / "cut.safetensors", 320_000, kept=1_000), "damaged or cut short"),
+        (lambda p: _tensors(p / "huge.safetensors", 320_000, shape=(1 << 62, 5, 2)), "damaged or cut short|cannot be read"),
+        (lambda p: _tensors(p / "minus.safetensors", 320_000, shape=(-4_000, -5, 2)), "damaged or cut short"),
         (lambda p: _saved(p / "objects.npy", np.array([[{}]], dtype=object)), "nothing pickled"),
         (lambda p: _write(p / "cut.npy", _saved(p / "whole.npy", PATHS).read_bytes()[:500]), "cannot be read"),
         (lambda p: _saved(p / "flat.npy", np.zeros(5)), r"array of shape \(5,\); draws are rows"),
@@ -140,6 +185,12 @@ def test_files_that_cannot_be_judged_are_bad_input(make, message, tmp_path):
 def _write(path, data):
     path.write_bytes(data)
     return path
+
+
+def _tensors(path, last, first=0, shape=(4_000, 5, 2), kept=320_000):
+    """A safetensors file of PATHS whose header may lie."""
+    header = json.dumps({"paths": {"dtype": "F64", "shape": shape, "data_offsets": [first, last]}}).encode()
+    return _write(path, len(header).to_bytes(8, "little") + header + PATHS.tobytes()[:kept])
 
 
 def _saved(path, values):

@@ -76,6 +76,24 @@ def test_couplings_are_certified_and_a_wider_one_refuted(kind, ends, seed):
     assert ex.certify(wrong.sample, wrong.law, plan=COUPLED, seed=seed).verdict is ex.Verdict.REFUTED
 
 
+def test_a_verifier_that_does_not_listen_to_its_uniforms_is_invalid():
+    """Its noise would be as good as any, but nobody could repeat it; the judge's is what must decide."""
+
+    def deaf(r, d, u, generator=None):
+        own = np.random.default_rng(0 if generator is None else generator.integers(1 << 30)).random(u.shape)
+        return np.cumprod(own < np.exp(r), axis=1).sum(1)
+
+    stream = np.random.default_rng(0)
+    for verify, message in (
+        (deaf, "the same answers to other uniforms"),
+        (lambda r, d, u: deaf(r, d, u, stream), "two answers to the same uniforms"),
+    ):
+        claim = from_verifier(verify)
+        judged = ex.certify(claim.sample, claim.law, plan=PLAN)
+        assert judged.verdict is ex.Verdict.INVALID
+        assert message in judged.reasons[0]
+
+
 def test_what_does_not_fit_is_said():
     with pytest.raises(ex.BadInput, match="verify must be a function"):
         from_verifier("token")
@@ -84,7 +102,7 @@ def test_what_does_not_fit_is_said():
     with pytest.raises(ex.BadInput, match="numpy, torch or jax"):
         from_verifier(in_jax, arrays="cupy")
     for claim, message in (
-        (from_verifier(lambda r, d, u: u), r"tau of shape \(16, 6\)"),
+        (from_verifier(lambda r, d, u: u), r"tau of shape \(1000, 6\)"),
         (from_verifier(lambda r, d, u: 3), "returned int; return arrays"),
         (from_coupling(lambda p, q, s, g: p), "two arrays, X and Y"),
         (from_coupling(lambda p, q, s, g: (p, q[:, :1])), r"Y of \(16, 1\)"),

@@ -78,8 +78,11 @@ def test_every_option_that_is_named_exists():
 def test_inputs_in_the_document_are_those_of_the_files():
     blocks = [loaded(block) for block in re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), flags=re.DOTALL)]
     step, called = blocks[0]["jobs"]["exactness"]["steps"][-1], blocks[1]["jobs"]["exactness"]
+    workflow = loaded(WORKFLOW.read_text())["on"]["workflow_call"]["inputs"]
     assert set(step["with"]) <= set(loaded(ACTION.read_text())["inputs"])
-    assert set(called["with"]) <= set(loaded(WORKFLOW.read_text())["on"]["workflow_call"]["inputs"])
+    assert set(called["with"]) <= set(workflow)
+    assert {name for name, one in workflow.items() if one.get("required")} <= set(called["with"])
+    assert "default" not in workflow["package"], "a bare name could be anybody's package"
     assert called["uses"].split("@")[0].endswith(str(WORKFLOW.relative_to(ROOT)))
 
 
@@ -88,8 +91,18 @@ def test_the_table_of_formats_is_complete():
     assert rows == [(name, form.file) for name, form in FORMATS.items()]
 
 
-@pytest.mark.parametrize(("claims", "code"), [("claims.py:claim", 0), ("claims.py:wrong  claims.py:claim", 1), (" ", 2)])
-def test_the_script_judges_summarises_and_passes_the_exit_code_on(tmp_path, claims, code):
+@pytest.mark.parametrize(
+    ("claims", "options", "code"),
+    [
+        ("claims.py:claim", "--seed 3", 0),
+        ("claims.py:wrong  claims.py:claim", "--seed 3", 1),
+        # As `claims: |` gives them: the wrong one is not on the first line.
+        ("claims.py:claim\nclaims.py:wrong\n", "--alpha 1e-5\n--seed 3\n", 1),
+        (" ", "--seed 3", 2),
+        ("\n \n", "--seed 3", 2),
+    ],
+)
+def test_the_script_judges_summarises_and_passes_the_exit_code_on(tmp_path, claims, options, code):
     """As a runner does it: bash -e, inputs as environment, the summary and the outputs appended to files."""
     if shutil.which("bash") is None:
         pytest.skip("bash is not here")
@@ -100,7 +113,7 @@ def test_the_script_judges_summarises_and_passes_the_exit_code_on(tmp_path, clai
     shim.chmod(0o755)
     environment = {
         **os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{shim.parent}{os.pathsep}{os.environ['PATH']}", "CLAIMS": claims,
-        "OPTIONS": "--seed 3", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"), "GITHUB_OUTPUT": str(tmp_path / "outputs"),
+        "OPTIONS": options, "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"), "GITHUB_OUTPUT": str(tmp_path / "outputs"),
     }  # fmt: skip
     script = judging(loaded(ACTION.read_text())["runs"]["steps"])
     done = subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)

@@ -10,7 +10,7 @@ import torch
 
 from samplers.torch.drafters import Free
 from samplers.torch.speculative import Speculative
-from studies import power, rounds, rounds_page, schedulers
+from studies import power, rounds, rounds_page, schedulers, schedulers_page
 from tests.conftest import module_or_skip
 
 PEERS = ("hyppo", "pqm", "goodpoints")
@@ -83,6 +83,26 @@ def test_theory_would_notice_a_verifier_that_keeps_too_much():
     config = Speculative(law.process(30), 4, Free("noise"), recorded)
     config.run(2_000, torch.Generator().manual_seed(0))
     assert recorded.gap / recorded.square**0.5 > 6
+
+
+def test_schedulers_are_ranked_at_equal_evaluations_and_no_winner_is_named_among_what_is_exact():
+    def row(name, estimate, verdict="certified", steps=10, evaluations=10):
+        spot = {"question": "finals", "law": "ring", "spacing": "as shipped", "mmd": 0.0}
+        numbers = {"estimate": estimate, "bound": estimate + 0.02, "steps": steps, "evaluations": evaluations}
+        return {**spot, **numbers, "scheduler": name, "verdict": verdict}
+
+    def said(*rows):
+        floor = {"question": "floor", "law": "ring", "estimate": 0.009, "bound": 0.028}
+        return schedulers_page._finals([floor, *rows], "ring", "as shipped")
+
+    far, near = row("slow", 0.3, "refuted"), row("fast", 0.1, "refuted")
+    cheat = row("two calls a step", 0.01, evaluations=19)
+    text = said(far, near, cheat)
+    assert "At 10: closest to the data: fast." in text
+    assert "0.010 < 0.030 (19 evaluations)" in text
+    assert "closest to the data: fast; beside." in said(far, near, row("beside", 0.11, "refuted"))
+    assert "At 10: not told apart from exact draws: one; other." in said(far, row("one", 0.012), row("other", 0.008))
+    assert schedulers_page._cost({"paths": 0, "finals": 246.0}) == "seconds of one core: finals 246 (not taken: paths)."
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

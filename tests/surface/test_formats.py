@@ -18,6 +18,7 @@ import exactness as ex
 from exactness.certificate import ControlOutcome, Verdict
 from exactness.errors import BadInput
 from exactness.formats import FORMATS, files, outcome_of, render
+from exactness.formats.outcome import repeat
 from exactness.formats.text import one_line
 from exactness.runner import exit_code
 from tests.surface.test_cli import run  # noqa: F401
@@ -35,6 +36,7 @@ KINDS = {
     "invalid control": {"verdict": Verdict.INVALID, "expected": "wrong"},
 }
 EXPECTED = KINDS.keys() - {"beside a blind control", "refuted beside a blind control", "invalid control"}
+REPEAT = "exactness certify claims.py:claim --seed 0 --alpha 1e-06 --tolerance 0.2 --max-paths 500"
 # Anything a JSON certificate or an exception of a stranger can hold: control characters, lone surrogates, markup.
 hostile = st.one_of(
     st.text(st.characters(exclude_categories=()), min_size=1, max_size=40),
@@ -94,6 +96,29 @@ def test_what_is_detectable_is_the_least_sensitive_of_the_monitored_tests():
     assert one("invalid").detectable is None
 
 
+SAVED = "--paths 'my paths.npy' --law models/laws.py:law"
+
+
+def test_the_command_that_repeats_keeps_the_plan_and_the_words_of_its_source():
+    plan = ex.Plan(alpha=1e-4, tolerance=0.05, max_paths=3_000)
+    options = "--seed 0 --alpha 0.0001 --tolerance 0.05 --max-paths 3000"
+    assert repeat(one(source="my claims.py:claim", plan=plan)) == f"exactness certify 'my claims.py:claim' {options}"
+    # Saved paths are options themselves, with quotation marks of their own; what only begins like them is one word.
+    assert repeat(one(source=SAVED, plan=plan)) == f"exactness certify {SAVED} {options}"
+    assert repeat(one(source="--paths x; rm y", plan=plan)) == f"exactness certify '--paths x; rm y' {options}"
+    assert repeat(one(source="--paths 'x", plan=plan)) is not None
+
+
+def test_a_certificate_made_by_pytest_is_repeated_by_pytest():
+    command = "pytest test_it.py::test_mine --exactness-seed 0"
+    found = one("refuted", source=None, sampler={"repeat": command})
+    assert repeat(found) == command
+    for name in ("junit", "sarif", "markdown", "json"):
+        assert "exactness-seed 0" in render(name, [found]).replace("\\", ""), name
+    assert repeat(one(source=None)) is None
+    assert repeat(one(source=None, sampler={"repeat": 3})) is None
+
+
 # --- JUnit
 
 
@@ -119,7 +144,7 @@ def test_junit_says_what_failed_and_how_to_repeat_it(kind, tag):
     assert case.find(tag).get("type") == kind
     assert real().reasons[0] in case.find(tag).text
     facts = {p.get("name"): p.get("value") for p in case.iter("property")}
-    assert facts["repeat"] == "exactness certify claims.py:claim --seed 0"
+    assert facts["repeat"] == REPEAT
     assert facts["expected"] == ("refuted" if kind == "control missed" else "certified")
     assert facts["alpha"] == "1e-06"
     assert kind == "invalid" or float(facts["largest bound"]) == pytest.approx(real().largest_bound, rel=1e-3)
@@ -219,6 +244,8 @@ def test_sarif_points_to_the_file_of_the_claim_or_to_the_certificate():
     assert uri(source="/there/claims.py:one") == "file:///there/claims.py"
     assert uri(source="ring/block", name="ring/block") == "ring--block.json"
     assert uri(source=None, name="mine") == "mine.json"
+    assert uri(source=SAVED) == "models/laws.py"
+    assert uri(source="--paths good.npy --law 'my laws.py' --entry x") == "my%20laws.py"
 
 
 def test_fingerprints_stay_when_numbers_change_and_differ_from_claim_to_claim():
@@ -290,7 +317,7 @@ def test_markdown_gives_reasons_only_for_what_did_not_pass():
     text = render("markdown", [one(reasons=["all is well"]), one("refuted", reasons=["too wide"]), one("control refuted")])
     assert "too wide" in text
     assert "all is well" not in text
-    assert "To repeat: exactness certify claims.py\\:claim --seed 0" in text
+    assert f"To repeat: {REPEAT}".replace(":claim", "\\:claim") in text
     assert "refuted with probability at most 1e-06; the tolerance is 0.2" in text
 
 
@@ -365,8 +392,9 @@ def test_report_writes_formats_from_certificates_and_no_page_that_was_not_asked_
         (["--format", "sarif=claims.py/x.sarif"], "claims.py: File exists"),
         (["--format", "sarif=/proc/x.sarif"], "/proc"),
         (["--format", "sarif=a", "--format", "junit=a"], "would write a twice"),
+        (["--format", "sarif=a", "--format", "junit=./x/../a"], "twice"),
         (["--format", "badge=certificates/badge.json"], "would lie among the certificates"),
-        (["--format", "junit=page.html", "--report", "page.html"], "would both write page.html"),
+        (["--format", "junit=page.html", "--report", "page.html"], "would write page.html twice, as the page and as junit"),
     ],
 )
 def test_bad_formats_cost_no_sampling(run, tmp_path, arguments, message):  # noqa: F811
@@ -374,6 +402,26 @@ def test_bad_formats_cost_no_sampling(run, tmp_path, arguments, message):  # noq
     assert code == 2
     assert message in re.sub(r"\s+", " ", said.err)
     assert not list(tmp_path.glob("certificates/*.json")), "it was judged all the same"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["certificates", "--format", "badge=certificates/badge.json"], "would lie among the certificates"),
+        (["certificates", "-o", "certificates/page.json"], "would lie among the certificates"),
+        (["certificates/right.json", "--format", "json=certificates/right.json"], "would be overwritten"),
+        (["certificates", "-o", "page.html", "--format", "badge=page.html"], "twice, as the page and as badge"),
+    ],
+)
+def test_a_report_refuses_what_it_would_read_next_or_write_twice(run, tmp_path, arguments, message):  # noqa: F811
+    folder = tmp_path / "certificates"
+    real().save(folder / "right.json")
+    before = (folder / "right.json").read_bytes()
+    code, said = run("report", *arguments)
+    assert (code, message in re.sub(r"\s+", " ", said.err)) == (2, True), said.err
+    assert [path.name for path in folder.iterdir()] == ["right.json"]
+    assert (folder / "right.json").read_bytes() == before
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_a_file_that_is_read_only_is_noticed_before(tmp_path, monkeypatch):

@@ -118,6 +118,28 @@ def test_sizes_can_be_fixed():
     assert len(simplest(token_pairs(vocabulary=st.just(6))).target) == 6
 
 
+@settings(max_examples=50)
+@given(mixture=mixtures())
+def test_a_failing_mixture_can_be_read_and_pasted_back(mixture):
+    again = eval(repr(mixture), {"GaussianMixture": ex.GaussianMixture})
+    # The digest covers every bit of weights, means and covariances.
+    assert again.describe() == mixture.describe()
+
+
+def test_weights_that_do_not_quite_sum_to_one_come_back_and_many_numbers_are_summed_up():
+    weights = np.random.default_rng(0).dirichlet(np.ones(7), size=50)
+    for w in weights + 1e-10:
+        mixture = ex.GaussianMixture(w, np.zeros((7, 1)), np.ones(7))
+        assert np.array_equal(eval(repr(mixture), {"GaussianMixture": ex.GaussianMixture}).weights, mixture.weights)
+    large = ex.GaussianMixture([1.0], np.zeros((1, 50)), np.eye(50)[None])
+    assert repr(large) == "<GaussianMixture: 1 component(s) in 50 dimensions, full covariances>"
+
+
+def test_a_failing_chain_is_told_in_one_line():
+    chain = ex.GaussianChain(lambda k, x: x, a=[1.0, 1.0], b=[0.1, 0.1], sigma=[0.0, 0.5], dim=3, start=(0.0, 2.0), name="mine")
+    assert repr(chain) == "<GaussianChain 'mine': 2 steps in 3 dimensions, 1 deterministic, start N(0, 2^2)>"
+
+
 def test_a_chain_without_a_start_cannot_be_sampled():
     with pytest.raises(BadInput, match="nothing of its start"):
         ex.GaussianChain.from_mean(lambda k, x: x, sigma=[1.0], dim=1, start=None).sample(3, 0)

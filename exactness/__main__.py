@@ -1,0 +1,5 @@
+"""``python -m exactness``: the command line."""
+
+from .cli import main
+
+main()
