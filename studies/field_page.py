@@ -125,7 +125,7 @@ def _short(n: int) -> str:
 
 
 def figure(report: Report, target: Path) -> None:
-    """Left: share of the wrong samplers caught. Middle: by group, with many paths. Right: right samplers refused."""
+    """Left: share of the wrong samplers caught. Middle: by group. Right: right samplers refused."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -134,30 +134,34 @@ def figure(report: Report, target: Path) -> None:
     from matplotlib import pyplot as plt
 
     tests, n = list(TESTS), sizes(report)
+    run = {m: len(names(report, "caught", m)) for m in n}
+    labels = [f"n = {m:,}" + (f", {run[m]} run so far" if run[m] < run[n[0]] else "") for m in n]
+    # Groups of which some are still to be run would not compare.
+    most = max(m for m in n if run[m] == run[n[0]])
     page, (left, middle, right) = plt.subplots(
         1, 3, figsize=(13, 4.4), layout="constrained", gridspec_kw={"width_ratios": [1.0, 1.35, 0.8]}
     )
-    share = lambda test, m: len(caught(report, test, m, "caught")) / max(1, len(names(report, "caught", m)))  # noqa: E731
-    _bars(left, [[share(t, m) for t in tests] for m in n], n, (_FEW, _MANY))
-    left.set_title(f"share of {len(names(report, 'caught', n[0]))} wrong samplers caught", fontsize=10)
+    share = lambda test, m: len(caught(report, test, m, "caught")) / max(1, run[m])  # noqa: E731
+    _bars(left, [[share(t, m) for t in tests] for m in n], labels, (_FEW, _MANY))
+    left.set_title(f"share of {run[n[0]]} wrong samplers caught", fontsize=10)
     left.set_yticks(range(len(tests)), [TESTS[t].replace(", ", ",\n", 1) for t in tests], fontsize=8)
 
     refused = [[a / max(1, b) for a, b in (alarms(report, t, m) for t in tests)] for m in n]
-    _bars(right, refused, n, (_ALARM_FEW, _ALARM_MANY))
+    _bars(right, refused, [f"n = {m:,}" for m in n], (_ALARM_FEW, _ALARM_MANY))
     right.set_title("share of right samplers refused", fontsize=10)
     right.set_yticks(range(len(tests)), [])
 
-    most = {g: len(names(report, "caught", n[-1], g)) for g in GROUPS}
-    groups = [g for g in GROUPS if most[g]]
-    counts = [[len(caught(report, t, n[-1], "caught", group=g)) for g in groups] for t in tests]
-    shown = [[c / most[g] for c, g in zip(row, groups, strict=True)] for row in counts]
+    of = {g: len(names(report, "caught", most, g)) for g in GROUPS}
+    groups = [g for g in GROUPS if of[g]]
+    counts = [[len(caught(report, t, most, "caught", group=g)) for g in groups] for t in tests]
+    shown = [[c / of[g] for c, g in zip(row, groups, strict=True)] for row in counts]
     if groups:
         middle.imshow(shown, cmap="Blues", vmin=0.0, vmax=1.25, aspect="auto")
     for i, row in enumerate(counts):
         for j, (c, g) in enumerate(zip(row, groups, strict=True)):
-            ink = "white" if c / most[g] > 0.7 else "black"
-            middle.text(j, i, f"{c}/{most[g]}", ha="center", va="center", fontsize=8, color=ink)
-    middle.set_title(f"caught by group, n = {n[-1]:,}", fontsize=10)
+            ink = "white" if c / of[g] > 0.7 else "black"
+            middle.text(j, i, f"{c}/{of[g]}", ha="center", va="center", fontsize=8, color=ink)
+    middle.set_title(f"caught by group, n = {most:,}", fontsize=10)
     middle.set_xticks(range(len(groups)), groups, fontsize=7.5)
     middle.set_yticks(range(len(tests)), [])
     middle.tick_params(length=0)
@@ -168,11 +172,11 @@ def figure(report: Report, target: Path) -> None:
     plt.close(page)
 
 
-def _bars(axis: Any, shares: Sequence[Sequence[float]], n: Sequence[int], colours: Sequence[str]) -> None:
-    height = 0.8 / len(n)
-    for i, (values, size) in enumerate(zip(shares, n, strict=True)):
+def _bars(axis: Any, shares: Sequence[Sequence[float]], labels: Sequence[str], colours: Sequence[str]) -> None:
+    height = 0.8 / len(labels)
+    for i, (values, label) in enumerate(zip(shares, labels, strict=True)):
         places = [y - 0.4 + (i + 0.5) * height for y in range(len(values))]
-        axis.barh(places, values, height, color=colours[min(i, len(colours) - 1)], label=f"n = {size:,}")
+        axis.barh(places, values, height, color=colours[min(i, len(colours) - 1)], label=label)
         for y, v in zip(places, values, strict=True):
             axis.text(v + 0.01, y, f"{100 * v:.0f}%", va="center", fontsize=7)
     axis.set_xlim(0, 1.15)
