@@ -158,7 +158,8 @@ and refused {refused} right ones. What it misses:
 - {_missed(c, c.few)}
 - {_missed(c, c.many)}{_closest(c)}
 - The {len(c.beyond)} that are beyond reach, {_list(c.beyond)}, are wrong.
-  At n = {c.many:,} exactness refuted {c.beyond_by(["ours"])} of them, and the tests in use today that have an error rate {c.beyond_by(WITH_A_RATE)}.
+  At n = {c.many:,} exactness refuted {c.beyond_by(["ours"])} of them, and the tests in use today that have
+  an error rate {c.beyond_by(WITH_A_RATE)}.
   `exactness controls` prints the bound on the power of any test. A certificate never says "exact": it says that what it looked at
   differs by no more than a tolerance.
 - Samples are not enough for it: it needs the whole path, the schedule, and the target's own prediction at every state, which is one
