@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT := certificates
 
-.PHONY: certify test lint calibrate tails power memory judging flakiness rounds overhead controls schedulers study clean install
+.PHONY: certify test lint calibrate tails power memory judging flakiness rounds overhead controls schedulers field study clean install
 
 certify: install
 	$(BIN)/exactness certify --out $(OUT) --report $(OUT)/report.html
@@ -17,8 +17,9 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Measurements, each a page of reports/. The first two take a quarter of an hour, rounds half of one; flakiness as long as it is given.
-calibrate tails memory judging flakiness rounds overhead controls schedulers: install
+# Measurements, each a page of reports/. The first two take a quarter of an hour, rounds and field half an hour;
+# flakiness as long as it is given.
+calibrate tails memory judging flakiness rounds overhead controls schedulers field: install
 	$(BIN)/python -m studies.$@
 
 # Beside the tests in use today, which are installed first.

@@ -18,13 +18,14 @@ from exactness.batteries import Battery, TwoSample, standard
 from exactness.judgement import adjust
 from exactness.laws.base import Law
 
+from .permutations import p_value
 from .power_search import Pair, Refutes
 
 TOGETHER = "all standard batteries"
 ONE_STAGE = Plan(first_paths=1_000, max_paths=1_000)
 # 1/(permutations + 1) must lie well below alpha = 1e-3, or power is lost to chance.
-_PERMUTATIONS = 1_999
-_FREQUENCIES = 128
+PERMUTATIONS = 1_999
+FREQUENCIES = 128
 # Compression level of Compress Then Test: cost grows as 4 to this power.
 _COMPRESSION = 3
 
@@ -73,7 +74,7 @@ def peers() -> list[Row]:
         Row("Kolmogorov-Smirnov per coordinate, Bonferroni (scipy)", "n draws", _coordinate_ks),
         Row("energy distance, chi-square approximation (hyppo)", "n draws", _energy, "hyppo"),
         Row("MMD, chi-square approximation (hyppo)", "n draws", _mmd, "hyppo"),
-        Row(f"MMD, {_FREQUENCIES} random frequencies, {_PERMUTATIONS:,} permutations (numpy)", "n draws", _random_features),
+        Row(f"MMD, {FREQUENCIES} random frequencies, {PERMUTATIONS:,} permutations (numpy)", "n draws", _random_features),
         Row("Compress Then Test (goodpoints)", "n draws", _ctt, "goodpoints", 64),
         Row("aggregated Compress Then Test (goodpoints)", "n draws", _actt, "goodpoints", 64),
         Row("PQMass, 100 regions (pqm)", "n draws", _pqmass, "pqm", 64),
@@ -106,11 +107,16 @@ def _two_sample(pair: Pair, alpha: float, seed: int) -> float:
     return float(min(adjust([r.p_value for r in evidence.results()], ONE_STAGE)) <= alpha)
 
 
-def _coordinate_ks(pair: Pair, alpha: float, seed: int) -> float:
+def coordinate_ks(pair: Pair) -> float:
+    """Its p-value, Bonferroni-adjusted."""
     from scipy.stats import ks_2samp
 
     d = pair.x.shape[1]
-    return float(min(ks_2samp(pair.x[:, i], pair.y[:, i]).pvalue for i in range(d)) * d <= alpha)
+    return float(min(1.0, min(ks_2samp(pair.x[:, i], pair.y[:, i]).pvalue for i in range(d)) * d))
+
+
+def _coordinate_ks(pair: Pair, alpha: float, seed: int) -> float:
+    return float(coordinate_ks(pair) <= alpha)
 
 
 def _energy(pair: Pair, alpha: float, seed: int) -> float:
@@ -126,7 +132,7 @@ def _mmd(pair: Pair, alpha: float, seed: int) -> float:
 def _ctt(pair: Pair, alpha: float, seed: int) -> float:
     ctt = importlib.import_module("goodpoints.ctt")
     width = _typical_distance(pair)
-    result = ctt.ctt(pair.x, pair.y, _COMPRESSION, B=_PERMUTATIONS, lam=width, alpha=alpha, null_seed=seed, statistic_seed=seed + 1)
+    result = ctt.ctt(pair.x, pair.y, _COMPRESSION, B=PERMUTATIONS, lam=width, alpha=alpha, null_seed=seed, statistic_seed=seed + 1)
     return float(result.rejects)
 
 
@@ -151,25 +157,38 @@ def _pqmass(pair: Pair, alpha: float, seed: int) -> float:
         return float(pqm.pqm_pvalue(pair.x, pair.y) <= alpha)
 
 
-def _random_features(pair: Pair, alpha: float, seed: int) -> float:
-    """|mean feature difference|^2 of random Fourier features, among those of random relabellings: exact."""
+def random_features(pair: Pair, seed: int, enough: int | None = None, bins: int | None = None) -> float:
+    """The p-value of |mean feature difference|^2 of random Fourier features among those of random relabellings: exact.
+
+    ``bins``: relabel whole bins of draws, so many of either sample, and not single ones: as exact, and cheap for large samples
+    (Domingo-Enrich, Dwivedi and Mackey 2023, "Compress Then Test"). Then the samples are cut to a multiple of them.
+    """
     generator = np.random.default_rng(seed)
     both = np.concatenate([pair.x, pair.y]).astype(np.float32)
     # Those of the kernel exp(-|x - y|^2/width^2), which goodpoints uses.
-    waves = generator.standard_normal((both.shape[1], _FREQUENCIES)) * (2.0**0.5 / _typical_distance(pair))
+    waves = generator.standard_normal((both.shape[1], FREQUENCIES)) * (2.0**0.5 / _typical_distance(pair))
     angle = both @ waves.astype(np.float32)
     features = np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
     features -= features.mean(axis=0)
     n = len(pair.x)
-    observed = np.square(features[:n].sum(axis=0)).sum()
-    exceeding, left, piece = 0, _PERMUTATIONS, max(1, (1 << 23) // len(both))
-    while left:
-        labels = np.zeros((min(piece, left), len(both)), dtype=np.float32)
+    if bins is not None and n > bins:
+        n, rows = bins, n // bins
+        features = np.concatenate(
+            [f[: bins * rows].reshape(bins, rows, -1).sum(1) for f in (features[: len(pair.x)], features[len(pair.x) :])]
+        )
+
+    def relabelled(m: int) -> np.ndarray:
+        labels = np.zeros((m, len(features)), dtype=np.float32)
         labels[:, :n] = 1.0
         labels = generator.permuted(labels, axis=1, out=labels)
-        exceeding += int((np.square(labels @ features).sum(axis=1) >= observed).sum())
-        left -= len(labels)
-    return float((1 + exceeding) / (1 + _PERMUTATIONS) <= alpha)
+        return np.square(labels @ features).sum(axis=1)
+
+    observed = np.square(features[:n].sum(axis=0)).sum()
+    return p_value(observed, relabelled, PERMUTATIONS, max(1, (1 << 23) // len(features)), enough)
+
+
+def _random_features(pair: Pair, alpha: float, seed: int) -> float:
+    return float(random_features(pair, seed) <= alpha)
 
 
 def _typical_distance(pair: Pair) -> float:
