@@ -41,7 +41,7 @@ def page(found: dict[str, Matrix]) -> str:
         "(`exactness report reports/controls.json -o page.html` shows it).\n",
         f"{versions('exactness', 'numpy', 'scipy', 'torch', 'jax')}.\n",
         table(
-            ["backend", "wrong samplers caught", "right ones refuted", "beyond any test", "processor time"],
+            ["backend", "wrong samplers caught", "right ones refuted", "beyond any test", "time of its jobs"],
             [
                 (
                     name,
