@@ -21,7 +21,7 @@ from .certificate import Certificate, Verdict
 from .certify import certify as judge
 from .claim import Claim
 from .console import findings_table, law_table, matrix_table, print_certificate, print_score, summary_table
-from .controls.matrix import Record
+from .controls.matrix import Record, is_matrix
 from .controls.run import BUDGET, PATIENCE
 from .errors import BadInput
 from .formats import FORMATS, files
@@ -224,7 +224,7 @@ def controls(
 
 @app.command("report")
 def make_report(
-    sources: Annotated[list[Path], typer.Argument(help="Certificates, folders of them, or a controls.json.")],
+    sources: Annotated[list[Path], typer.Argument(help="Certificates, folders of them, or a matrix of controls.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The page to write; report.html if neither it nor a format is given.")
     ] = None,
@@ -234,10 +234,11 @@ def make_report(
     from .controls import Matrix
 
     outputs = files.targets(formats or [], sources, output)
-    matrices = [Matrix.load(path) for path in sources if path.name == "controls.json"]
+    of_controls = [path for path in sources if is_matrix(path)]
+    matrices = [Matrix.load(path) for path in of_controls]
     if len(matrices) > 1:
-        raise BadInput("a page shows one controls.json")
-    found = [Certificate.load(path) for path in _files([path for path in sources if path.name != "controls.json"])]
+        raise BadInput("a page shows one matrix of controls")
+    found = [Certificate.load(path) for path in _files([path for path in sources if path not in of_controls])]
     if output is not None or not outputs:
         from .report import write_report
 

@@ -109,7 +109,7 @@ def print_score(console: Console, matrix: Matrix) -> None:
     alarms, right = matrix.false_alarms
     parts = [f"{caught} of {wrong} wrong samplers caught"] if wrong else []
     parts += [f"{alarms} of {right} right ones refuted"] if right else []
-    parts += [f"{len(matrix.beyond)} beyond the reach of any test at this budget"] if matrix.beyond else []
+    parts += [f"{len(matrix.beyond)} that no test can be asked to see at this budget"] if matrix.beyond else []
     console.print("; ".join(parts) + ".", highlight=False)
     for r in matrix.beyond:
         console.print(f"  {r.name}: {r.beyond}", highlight=False, markup=False, soft_wrap=True)

@@ -18,8 +18,9 @@ class Fault:
     """``what``: what is wrong with it, or why it only looks so. ``seen``: public threads (and papers) that tell of it.
 
     ``touches``: the steps whose law it changes. ``caught_by``: tests of a battery that must refute it, each alone.
-    ``expected``: ``caught``; ``beyond``, too small for any test at the usual budget (:mod:`exactness.catalogue.limits` has the
-    bound); or ``exact``. ``least_dim``: in fewer dimensions it is not wrong. ``labelled``: it needs a process with a condition.
+    ``expected``: ``caught``; ``beyond``, too small for a test to be asked to see at the usual budget
+    (:mod:`exactness.controls.limits` has the bound); or ``exact``. ``least_dim``: in fewer dimensions it is not wrong.
+    ``labelled``: it needs a process with a condition.
     """
 
     name: str
@@ -313,7 +314,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "state-of-another-chain",
         "bookkeeping",
-        "In one window of 1,000 a chain goes on from its neighbour's state.",
+        "In one full window of 1,000 a chain goes on from its neighbour's state.",
         "one window of 1,000",
         (_STATE,),
     ),
@@ -352,7 +353,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "uniforms-that-can-be-one",
         "randomness",
-        "Normals are quantiles of float32 uniforms, one in 2^25 of which is 1: the state is then infinite.",
+        "Normals are quantiles of uniforms that float32 rounds to 1 once in 2^25: the state is then infinite.",
         "one draw of 2^25",
         (),
         ("pytorch#16706",),
@@ -370,7 +371,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "region-never-visited",
         "whole law",
-        "A half-space that holds 1% of the last states is never reached.",
+        "A half-space that holds 1% of the last states is never reached, as a mode that was dropped would not be.",
         "the last steps",
         (_EACH,),
     ),
@@ -404,7 +405,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "exact-until-late",
         "whole law",
-        "Every draft is accepted in the last quarter of the chain.",
+        "Every draft of a window that begins in the last quarter of the chain is accepted.",
         "the last quarter",
         (_STATE,),
         ("jax#5348",),

@@ -41,7 +41,7 @@ def page(found: dict[str, Matrix]) -> str:
         "(`exactness report reports/controls.json -o page.html` shows it).\n",
         f"{versions('exactness', 'numpy', 'scipy', 'torch', 'jax')}.\n",
         table(
-            ["backend", "wrong samplers caught", "right ones refuted", "beyond any test", "time of its jobs"],
+            ["backend", "wrong samplers caught", "right ones refuted", "not to be asked", "time of its jobs"],
             [
                 (
                     name,
@@ -70,7 +70,7 @@ def page(found: dict[str, Matrix]) -> str:
             rows.append((f"**{r.name}** {r.what}", *cells, soonest(r)))
         text.append(table(heads, rows))
     if first.beyond:
-        text.append("## Beyond the reach of any test\n")
+        text.append("## What no test can be asked to see\n")
         text += [f"* **{r.name}**: {r.beyond} (alpha {first.plan.alpha:g}, {first.plan.max_paths:,} paths)." for r in first.beyond]
         text.append(
             "\nThe bound is Neyman and Pearson's: the likelihood-ratio test where it is known, else the data processing inequality "

@@ -59,12 +59,15 @@ def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience:
                     alone[name] = draws.paths
             if caught_at is None and smallest <= plan.alpha:
                 caught_at = draws.paths
-            if caught_at is not None and (draws.paths >= caught_at * patience or all(n is not None for n in alone.values())):
+            if caught_at is not None and (
+                draws.paths >= caught_at * patience or all(n is not None for name, n in alone.items() if name != UNUSABLE)
+            ):
                 break
     except InvalidSample as error:
         smallest, leading = 0.0, str(error)
-        # A sampler that breaks is caught only if that is its fault: else it is the control that is broken.
-        if UNUSABLE in fault.caught_by:
+        # A wrong sampler that breaks is caught only if that is its fault, else it is the control that is broken; a right one that
+        # breaks is refuted.
+        if UNUSABLE in fault.caught_by or fault.expected != "caught":
             # The probe draws too, and the batch in which it happened was not finished.
             caught_at = alone[UNUSABLE] = max(draws.paths, plan.stages[0])
     limit = limits.of(fault, plan, claim.law) if fault.expected == "beyond" else None
@@ -91,7 +94,7 @@ def chosen(names: Sequence[str]) -> list[Fault]:
     known = {fault.name: fault for fault in FAULTS}
     if unknown := [name for name in names if name not in known]:
         raise BadInput(f"there is no control {unknown[0]!r}; there are {', '.join(known)}")
-    return [known[name] for name in names] if names else list(FAULTS)
+    return [known[name] for name in dict.fromkeys(names)] if names else list(FAULTS)
 
 
 def _apart(evidence: Evidence) -> list[tuple[str, Evidence]]:

@@ -94,10 +94,9 @@ def _to_bfloat16(x: np.ndarray) -> np.ndarray:
 
 
 def _infinite(plan: Plan, law: GaussianChain) -> Limit:
-    """At most K d normals a path are quantiles; each is infinite with probability 2^-24, and else off by half a cell of 2^-24."""
-    expected = plan.max_paths * law.steps * law.dim * 2.0**-24
+    """At most K d normals a path are drawn afresh, each infinite with probability 2^-25; a run without one is a right one, so that
+    the total variation is the probability of one at all.
+    """
+    expected = plan.max_paths * law.steps * law.dim * 2.0**-25
     power = 1.0 - math.exp(-expected) + plan.alpha
-    return Limit(
-        power,
-        f"a number is infinite in at most {100 * power:.0f}% of runs of this length; no other probability moves by over 2^-24",
-    )
+    return Limit(power, f"at most {100 * power:.0f}% of runs of this length hold an infinite number, and the others are right")

@@ -140,6 +140,18 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
+class _Formatted(msgspec.Struct):
+    format: str = ""
+
+
+def is_matrix(path: Path) -> bool:
+    """Whether a file says that it is one."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Formatted).format.startswith(FORMAT.rpartition("/")[0] + "/")
+    except (OSError, msgspec.MsgspecError):
+        return False
+
+
 def in_order(records: Sequence[Record], names: Sequence[str]) -> list[Record]:
     place = {name: i for i, name in enumerate(names)}
     return sorted(records, key=lambda r: place[r.name])

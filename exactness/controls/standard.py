@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Below this there is nothing to draft: the last step of a chain is never drafted.
 _LEAST_STEPS = 2
 _STARTS = 1 << 16
+_PILOT = 256
 
 
 def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
@@ -39,6 +40,7 @@ def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
     try:
         from samplers.faults import STANDARD, fault
         from samplers.torch.wrong import build
+        from samplers.torch.wrong.bases import good, poor, stale
     except ModuleNotFoundError as error:
         raise BadInput(_lacking(error.name or str(error))) from None
     if isinstance(sample, SavedPaths):
@@ -49,10 +51,14 @@ def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
     if arrays is None:
         return []
     process = _process(sample, law, arrays)
+    runners = {name: build(name, process) for name in STANDARD if law.dim >= fault(name).least_dim}
+    # On some chains a fault is none: a neighbour's sigma where all are equal, a stale draft where the drift never changes. What
+    # draws the paths of the right sampler that it should spoil is left out.
+    right = [_pilot(base(process), arrays) for base in (stale, poor, good)]
     return [
-        Claim(f"standard/{name}", _sample(build(name, process), arrays), law, wrong=fault(name).what, required=False)
-        for name in STANDARD
-        if law.dim >= fault(name).least_dim
+        Claim(f"standard/{name}", _sample(runner, arrays), law, wrong=fault(name).what, required=False)
+        for name, runner in runners.items()
+        if not any(_pilot(runner, arrays).equal(paths) for paths in right)
     ]
 
 
@@ -140,6 +146,12 @@ def _start(sample: Sample, law: GaussianChain, arrays: _Arrays) -> Callable[[Ten
         return arrays.ours((output[0] if isinstance(output, tuple) else output)[:, 0])
 
     return start
+
+
+def _pilot(runner: Any, arrays: _Arrays) -> Tensor:
+    import torch
+
+    return runner.run(_PILOT, torch.Generator(device=arrays.device).manual_seed(0), dtype=arrays.dtype).paths
 
 
 def _sample(runner: Any, arrays: _Arrays) -> Sample:

@@ -52,7 +52,7 @@ def view_of(matrix: Matrix) -> MatrixView:
         ("fewest tests that catch as many", f"{len(smallest)}: {', '.join(smallest)}"),
     ]
     if matrix.beyond:
-        facts.append(("beyond the reach of any test", "; ".join(f"{r.name} ({r.beyond})" for r in matrix.beyond)))
+        facts.append(("no test can be asked to see", "; ".join(f"{r.name} ({r.beyond})" for r in matrix.beyond)))
     return MatrixView(
         headline=f"{caught} of {wrong} wrong samplers caught, {alarms} of {right} right ones refuted",
         holds=matrix.holds,
@@ -84,6 +84,8 @@ def _cell(r: Record, test: str, matrix: Matrix) -> Cell:
     if test not in r.alone:
         return Cell("", 0, must, f"{test} does not apply")
     n = r.alone[test]
+    if n is None and not r.paths:
+        return Cell("", 0, must, "no draw could be judged")
     if n is None:
         return Cell("·", 0, must, f"{test}: not in {r.paths:,} draws")
     first = matrix.plan.stages[0]

@@ -90,7 +90,7 @@ BUILD: dict[str, Callable[[Process], Any]] = {
     "draws-keyed-by-position": _keyed(stale),
     "antithetic-pairs": _round(good, source=randomness.Antithetic),
     "seeds-that-repeat": lambda process: outputs.RepeatedShard(good(process)),
-    "uniforms-that-can-be-one": _round(draw=randomness.FewBits(24)),
+    "uniforms-that-can-be-one": _round(draw=randomness.RoundedToOne(24)),
     "half-uniforms-that-can-be-one": _round(draw=randomness.FewBits(11)),
     "region-never-visited": lambda process: outputs.Avoiding(good(process)),
     "last-step-wider": lambda process: good(bookkeeping.scaled_last_sigma(process, 1.02)),

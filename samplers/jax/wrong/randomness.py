@@ -80,6 +80,18 @@ class FewBits:
 
 
 @dataclass(frozen=True)
+class RoundedToOne:
+    """Fresh normals whose uniform, rounded to so many bits, is 1 are infinite; all others are left alone."""
+
+    bits: int
+
+    def __call__(self, source: Noise, chains: Chains, window: int, dim: int) -> RoundNoise:
+        noise = draw(source, chains, window, dim)
+        lost = jax.scipy.special.ndtr(-noise.fresh.astype(float)) < 0.5 ** (self.bits + 1)
+        return replace(noise, fresh=jnp.where(lost, jnp.inf, noise.fresh))
+
+
+@dataclass(frozen=True)
 class Correlated:
     """Within a window each draft's noise has this correlation with that before it; each alone is standard normal."""
 

@@ -53,7 +53,9 @@ class Keyed(Noise):
         found: RoundNoise | None = None
         for value in rounds.unique().tolist():
             here = rounds == value
-            generator = torch.Generator(device=rounds.device).manual_seed(self.source.generator.initial_seed() * 1_000 + value)
+            generator = torch.Generator(device=rounds.device).manual_seed(
+                self.source.generator.initial_seed() * 1_000_003 + value + 1
+            )
             every = torch.arange(self.n, device=rounds.device)
             noise = GeneratorNoise(generator, self.source.dtype).round(every, every, window, dim)
             if found is None:
@@ -94,6 +96,18 @@ class FewBits:
         noise = draw(source, chains, window, dim)
         coarse = torch.round(torch.special.ndtr(noise.fresh.double()) * 2**self.bits) / 2**self.bits
         return replace(noise, fresh=torch.special.ndtri(coarse).to(noise.fresh.dtype))
+
+
+@dataclass(frozen=True)
+class RoundedToOne:
+    """Fresh normals whose uniform, rounded to so many bits, is 1 are infinite; all others are left alone."""
+
+    bits: int
+
+    def __call__(self, source: Noise, chains: Chains, window: int, dim: int) -> RoundNoise:
+        noise = draw(source, chains, window, dim)
+        lost = torch.special.ndtr(-noise.fresh.double()) < 0.5 ** (self.bits + 1)
+        return replace(noise, fresh=torch.where(lost, torch.inf, noise.fresh))
 
 
 @dataclass(frozen=True)
