@@ -76,8 +76,8 @@ test of what comes out, means and variances within a tolerance, an energy distan
 We ran them on the catalogue of ways in which such samplers go wrong (`samplers/faults.py`), many of them seen in public code.
 
 On a ring of eight Gaussians in the plane, with 40 steps, {len(c.wrong)} samplers are wrong and can be caught, {len(c.beyond)} are
-wrong by too little for a test to be asked to see, and {len(c.exact)} look wrong and are right. Each draws {c.many:,} paths, once; every test sees
-the same ones, first the leading {c.few:,} and then all.{c.missing}
+wrong by too little for a test to be asked to see, and {len(c.exact)} look wrong and are right. Each draws {c.many:,} paths, once;
+every test sees the same ones, first the leading {c.few:,} and then all.{c.missing}
 Where a test compares two samples, the other is drawn by the plain sampler, as large, anew for each fault. The command is
 `make field`; tables are in [reports/field.md](../reports/field.md), every p-value in [reports/field.json](../reports/field.json),
 and every number on this page is counted from that file.
