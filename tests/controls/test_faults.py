@@ -74,6 +74,10 @@ def test_what_was_published_is_of_these_faults_and_as_it_should_be():
     assert matrix.false_alarms == (0, len(RIGHT))
     assert matrix.plan.alpha == 1e-6
     assert matrix.plan.max_paths == 200_000
+    # Of JAX's samplers only whether they are caught: they are looked at no further.
+    other = Matrix.load(ROOT / "reports" / "controls_jax.json")
+    assert [r.name for r in other.records] == [f.name for f in FAULTS]
+    assert (other.score, other.false_alarms) == (matrix.score, matrix.false_alarms)
 
 
 def test_the_catalogue_of_faults_is_whole():

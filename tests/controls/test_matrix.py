@@ -9,8 +9,10 @@ import exactness as ex
 from exactness import cli
 from exactness.catalogue import Setting
 from exactness.controls import Matrix, Record, run_faults
+from exactness.controls.judge import chosen
 from exactness.environment import environment
 from exactness.report import render_report
+from samplers.torch import wrong
 
 SMALL = ex.Plan(alpha=1e-6, tolerance=0.2, first_paths=500, max_paths=1_000)
 
@@ -110,6 +112,20 @@ def test_output_that_cannot_be_judged_is_caught_as_that():
     assert found.as_it_should
 
 
+@pytest.mark.parametrize(("name", "expected"), [("drafter-that-fails", "exact"), ("accept-always", "caught")])
+def test_a_sampler_that_breaks_is_never_as_it_should_be(name, expected, monkeypatch):
+    """A right one that emits NaN is refuted; a wrong one that raises is a broken control, not one that was caught."""
+    monkeypatch.setitem(wrong.BUILD, name, wrong.BUILD["half-uniforms-that-can-be-one"])
+    (found,) = run_faults([name], plan=SMALL).records
+    assert found.expected == expected
+    assert (found.caught_at is not None) == (expected == "exact")
+    assert not found.as_it_should
+
+
+def test_names_that_are_said_twice_are_judged_once():
+    assert [f.name for f in chosen(["accept-always", "accept-always"])] == ["accept-always"]
+
+
 def test_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
@@ -124,7 +140,8 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert "1 of 1 wrong samplers caught; 0 of 1 right ones refuted" in said
     assert "never-accepts" in (tmp_path / "page.html").read_text()
-    assert run("report", "controls/controls.json", "-o", "again.html") in (0, None)
+    (tmp_path / "controls" / "controls.json").rename(tmp_path / "any-name.json")
+    assert run("report", "any-name.json", "-o", "again.html") in (0, None)
     assert "accept-always" in (tmp_path / "again.html").read_text()
     # One that takes more draws than it is given is missed, and the exit code says so.
     assert run("controls", "accept-tempered-up", *small, "-q") == 1

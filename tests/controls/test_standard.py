@@ -78,6 +78,7 @@ def test_every_kind_of_array_is_handed_to_the_prediction_as_the_sampler_returns_
 
     law = ex.GaussianChain(predict, a=np.full(STEPS, 0.1), b=np.full(STEPS, 0.8), sigma=SIGMA, dim=DIM)
     claims = [c for c in standard_controls(lambda n, s: make(sample(n, s)), law) if c.name.endswith(("accept-always", "repeat"))]
+    assert len(claims) == 2
     for claim in claims:
         assert isinstance(claim.sample(2, 0)[0], wanted)
         judged = ex.certify(claim.sample, law, plan=PLAN, name=claim.name, wrong=claim.wrong)
@@ -106,6 +107,33 @@ def test_batteries_that_see_none_of_them_spoil_the_pass_and_one_that_is_missed_d
     # One's own controls are all required.
     own = [msgspec.structs.replace(c, required=True) for c in mixed]
     assert missed(own) == own[1:]
+
+
+def test_what_is_no_fault_on_a_chain_is_left_out():
+    """Where the drift and sigma never change, stale drafts are right ones and a neighbour's sigma is one's own."""
+    flat = ex.GaussianChain(lambda k, x: x + 0.1, a=np.zeros(STEPS), b=np.ones(STEPS), sigma=np.full(STEPS, 0.3), dim=DIM)
+    names = {c.name.removeprefix("standard/") for c in standard_controls(sample, flat)}
+    right = {
+        "block-with-reflection", "block-with-unweighted-residual", "block-weight-of-next", "verified-with-stale-mean",
+        "sigma-of-neighbouring-step",
+    }  # fmt: skip
+    assert not names & right
+    assert {"accept-always", "rejected-from-target", "antithetic-pairs"} <= names
+
+
+def test_a_prediction_that_cannot_follow_a_wrong_sampler_spoils_that_control_alone():
+    def predict(k, x):
+        if np.abs(x).max() > 12.0:
+            raise ValueError("out of range")
+        return pull(k, x)
+
+    law = ex.GaussianChain(predict, a=np.full(STEPS, 0.1), b=np.full(STEPS, 0.8), sigma=SIGMA, dim=DIM)
+    # Antithetic pairs stay in range; a start far out does not.
+    assert len(standard_controls(sample, law)) >= 14
+    far = ex.GaussianChain(
+        predict, a=np.full(STEPS, 0.1), b=np.full(STEPS, 0.8), sigma=SIGMA, dim=DIM, start=(50.0, 1.0)
+    )  # fmt: skip
+    assert len(standard_controls(sample, far)) == len(STANDARD)
 
 
 def test_a_sampler_that_raises_is_invalid_and_has_no_controls():
