@@ -104,6 +104,11 @@ def dot(x: Array, y: Array) -> Array:
     return namespace(x).sum(x * y, axis=-1)
 
 
+def clip(x: Array, low: float, high: float) -> Array:
+    """As the namespace's, whose cover of numpy takes longer than to clip a small batch."""
+    return np.clip(x, low, high) if isinstance(x, np.ndarray) else namespace(x).clip(x, low, high)
+
+
 def ndtr(x: Array) -> Array:
     """The standard normal distribution function. In the lower tail torch's has few digits: take ``log_ndtr`` there."""
     return _special(x).ndtr(x)
@@ -117,7 +122,7 @@ def log_ndtr(x: Array) -> Array:
 def normal_scores(u: Array) -> Array:
     """Phi^{-1}(u), finite: what is 0 or 1 to rounding is moved inside."""
     info = namespace(u).finfo(u.dtype)
-    return _special(u).ndtri(namespace(u).clip(u, float(info.smallest_normal), 1.0 - 0.5 * float(info.eps)))
+    return _special(u).ndtri(clip(u, float(info.smallest_normal), 1.0 - 0.5 * float(info.eps)))
 
 
 def _special(x: Array) -> Any:
@@ -195,7 +200,7 @@ def _mixed(h: Array) -> Array:
 def histogram(u: Array, bins: int) -> np.ndarray:
     """Counts of values in [0, 1] over ``bins`` equal cells, on the host: (rows, ...) -> (rows, bins)."""
     xp, rows = namespace(u), int(u.shape[0])
-    cell = xp.clip(xp.astype(xp.reshape(u, (rows, -1)) * bins, xp.int32), 0, bins - 1)
+    cell = clip(xp.astype(xp.reshape(u, (rows, -1)) * bins, xp.int32), 0, bins - 1)
     if rows > 1:
         cell = cell + bins * xp.arange(rows, dtype=xp.int32, device=compat.device(u))[:, None]
     cell = xp.reshape(cell, (-1,))

@@ -1,10 +1,11 @@
 """Does any statistical test fail by chance? The whole statistical tier again and again, each time with a new seed.
 
     python -m studies.flakiness --runs 2000 --minutes 60
+    python -m studies.flakiness --of tests/conformance --runs 50
 
-Runs add up over calls, until ``--fresh``: start again after a change of tests or batteries. The seeds come from the operating
-system's entropy: nothing is fixed. Every function below ``tests/batteries`` that takes the ``seed`` fixture is run; failures are
-listed with the seed that repeats them.
+Runs add up over calls, folder by folder, until ``--fresh``: start again after a change of tests or batteries. The seeds come from
+the operating system's entropy: nothing is fixed. Every function below the folder that takes the ``seed`` fixture is run, but for
+the slow tier; failures are listed with the seed that repeats them.
 """
 
 from __future__ import annotations
@@ -21,15 +22,26 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from scipy.stats import beta
+
 from .page import REPORTS, table, versions, write
 
 ROOT = Path(__file__).parents[1]
 
 
-def batch(seeds: list[int]) -> tuple[int, list[str]]:
+FOLDERS = {
+    "tests/batteries": "the judge: batteries, nulls, error rates",
+    "tests/conformance": "samplers: whole certificates, and theory's numbers",
+    "tests/adapters": "adapters: other people's samplers",
+    "tests/controls": "wrong samplers",
+    "tests/docs": "the tests of the field study",
+}
+
+
+def batch(folder: str, seeds: list[int]) -> tuple[int, list[str]]:
     """How many tests passed, and what failed, in one process that runs the tier once a seed."""
     command = [sys.executable, "-m", "pytest", "-q", "-m", "statistical and not slow", "-p", "no:cacheprovider", "--tb=no", "-rf"]
-    command += ["tests/batteries", *(f"--seeds={seed}" for seed in seeds)]
+    command += [folder, *(f"--seeds={seed}" for seed in seeds)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     passed = re.search(r"(\d+) passed", done.stdout)
@@ -42,24 +54,24 @@ def batch(seeds: list[int]) -> tuple[int, list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=2_000)
+    parser.add_argument("--of", choices=FOLDERS, default="tests/batteries", help="which tests")
     parser.add_argument("--each", type=int, default=20, help="runs a process")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=600.0, help="start no further process after so long")
-    parser.add_argument("--fresh", action="store_true", help="forget the runs that were counted before")
+    parser.add_argument("--fresh", action="store_true", help="forget the folder's runs that were counted before")
     parser.add_argument("--out", type=Path, default=REPORTS)
     options = parser.parse_args()
     seeds = [secrets.randbelow(1 << 31) for _ in range(options.runs)]
     groups = [seeds[i : i + options.each] for i in range(0, len(seeds), options.each)]
     started, passed, failed, runs = time.monotonic(), 0, Counter[str](), 0
-    before = options.out / "flakiness.json"
-    if before.exists() and not options.fresh:
-        kept = json.loads(before.read_text())
+    kept = _kept(options.out).get(options.of)
+    if kept and not options.fresh:
         passed, failed, runs = kept["passed"], Counter(kept["failed"]), kept["runs"]
 
     def work(group: list[int]) -> tuple[int, list[str], int]:
         if time.monotonic() - started > 60.0 * options.minutes:
             return 0, [], 0
-        return *batch(group), len(group)
+        return *batch(options.of, group), len(group)
 
     with ThreadPoolExecutor(options.workers) as pool:
         for i, (good, bad, count) in enumerate(pool.map(work, groups)):
@@ -68,20 +80,38 @@ def main() -> None:
             print(f"{runs} runs: {passed} passed, {sum(failed.values())} failed", flush=True)
             # Written as it goes: a killed study keeps what it has.
             if i % 5 == 4 or i == len(groups) - 1:
-                _write(options.out, runs, passed, failed)
+                _write(options.out, options.of, {"runs": runs, "passed": passed, "failed": dict(failed)})
 
 
-def _write(out: Path, runs: int, passed: int, failed: Counter[str]) -> None:
+def _kept(out: Path) -> dict[str, dict]:
+    path = out / "flakiness.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _write(out: Path, folder: str, counts: dict) -> None:
+    # Read again: another call may be counting another folder.
+    kept = _kept(out) | {folder: counts}
+    write("flakiness.json", json.dumps(kept, indent=1) + "\n", out)
+    rows, failed = [], Counter[str]()
+    for of in (of for of in FOLDERS if of in kept):
+        bad = sum(kept[of]["failed"].values())
+        total = kept[of]["passed"] + bad
+        failed.update(kept[of]["failed"])
+        # Clopper and Pearson 1934: failures of one run of the folder, whatever test fails.
+        runs = kept[of]["runs"]
+        most = 1.0 if bad >= runs else float(beta.ppf(0.95, bad + 1, runs - bad))
+        rows.append((f"`{of}`", FOLDERS[of], f"{total / runs:.0f}", f"{runs:,}", f"{total:,}", bad, f"{most:.1e}"))
     text = "# Flakiness of the statistical tests\n\n"
-    text += f"Command: `python -m studies.flakiness`. {versions('numpy', 'scipy', 'torch', 'pytest', 'exactness')}.\n\n"
+    text += "Command: `python -m studies.flakiness --of FOLDER`. "
+    text += f"{versions('numpy', 'scipy', 'torch', 'jax', 'pytest', 'exactness')}.\n\n"
     text += (
-        "Every test marked `statistical` (each function of `tests/batteries` that takes a seed), run with seeds from the operating "
-        f"system's entropy.\n\n{runs:,} runs, {passed + sum(failed.values()):,} tests: {sum(failed.values())} failures.\n\n"
+        "Every test marked `statistical` (each function that takes a seed), but for the slow tier, run with seeds from the "
+        "operating system's entropy. The last column bounds, at 95% confidence, how often a run of the folder has a failure.\n\n"
     )
+    text += table(("folder", "what it tests", "tests a run", "runs", "tests run", "failures", "at most"), rows, right=5)
     if failed:
-        text += table(("test and seed", "failures"), sorted(failed.items()))
+        text += "\n" + table(("test and seed", "failures"), sorted(failed.items()))
     write("flakiness.md", text, out)
-    write("flakiness.json", json.dumps({"runs": runs, "passed": passed, "failed": dict(failed)}, indent=1) + "\n", out)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, double, like, namespace, rows_where, to_numpy
+from ..arrays import Array, clip, double, like, namespace, rows_where, to_numpy
 from ..laws.base import Law, unit_directions
 from ..laws.mixture import GaussianMixture
 from .base import Battery, Evidence
@@ -94,6 +94,6 @@ class Rosenblatt(Battery):
             for i in range(mixture.dim):
                 coordinates.add(i, u[:, i])
             for tally, tail in ((low, u), (high, 1.0 - u)):
-                tally.add(0, -2.0 * xp.sum(xp.log(xp.clip(tail, _TINY, 1.0)), axis=1))
+                tally.add(0, -2.0 * xp.sum(xp.log(clip(tail, _TINY, 1.0)), axis=1))
 
         return Evidence(self.name, {"transforms": coordinates, "lower tails": low, "upper tails": high}, update)

@@ -142,8 +142,7 @@ class GaussianMixture(Law, Projected):
     def characteristic_function(self, frequencies: np.ndarray) -> np.ndarray:
         """E exp(i <omega, X>) at each row: (m, d) -> (m,) complex."""
         omega = np.asarray(frequencies, dtype=np.float64)
-        variance = np.stack([self._variance_along(v) for v in omega])
-        return (self.weights * np.exp(1j * omega @ self.means.T - 0.5 * variance)).sum(1)
+        return (self.weights * np.exp(1j * omega @ self.means.T - 0.5 * self._variance_along(omega))).sum(1)
 
     def innovations(self, x: Array, uniforms: np.ndarray) -> tuple[Array, Array]:
         """Each draw's component, drawn from its responsibilities, and its whitened offset: labels (n,) and z (n, d).
@@ -228,9 +227,10 @@ class GaussianMixture(Law, Projected):
         return self._root[None, :, None] if self.covariances.ndim == 1 else self._root[None]
 
     def _variance_along(self, v: np.ndarray) -> np.ndarray:
+        """Of <v, X> within each component: (..., d) -> (..., C)."""
         if self.covariances.ndim == 3:
-            return np.einsum("i,cij,j->c", v, self.covariances, v)
-        return self.covariances * (v @ v) if self.covariances.ndim == 1 else self.covariances @ v**2
+            return np.einsum("...i,cij,...j->...c", v, self.covariances, v, optimize=True)
+        return (v * v).sum(-1, keepdims=True) * self.covariances if self.covariances.ndim == 1 else v**2 @ self.covariances.T
 
 
 def _softmax(log_weight: Array) -> Array:

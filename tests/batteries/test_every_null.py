@@ -224,6 +224,17 @@ def test_products_have_the_tail_of_their_exact_law():
         assert 0.9 * level <= N.MeanProduct().p_value(rho, n) <= 30 * level
 
 
+@pytest.mark.parametrize("lengths", [(2,), (3,), (4, 5, 5), (40,)])
+def test_products_invert_their_rate_however_far_out(lengths):
+    """The p-value of what is detectable half of the time, at a level that only just does, is that level; beyond reach it is 0."""
+    null = N.MeanProduct(lengths)
+    for log_alpha in (-0.5, -3.0, -30.0, -300.0):
+        rho = null.detectable(1_000, 10.0**log_alpha, 0.5)
+        assert null.p_value(rho, 1_000) == pytest.approx(10.0**log_alpha, rel=1e-6)
+    for rho in (1e3, 1e15, 1e16, 1e300, math.inf):
+        assert null.p_value(rho, 1_000) == 0.0
+
+
 def test_counts_of_rare_events_keep_the_bound_of_promised_probabilities():
     """Binomial tails, down to one expected event, where they are Poisson's: a Gaussian tail alone is too small there."""
     for n, p in ((10_000, 1e-4), (1_000, 0.02), (500, 0.4)):

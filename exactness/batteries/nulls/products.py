@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from math import exp, log, sqrt
 from typing import ClassVar
 
@@ -36,7 +36,7 @@ class MeanProduct(Null):
 
     def detectable(self, n: float, alpha: float, miss: float) -> float:
         """Products with correlation rho have variance 1 + rho^2; their mean is taken to be normal."""
-        rho = self._inverse_rate(log(2.0 / alpha) / n)
+        rho = _inverse_rate(self, log(2.0 / alpha) / n)
         spread = float(-ndtri(miss)) / sqrt(n)
         # rho' = rho + spread sqrt(1 + rho'^2), solved for rho'.
         if spread >= 1.0:
@@ -54,6 +54,8 @@ class MeanProduct(Null):
         """sup over t of t rho - K(t), with K the cumulant generating function per product."""
         if rho <= 0.0:
             return 0.0
+        # Beyond, one product is enough for a p-value of 0, and squares would overflow.
+        rho = min(rho, 1e9)
         t = self._slope(rho)
         return max(0.0, t * rho - self._cumulant(t)[0])
 
@@ -64,27 +66,11 @@ class MeanProduct(Null):
             # One eigenvalue, as for pairs: a quadratic equation, which most tests of a certificate need.
             a, scaled = 4.0 * float(c[0]) ** 2, rho * sum(m - 1 for m in self.lengths)
             return 2.0 * scaled / (a + sqrt(a * (a + 4.0 * scaled * scaled)))
-        low, high = 0.0, 1.0 / (2.0 * float(c[0]))
-        # The rate is stationary in t, so half the digits of t are enough for all of its own.
-        for _ in range(30):
-            middle = 0.5 * (low + high)
-            if self._cumulant(middle)[1] < rho:
-                low = middle
-            else:
-                high = middle
-        return 0.5 * (low + high)
+        from scipy.optimize import brentq
 
-    def _inverse_rate(self, rate: float) -> float:
-        """The rho at which the rate is this; the rate rises in t too."""
-        low, high = 0.0, 1.0 / (2.0 * float(self._eigenvalues()[0]))
-        for _ in range(45):
-            middle = 0.5 * (low + high)
-            value, slope = self._cumulant(middle)
-            if middle * slope - value < rate:
-                low = middle
-            else:
-                high = middle
-        return self._cumulant(low)[1]
+        high = 1.0 / (2.0 * float(c[0]))
+        # The rate is stationary in t, so half the digits of t are enough for all of its own.
+        return float(brentq(lambda t: self._cumulant(t)[1] - rho, 0.0, high, xtol=1e-9 * min(rho, high), rtol=1e-9))
 
     def _cumulant(self, t: float) -> tuple[float, float]:
         """K(t) = -1/2 sum log(1 - 2 c_j t) over eigenvalues c_j of the forms, per product, and its derivative."""
@@ -101,3 +87,17 @@ class MeanProduct(Null):
 @cache
 def _cosines(lengths: tuple[int, ...]) -> np.ndarray:
     return np.sort(np.concatenate([np.cos(np.pi * np.arange(1, m // 2 + 1) / (m + 1)) for m in lengths]))[::-1]
+
+
+@lru_cache(maxsize=1024)
+def _inverse_rate(null: MeanProduct, rate: float) -> float:
+    """The rho at which the rate is this; the rate rises in t too. Kept: a run asks the same of every claim of one shape."""
+    low, high = 0.0, 1.0 / (2.0 * float(null._eigenvalues()[0]))
+    for _ in range(45):
+        middle = 0.5 * (low + high)
+        value, slope = null._cumulant(middle)
+        if middle * slope - value < rate:
+            low = middle
+        else:
+            high = middle
+    return null._cumulant(low)[1]

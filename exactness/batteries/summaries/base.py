@@ -50,7 +50,7 @@ class Summary(ABC):
         """Called once all rows of a batch of draws have been added."""
 
     def histogram(self, bins: int) -> tuple[str, np.ndarray] | None:
-        """``(where, counts)`` of probability integral transforms, where there are any."""
+        """``(where, counts)`` of probability integral transforms; None where there are none, or nothing was seen."""
         return None
 
 

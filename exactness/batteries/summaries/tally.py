@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from ...arrays import Array, chi2_cdf, dot, histogram, namespace, ndtr, to_numpy
+from ...arrays import Array, chi2_cdf, clip, dot, histogram, namespace, ndtr, to_numpy
 from ..nulls import BINS, AndersonDarling, CramerVonMises, Kolmogorov, NormalMean, NormalVariance, Null
 from ..nulls.hilbert import edge_weights
 from ..nulls.normal import CLIP, CLIPPED_SQUARE
@@ -67,7 +67,7 @@ class Tally(Summary):
     def _moments(self, rows: list[int], values: Array) -> None:
         xp = namespace(values)
         flat = xp.reshape(values, (len(rows), int(values.shape[1]), -1))
-        clipped, width = xp.clip(flat, -CLIP, CLIP), int(flat.shape[2])
+        clipped, width = clip(flat, -CLIP, CLIP), int(flat.shape[2])
         own = xp.stack([dot(clipped, xp.ones_like(clipped)), dot(clipped, clipped)]) / width
         self.averages[rows] += _three_sums(own)
         flat = xp.reshape(flat, (len(rows), -1))
@@ -119,8 +119,10 @@ class Tally(Summary):
         nulls += [NormalMean(), NormalVariance()] if self.null == "normal" else []
         return [(null, len(self.rows) + 1) for null in nulls] if self.relation in ("independent", "dependent") else []
 
-    def histogram(self, bins: int) -> tuple[str, np.ndarray]:
+    def histogram(self, bins: int) -> tuple[str, np.ndarray] | None:
         """``(where, counts)`` over all rows, or over the row that stands out most if rows may not be pooled."""
+        if not self.counts.any():
+            return None
         if self.relation == "independent":
             return "pooled", self.counts.sum(0).reshape(bins, -1).sum(1)
         seen = np.flatnonzero(self.counts.sum(1))
