@@ -36,14 +36,14 @@ def test_the_measurement_would_notice_a_judge_that_does_not_adjust(seed, monkeyp
 
 
 def test_a_looser_level_refutes_no_less(seed):
-    """The same evidence at ten levels: refuted at one means refuted at every higher one."""
+    """The same evidence at five levels: refuted at one means refuted at every higher one."""
 
     def shifted(n, s):
         return SAMPLE(n, s) + np.array([0.02, 0.0])
 
     verdicts = [
         ex.certify(shifted, CHAIN, plan=ex.Plan(alpha=10.0**-k, first_paths=3_000, max_paths=3_000), seed=seed).verdict
-        for k in range(1, 11)
+        for k in range(1, 11, 2)
     ]
     refuted = [v is ex.Verdict.REFUTED for v in verdicts]
     assert refuted == sorted(refuted, reverse=True)

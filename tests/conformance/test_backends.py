@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -370,33 +371,44 @@ def judged(config, law, seed: int, n: int = 4_000) -> ex.Certificate:
     return ex.certify(lambda m, s: np.array(config.run(n, jax.random.key(s)).paths[:m]), law, plan=plan, seed=seed)
 
 
-@pytest.mark.parametrize("config", ["sequential", "free-posterior"])
-def test_right_samplers_are_certified(config, seed):
+@cache
+def right(config: str):
+    """Kept, so that another seed compiles nothing."""
     p = process("jax", ddpm(cosine_betas(12)))
     if config == "sequential":
-        right = backend("jax").sequential.Sequential(p)
+        runner = backend("jax").sequential.Sequential(p)
     else:
-        right = speculative("jax", "free-posterior", "block", "quantile-kept", p.schedule)
-    certificate = judged(right, jax_chain(right.process), seed)
+        runner = speculative("jax", config, "block", "quantile-kept", p.schedule)
+    return runner, jax_chain(runner.process)
+
+
+@pytest.mark.parametrize("config", ["sequential", "free-posterior"])
+def test_right_samplers_are_certified(config, seed):
+    certificate = judged(*right(config), seed)
     assert certificate.verdict is ex.Verdict.CERTIFIED, certificate.reasons
 
 
-@pytest.mark.parametrize(("control", "paths"), list(zip(CONTROLS, [3_000, 8_000, 1_000, 1_000, 8_000], strict=True)))
-def test_controls_of_jax_are_refuted(control, paths, seed):
-    """Each at alpha 1e-6, on a ring of eight."""
+@cache
+def on_the_ring(control: str):
     angle, schedule = np.arange(8) * np.pi / 4, ddpm(cosine_betas(32))
     means = 2.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     b = backend("jax")
     p = b.processes.Process(
         schedule, b.denoisers.MixtureDenoiser(schedule, np.full(8, 1 / 8), means, np.full(8, 0.02)), "sample", 2
     )
-    certificate = judged(b.wrong.build(control, p), jax_chain(p), seed, paths)
+    return b.wrong.build(control, p), jax_chain(p)
+
+
+@pytest.mark.parametrize(("control", "paths"), list(zip(CONTROLS, [3_000, 8_000, 1_000, 1_000, 8_000], strict=True)))
+def test_controls_of_jax_are_refuted(control, paths, seed):
+    """Each at alpha 1e-6, on a ring of eight."""
+    certificate = judged(*on_the_ring(control), seed, paths)
     assert certificate.verdict is ex.Verdict.REFUTED, certificate.reasons
 
 
 def test_paths_of_jax_are_judged_by_a_law_in_torch(seed):
     jax = module_or_skip("jax")
-    config = speculative("jax", "free-sample", "block", "independent-fresh", ddpm(cosine_betas(12)))
+    config, _ = right("free-sample")
     plan = ex.Plan(tolerance=0.2, first_paths=4_000, max_paths=4_000, suspicion=1e-9)
     law = registry.chain(registry.process(config.process.schedule))
 

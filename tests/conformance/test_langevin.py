@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -118,8 +120,12 @@ def test_gradients_of_both_backends_agree():
         langevin_jax.Gradient(lambda at: at.sum())(jnp.ones(2, int), jnp.zeros((2, 3)))
 
 
-def test_a_numpyro_model_is_sampled_speculatively_and_certified(seed):
-    """Logistic regression with a positive gain to be inferred: alpha 1e-6; an emission from the target is refuted."""
+@cache
+def numpyro_regression():
+    """Logistic regression with a positive gain to be inferred: claim, sampler, its wrong one, and the model's own coordinates.
+
+    Kept, so that another seed compiles nothing.
+    """
     langevin_jax, jax = jax_langevin(), module_or_skip("jax")
     numpyro, dist = module_or_skip("numpyro"), module_or_skip("numpyro.distributions")
     drafters, rejections, speculative, wrong = (
@@ -139,27 +145,36 @@ def test_a_numpyro_model_is_sampled_speculatively_and_certified(seed):
     )
     assert centre.shape == (3,)
     process = langevin_jax.langevin_process(potential, 3, 25, 0.02, spread=0.5, centre=centre)
-    config = speculative.Speculative(process, 5, drafters.Reuse("gradient"), rejection=rejections.Maximal("quantile", "kept"))
-
-    def sampler(of):
-        return lambda n, s: of.run(n, jax.random.key(s)).paths
+    right = speculative.Speculative(process, 5, drafters.Reuse("gradient"), rejection=rejections.Maximal("quantile", "kept"))
+    compiled = jax.jit(lambda k, x: process.predict(jax.numpy.broadcast_to(k, (len(x),)), x, None))
 
     def predict(k, x):
-        return process.predict(jax.numpy.full(len(x), k), x, None)
+        return np.asarray(compiled(k, x))
 
     a, b = process.schedule.coefficients("gradient")
     # Not the standard start of a chain: centred where the model was initialised.
     claim = ex.GaussianChain(predict, a=a, b=b, sigma=process.schedule.sigma, dim=3, start=None, name="numpyro Langevin")
+    return claim, right, speculative.Speculative(process, 5, right.drafter, rejection=wrong.from_target), constrain
+
+
+def test_a_numpyro_model_is_sampled_speculatively_and_certified(seed):
+    """At alpha 1e-6; an emission from the target on rejection is refuted."""
+    claim, right, wrong, constrain = numpyro_regression()
+    jax = module_or_skip("jax")
+
+    def sampler(of):
+        # Always as many chains, so that one program is compiled; fewer are the first of them.
+        return lambda n, s: np.asarray(of.run(6_000, jax.random.key(s)).paths[:n])
+
     plan = quiet_plan(alpha=1e-6, tolerance=0.15, first_paths=6_000, max_paths=6_000)
-    judged = ex.certify(sampler(config), claim, plan=plan, seed=seed)
+    judged = ex.certify(sampler(right), claim, plan=plan, seed=seed)
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
-    run = config.run(200, jax.random.key(seed))
+    run = right.run(6_000, jax.random.key(seed))
     assert float(run.trace.rounds.mean()) < 15.0
     named = constrain(run.paths[0, -1])
     assert named["gain"] > 0
     assert named["weights"].shape == (2,)
-    bad = speculative.Speculative(process, 5, config.drafter, rejection=wrong.from_target)
-    assert ex.certify(sampler(bad), claim, plan=plan, seed=seed).verdict is ex.Verdict.REFUTED
+    assert ex.certify(sampler(wrong), claim, plan=plan, seed=seed).verdict is ex.Verdict.REFUTED
 
 
 def test_the_curvature_of_a_quadratic_is_found_in_jax():

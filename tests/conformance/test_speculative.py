@@ -152,14 +152,17 @@ def test_other_bad_input_says_what_to_do():
 
 
 def test_block_keeps_at_least_as_many_steps_as_token_wise(seed):
-    """E[tau] of a block is never less; over 4,000 first windows it is more by 5 standard errors here."""
+    """E[tau] of a block is never less; over 8,000 first windows of 8 it is more by 14 standard errors.
+
+    Asked for are 6: missed at a rate of 1e-15, and met without any difference at 1e-9.
+    """
     kept = {}
-    for name in VERIFIERS:
-        run = speculative("ddpm-large", "independent", name, "independent-fresh").run(4_000, seeded(seed))
+    for i, name in enumerate(VERIFIERS):
+        run = speculative("ddpm-small", "independent", name, "independent-fresh", 8).run(8_000, seeded(2 * seed + i))
         kept[name] = run.trace.accepted[:, 0].double()
     gap = kept["block"].mean() - kept["token"].mean()
-    error = float((kept["block"].var() / 4_000 + kept["token"].var() / 4_000) ** 0.5)
-    assert float(gap) > 5 * error
+    error = float((kept["block"].var() / 8_000 + kept["token"].var() / 8_000) ** 0.5)
+    assert float(gap) > 6 * error
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

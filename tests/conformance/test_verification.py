@@ -56,16 +56,19 @@ def test_zero_over_zero_counts_as_zero():
 
 @pytest.mark.parametrize("verifier", [token_wise, block], ids=["token", "block"])
 def test_expected_accepted_steps_match_golden(golden, verifier, seed):
-    """Within 4 standard errors at 10^6 draws (false alarms: 6e-5 a row, 6 rows)."""
+    """Within 6 standard errors at 10^6 draws (false alarms: 2e-9 a row), and the other verifier's numbers are not."""
     key = "expected_accepted_block" if verifier is block else "expected_accepted_token"
-    generator = torch.Generator().manual_seed(seed)
+    other = "expected_accepted_token" if verifier is block else "expected_accepted_block"
+    generator, elsewhere = torch.Generator().manual_seed(seed), 0
     for row in golden("block_two_steps")["rows"]:
         deltas = torch.tensor([float(d) for d in row["delta"]], dtype=torch.float64).expand(DRAWS, 2)
         z = torch.randn(DRAWS, 2, dtype=torch.float64, generator=generator)
         uniforms = torch.rand(DRAWS, 2, dtype=torch.float64, generator=generator)
         tau, _ = verifier(log_ratio(deltas, z), deltas, uniforms, torch.full((DRAWS,), 2))
         error = float(tau.double().std()) / DRAWS**0.5
-        assert abs(float(tau.double().mean()) - float(row[key])) < 4 * error, row
+        assert abs(float(tau.double().mean()) - float(row[key])) < 6 * error, row
+        elsewhere += abs(float(tau.double().mean()) - float(row[other])) > 6 * error
+    assert elsewhere > 0
 
 
 def test_weights_are_the_survival_of_tau(seed):
@@ -88,7 +91,7 @@ def test_weights_are_the_survival_of_tau(seed):
 
 
 def test_discrete_windows_match_golden(golden, seed):
-    """The same verifiers on token laws, where masses are sums. Within 4 standard errors at 10^6 draws."""
+    """The same verifiers on token laws, where masses are sums. Within 6 standard errors at 10^6 draws (false alarms: 2e-9 each)."""
     generator = np.random.default_rng(seed)
     for row in golden("discrete")["windows"]:
         length = row["window"]
@@ -145,4 +148,4 @@ def _draft(target, draft, length, generator):
 def _within(tau, expected, name):
     values = tau.double()
     error = float(values.std()) / DRAWS**0.5
-    assert abs(float(values.mean()) - float(Fraction(expected))) < 4 * error, name
+    assert abs(float(values.mean()) - float(Fraction(expected))) < 6 * error, name

@@ -39,11 +39,12 @@ def test_every_test_refutes_a_gross_fault(seed):
 
 
 def test_a_right_sampler_passes_every_test_that_has_an_error_rate(seed):
-    """Six tests at 1e-3 and one at 1e-6: fails for at most 6 seeds of 1,000."""
+    """At 1e-3 each, and ours at 1e-6: of three right samples every test passes one at least. Fails once in 10^8 runs."""
     (fault,) = chosen(["never-accepts"])
-    found = field.measure(claim_of(fault, Setting()), [1_000], seed)
+    found = [field.measure(claim_of(fault, Setting()), [500], 3 * seed + i) for i in range(3)]
     for test in WITH_A_RATE:
-        assert not field_page.refutes(found[test]["p_value"], field_tests.alpha_of(test)), (test, found[test])
+        refuted = [field_page.refutes(one[test]["p_value"], field_tests.alpha_of(test)) for one in found]
+        assert not all(refuted), (test, [one[test] for one in found])
 
 
 def test_a_tolerance_refutes_right_samplers_and_a_z_test_does_not(seed):
@@ -57,9 +58,9 @@ def test_a_tolerance_refutes_right_samplers_and_a_z_test_does_not(seed):
 
 @pytest.mark.parametrize("test", [field_tests.energy, lambda p, seed: (field_tests.random_features(p, seed, 10, 100), "")])
 def test_permutation_tests_tell_a_shift_from_nothing(test, seed):
-    """A right pair fails at most once in 1,000; half a standard deviation is never missed."""
+    """A right pair fails at most once in 1,000, three of them once in 10^9; half a standard deviation is never missed."""
     assert test(pair(0.5, 400, seed), seed)[0] == 1 / (1 + field_tests.PERMUTATIONS)
-    assert test(pair(0.0, 400, seed), seed)[0] > field_tests.ALPHA
+    assert max(test(pair(0.0, 200, 3 * seed + i), seed)[0] for i in range(3)) > field_tests.ALPHA
 
 
 @pytest.mark.parametrize("enough", [None, 10])
