@@ -40,8 +40,8 @@ FOLDERS = {
 
 def batch(folder: str, seeds: list[int]) -> tuple[int, list[str]]:
     """How many tests passed, and what failed, in one process that runs the tier once a seed."""
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "statistical and not slow", "-p", "no:cacheprovider", "--tb=no", "-rf"]
-    command += [folder, *(f"--seeds={seed}" for seed in seeds)]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "statistical and not slow", "--tb=no", "-rf"]
+    command += ["-p", "no:cacheprovider", "-p", "no:logging", folder, *(f"--seeds={seed}" for seed in seeds)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     passed = re.search(r"(\d+) passed", done.stdout)

@@ -175,7 +175,7 @@ def test_an_accepted_draft_that_is_computed_again_is_not_accepted():
     assert "accepted drafts" in refuted_by(judged)
 
 
-@pytest.mark.parametrize(("dim", "weight"), [(1, 1.0), (1, 0.5), (2, 0.5), (24, 1.0), (24, 0.5)])
+@pytest.mark.parametrize(("dim", "weight"), [(1, 1.0), (1, 0.5), (2, 0.5), (16, 1.0), (16, 0.5)])
 def test_any_dimension_is_judged(dim, weight, seed):
     """10 certificates at alpha 1e-6; an orthogonal part that is 30% too wide is refuted."""
     generator = np.random.default_rng(7)

@@ -139,8 +139,8 @@ def spoil_lag(paths, chain, size):
 @pytest.mark.parametrize("size", [-0.15, 0.15], ids=["down", "up"])
 @pytest.mark.parametrize("spoil", [spoil_mean, spoil_scale, spoil_lag])
 def test_innovations_refute_one_wrong_step_from_both_sides(spoil, size, seed):
-    """At alpha 1e-6: 20,000 paths wrong in one step of four are refuted, exact ones are not."""
-    plan = quiet_plan(alpha=1e-6, first_paths=20_000, max_paths=20_000)
+    """At alpha 1e-6: 8,000 paths wrong in one step of four are refuted, exact ones are not."""
+    plan = quiet_plan(alpha=1e-6, first_paths=8_000, max_paths=8_000)
     wrong = ex.certify(lambda n, s: spoil(SAMPLE(n, s), CHAIN, size), CHAIN, plan=plan, seed=seed, name=spoil.__name__)
     assert wrong.verdict is ex.Verdict.REFUTED, wrong.reasons
     assert "step 1" in {f.where for f in wrong.findings if f.adjusted_p <= plan.alpha}
