@@ -64,7 +64,7 @@ def main() -> None:
     seeds = [secrets.randbelow(1 << 31) for _ in range(options.runs)]
     groups = [seeds[i : i + options.each] for i in range(0, len(seeds), options.each)]
     started, passed, failed, runs = time.monotonic(), 0, Counter[str](), 0
-    kept = _kept(options.out).get(options.of)
+    kept = counted(options.out).get(options.of)
     if kept and not options.fresh:
         passed, failed, runs = kept["passed"], Counter(kept["failed"]), kept["runs"]
 
@@ -80,17 +80,19 @@ def main() -> None:
             print(f"{runs} runs: {passed} passed, {sum(failed.values())} failed", flush=True)
             # Written as it goes: a killed study keeps what it has.
             if i % 5 == 4 or i == len(groups) - 1:
-                _write(options.out, options.of, {"runs": runs, "passed": passed, "failed": dict(failed)})
+                write_pages(options.out, options.of, {"runs": runs, "passed": passed, "failed": dict(failed)})
 
 
-def _kept(out: Path) -> dict[str, dict]:
+def counted(out: Path) -> dict[str, dict]:
+    """What was counted so far, by folder."""
     path = out / "flakiness.json"
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def _write(out: Path, folder: str, counts: dict) -> None:
+def write_pages(out: Path, folder: str, counts: dict) -> None:
+    """The page and its numbers, with these of one folder in place of those before."""
     # Read again: another call may be counting another folder.
-    kept = _kept(out) | {folder: counts}
+    kept = counted(out) | {folder: counts}
     write("flakiness.json", json.dumps(kept, indent=1) + "\n", out)
     rows, failed = [], Counter[str]()
     for of in (of for of in FOLDERS if of in kept):

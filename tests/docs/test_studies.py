@@ -1,4 +1,4 @@
-"""The power study runs from end to end and writes its tables; a peer that is missing is a row that says so."""
+"""Studies run from end to end and write their pages; a peer that is missing is a row that says so."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from samplers.torch.drafters import Free
 from samplers.torch.speculative import Speculative
-from studies import power, rounds, rounds_page, schedulers, schedulers_page
+from studies import calibrate, flakiness, power, rounds, rounds_page, schedulers, schedulers_page
 from tests.conftest import module_or_skip
 
 PEERS = ("hyppo", "pqm", "goodpoints")
@@ -118,3 +118,32 @@ def test_schedulers_are_judged_and_the_page_says_which_are_ddpms_chain(tmp_path)
     assert all(r["verdict"] != "refuted" for r in rows if r["question"] == "floor")
     assert "## What goes wrong" in (tmp_path / "schedulers.md").read_text()
     assert (tmp_path / "schedulers.svg").read_text().startswith("<?xml")
+
+
+def test_runs_add_up_folder_by_folder_and_failures_are_said(tmp_path):
+    flakiness.write_pages(tmp_path, "tests/docs", {"runs": 10, "passed": 69, "failed": {"test_x[seed=7]": 1}})
+    flakiness.write_pages(tmp_path, "tests/batteries", {"runs": 2_000, "passed": 358_000, "failed": {}})
+    page = (tmp_path / "flakiness.md").read_text()
+    # Clopper and Pearson at 95%: 1 - 0.05^(1/2000), and the root of (1 - p)^10 + 10 p (1 - p)^9 = 0.05.
+    assert "| 179 | 2,000 | 358,000 | 0 | 1.5e-03 |" in page
+    assert "| 7 | 10 | 70 | 1 | 3.9e-01 |" in page
+    assert "| test_x[seed=7] | 1 |" in page
+    assert set(flakiness.counted(tmp_path)) == {"tests/docs", "tests/batteries"}
+
+
+def test_a_law_is_calibrated_anew_and_the_others_are_kept():
+    def counted(law, count):
+        row = {"law": law, "test": "t", "validity": "exact", "reach": 0.0, "uniform": True, "counts": [count, 0, 0]}
+        return {
+            "rows": [row | {"certificates": 100, "uniformity": 0.5}], "family": [(law, 0.05, count, 100)],
+            "strict": {law: (0, count)}, "stages": {law: [1.0, float(count)]} if law in calibrate.STAGED else {},
+        }  # fmt: skip
+
+    before = calibrate.together(counted("mixture", 4), counted("chain", 5), ["chain"])
+    after = calibrate.together(before, counted("mixture", 60), ["mixture"])
+    assert [(r["law"], r["counts"][0]) for r in after["rows"]] == [("chain", 5), ("mixture", 60)]
+    assert [f[0] for f in after["family"]] == ["chain", "mixture"]
+    assert after["strict"] == {"chain": (0, 5), "mixture": (0, 60)}
+    page = calibrate.page(after, 100)
+    assert "1 of 2 tests are as they must be: see those that are not." in page
+    assert "too many at 0.05" in page
