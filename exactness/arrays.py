@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -96,12 +98,24 @@ def rows_where(x: Array, mask: Array) -> Array:
     return x[mask]
 
 
-def dot(x: Array, y: Array) -> Array:
-    """Inner products along the last axis: (..., d) and (..., d) -> (...)."""
+def row_sums(x: Array) -> Array:
+    """Sums along the last axis: (..., d) -> (...)."""
+    width = int(x.shape[-1])
     if isinstance(x, np.ndarray):
         # numpy reduces a short last axis element by element; einsum does not.
-        return np.einsum("...i,...i->...", x, y)
-    return namespace(x).sum(x * y, axis=-1)
+        return np.einsum("...i->...", x)
+    if compat.is_torch_array(x) and x.device.type == "cpu" and 1 < width <= _SHORT:
+        # Nor may torch: column by column takes a tenth of the time.
+        return functools.reduce(operator.add, (x[..., i] for i in range(width)))
+    return namespace(x).sum(x, axis=-1)
+
+
+_SHORT = 4
+
+
+def dot(x: Array, y: Array) -> Array:
+    """Inner products along the last axis: (..., d) and (..., d) -> (...)."""
+    return np.einsum("...i,...i->...", x, y) if isinstance(x, np.ndarray) else row_sums(x * y)
 
 
 def clip(x: Array, low: float, high: float) -> Array:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -56,7 +56,8 @@ class Innovations(Battery):
             frame = np.linalg.qr(generator.standard_normal((law.dim, _MOST_COORDINATES)))[0]
         changes = {lag: "along drift change" + ("" if lag == 1 else f" over {lag} steps") for lag in _CHANGES}
         names = ["coordinates", *changes.values(), "along previous innovation", "along state"]
-        names += [f"along random direction {i}" for i in range(len(fixed))]
+        random = [f"along random direction {i}" for i in range(len(fixed))]
+        names += random
         tallies = {name: Tally(steps, "normal", relation="independent") for name in names}
         tallies["squared norm"] = Tally(steps, "chi2", freedom=law.dim, relation="independent")
         present = [law.start is not None, *(law.sigma[::-1] > 0)]
@@ -70,9 +71,13 @@ class Innovations(Battery):
             noises: deque[Array | None] = deque(maxlen=max(self.lags, 1))
             drifts: deque[Array] = deque(maxlen=max(_CHANGES))
             # One number a draw and step: gathered over the steps, and summed up in one go.
-            lines: dict[str, dict[int, Array]] = {name: {} for name in tallies}
-            beside: dict[int, list[Array]] = {row: [] for row in range(len(_WHO))}
+            lines: dict[str, dict[int, Array]] = {"squared norm": {}, **{name: {} for name in random}}
+            along: dict[str, dict[int, Along]] = {
+                name: {} for name in ("along previous innovation", "along state", *changes.values())
+            }
+            beside: dict[int, list[Along]] = {row: [] for row in range(len(_WHO))}
             together: Array | None = None
+            previous: Array | None = None
             count = 0
             repeats.add(paths)
             for row, step in enumerate(law.innovations(paths), start=0 if law.start is not None else 1):
@@ -80,38 +85,47 @@ class Innovations(Battery):
                     assert step.state is not None
                     points.add(step.mismatch, step.state.dtype)
                 else:
-                    noise = step.noise
+                    noise, square = step.noise, step.squared
+                    assert square is not None
                     tallies["coordinates"].add(row, noise)
-                    lines["squared norm"][row] = step.squared
+                    lines["squared norm"][row] = square
                     vectors.add(noise if frame.shape[1] == law.dim else noise @ like(frame, noise))
-                    for i, v in enumerate(fixed):
-                        lines[f"along random direction {i}"][row] = noise @ like(v, noise)
+                    if random:
+                        inner = noise @ like(fixed.T, noise)
+                        for i, name in enumerate(random):
+                            lines[name][row] = inner[:, i]
                     if step.state is not None:
-                        lines["along state"][row] = _along(noise, step.state)
+                        along["along state"][row] = _along(noise, step.state)
                     if noises and noises[-1] is not None:
-                        lines["along previous innovation"][row] = _along(noise, noises[-1])
+                        along["along previous innovation"][row] = _along(noise, noises[-1], previous)
                     together, count = noise if together is None else together + noise, count + 1
-                    for which, later, earlier in _beside(noise):
-                        beside[which].append(_along(later, earlier))
+                    for which, later, earlier in _beside(int(noise.shape[0])):
+                        beside[which].append(_along(noise[later], noise[earlier], square[earlier]))
                     for lag, before in enumerate(reversed(noises), start=1):
                         if before is not None and lag in lags.sums:
                             lags.add(lag, noise, before)
                     for lag, name in changes.items():
                         if len(drifts) >= lag:
-                            lines[name][row] = _along(noise, step.drift - drifts[-lag])
+                            along[name][row] = _along(noise, step.drift - drifts[-lag])
                 noises.append(step.noise)
+                previous = step.squared
                 if step.drift is not None:
                     drifts.append(step.drift)
             for name, rows in lines.items():
                 if rows:
                     tallies[name].add(list(rows), namespace(next(iter(rows.values()))).stack(list(rows.values())))
-
-            for which, values in beside.items():
-                if values:
-                    pairs.add(which, namespace(values[0]).concat(values))
+            for name, directed in along.items():
+                if directed:
+                    tallies[name].add(list(directed), _scaled(list(directed.values())))
+            for which, parts in beside.items():
+                if parts:
+                    values = _scaled(parts)
+                    pairs.add(which, namespace(values).reshape(values, (-1,)))
             # What two paths share may stand at another step of each.
-            for which, later, earlier in () if together is None else _beside(together / count**0.5):
-                pairs.add(len(_WHO) + which, _along(later, earlier))
+            if together is not None:
+                together = together / count**0.5
+                for which, later, earlier in _beside(int(together.shape[0])):
+                    pairs.add(len(_WHO) + which, _scaled([_along(together[later], together[earlier])])[0])
 
         summaries: dict[str, Summary] = {
             **tallies, "along neighbouring path": pairs, "lags": lags, "vectors": vectors, "deterministic steps": points,
@@ -120,18 +134,31 @@ class Innovations(Battery):
         return Evidence(self.name, summaries, update)
 
 
-def _beside(noise: Array) -> list[tuple[int, Array, Array]]:
-    """For each of ``_WHO``, its place and two parts of (n, d): of each pair of draws, the later and the earlier one."""
-    n = int(noise.shape[0])
+def _beside(n: int) -> list[tuple[int, slice, slice]]:
+    """For each of ``_WHO``, its place and which of n draws are the later and the earlier of each pair."""
     half = n // 2
-    found = [(0, noise[1:], noise[:-1])] if n > 1 else []
-    return found + ([(1, noise[half : 2 * half], noise[:half])] if half > 1 else [])
+    found = [(0, slice(1, n), slice(0, n - 1))] if n > 1 else []
+    return found + ([(1, slice(half, 2 * half), slice(0, half))] if half > 1 else [])
 
 
-def _along(noise: Array, direction: Array) -> Array:
-    """<noise, v/|v|>, (n,); where v = 0 the first coordinate serves: that choice is predictable too."""
-    xp = namespace(noise)
-    square, inner = dot(direction, direction), dot(noise, direction)
+class Along(NamedTuple):
+    """A projection before it is divided: <noise, v>, |v|^2 and the first coordinate of the noise, (n,) each."""
+
+    inner: Array
+    square: Array
+    first: Array
+
+
+def _along(noise: Array, direction: Array, square: Array | None = None) -> Along:
+    """Of (n, d) along (n, d); ``square``: |v|^2 if it is known."""
+    # A copy of the first coordinate: a view of it would keep the noise of every step.
+    return Along(dot(noise, direction), dot(direction, direction) if square is None else square, noise[:, 0] + 0.0)
+
+
+def _scaled(rows: list[Along]) -> Array:
+    """<noise, v/|v|>, (rows, n); where v = 0 the first coordinate serves: that choice is predictable too."""
+    xp = namespace(rows[0].inner)
+    inner, square, first = (xp.stack(list(column)) for column in zip(*rows, strict=True))
     # A square that under- or overflows is no length to divide by.
     good = (square > 0) & xp.isfinite(square)
-    return xp.where(good, inner / xp.sqrt(xp.where(good, square, xp.ones_like(square))), noise[:, 0])
+    return xp.where(good, inner / xp.sqrt(xp.where(good, square, xp.ones_like(square))), first)

@@ -126,7 +126,7 @@ def _drift(law: GaussianChain, arrays: _Arrays) -> Callable[..., Tensor]:
             state = x[here]
             rows = _padded(len(state)) if kind == "jax" else len(state)
             padded = torch.cat([state, state[:1].expand(rows - len(state), -1)])
-            mean = arrays.ours(law.mean(k, as_kind(padded, kind))[0])
+            mean = arrays.ours(law.mean(k, as_kind(padded, kind)))
             found[here] = mean[: len(state)] - state
         return found
 

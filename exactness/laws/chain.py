@@ -144,8 +144,12 @@ class GaussianChain(Law):
             "final": None if self.final is None else self.final.describe(),
         }
 
-    def mean(self, k: int, x: Array) -> tuple[Array, Array]:
-        """m_k(x) and the prediction it is made of, D_k(x), in double precision, (n, d) each."""
+    def mean(self, k: int, x: Array) -> Array:
+        """m_k(x), (n, d) in double precision."""
+        return self.a[k - 1] * double(x) + self.b[k - 1] * self._predicted(k, x)
+
+    def _predicted(self, k: int, x: Array) -> Array:
+        """D_k(x), (n, d) in double precision: what the user's function says, if it is an answer."""
         try:
             prediction = self.predict(k, x)
         except Exception as error:  # The user's own function: say whose, and where.
@@ -156,8 +160,7 @@ class GaussianChain(Law):
         if not is_array(prediction) or tuple(prediction.shape) != tuple(x.shape):
             shape = tuple(prediction.shape) if is_array(prediction) else type(prediction).__name__
             raise BadInput(f"predict(k={k}, x) must return an array of the shape of x, {tuple(x.shape)}; it returned {shape}")
-        prediction = double(prediction)
-        return self.a[k - 1] * double(x) + self.b[k - 1] * prediction, prediction
+        return double(prediction)
 
     def sample(self, n: int, seed: int) -> np.ndarray:
         """Exact draws in numpy, (n, K + 1, d) in running order: the chain itself, one step after the other.
@@ -169,8 +172,7 @@ class GaussianChain(Law):
         generator = np.random.default_rng(seed)
         path = [self.start[0] + self.start[1] * generator.standard_normal((n, self.dim))]
         for k in range(self.steps, 0, -1):
-            mean, _ = self.mean(k, path[-1])
-            path.append(to_numpy(mean) + self.sigma[k - 1] * generator.standard_normal((n, self.dim)))
+            path.append(to_numpy(self.mean(k, path[-1])) + self.sigma[k - 1] * generator.standard_normal((n, self.dim)))
         return np.stack(path, axis=1)
 
     def innovations(self, paths: Array) -> Iterator[Innovation]:
@@ -181,10 +183,12 @@ class GaussianChain(Law):
         if self.start is not None:
             noise = xp.astype((double(paths[:, 0]) - self.start[0]) / self.start[1], precision)
             yield Innovation(self.steps + 1, noise, dot(noise, noise))
+        following = double(paths[:, 0])
         for i, k in enumerate(range(self.steps, 0, -1)):
-            state, following = paths[:, i], double(paths[:, i + 1])
-            mean, prediction = self.mean(k, state)
-            gap, drift = following - mean, xp.astype(mean - double(state), precision)
+            state, here, following = paths[:, i], following, double(paths[:, i + 1])
+            prediction = self._predicted(k, state)
+            mean = self.a[k - 1] * here + self.b[k - 1] * prediction
+            gap, drift = following - mean, xp.astype(mean - here, precision)
             if self.sigma[k - 1] > 0:
                 noise = xp.astype(gap / float(self.sigma[k - 1]), precision)
                 squared = dot(noise, noise)
@@ -193,7 +197,7 @@ class GaussianChain(Law):
                 yield Innovation(k, noise, squared, None, state, drift)
                 continue
             # The size that rounding is relative to: of the terms that were added, not of their sum, which may cancel.
-            size = xp.abs(self.a[k - 1] * double(state)) + xp.abs(self.b[k - 1] * prediction)
+            size = xp.abs(self.a[k - 1] * here) + xp.abs(self.b[k - 1] * prediction)
             mismatch = xp.max(xp.abs(gap), axis=1) / (xp.max(size, axis=1) + 1e-300)
             if not bool(xp.all(xp.isfinite(mismatch))):
                 self._complain(k, state, prediction)

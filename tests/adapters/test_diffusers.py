@@ -76,8 +76,8 @@ def test_what_is_read_off_ddpm_is_its_formula():
     x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for k in range(1, 13):
         expected = right.a[k - 1] * x + right.b[k - 1] * model(x, k - 1)
-        torch.testing.assert_close(law.mean(k, x)[0], expected, rtol=1e-4, atol=1e-4)
-        np.testing.assert_array_equal(law.mean(k, x.numpy())[0], law.mean(k, x)[0].numpy())
+        torch.testing.assert_close(law.mean(k, x), expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(law.mean(k, x.numpy()), law.mean(k, x).numpy())
 
 
 def test_what_is_read_off_euler_ancestral_is_its_formula():

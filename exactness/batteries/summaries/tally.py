@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from ...arrays import Array, chi2_cdf, clip, dot, histogram, namespace, ndtr, to_numpy
+from ...arrays import Array, chi2_cdf, clip, dot, histogram, namespace, ndtr, row_sums, to_numpy
 from ..nulls import BINS, AndersonDarling, CramerVonMises, Kolmogorov, NormalMean, NormalVariance, Null
 from ..nulls.hilbert import edge_weights
 from ..nulls.normal import CLIP, CLIPPED_SQUARE
@@ -68,7 +68,10 @@ class Tally(Summary):
         xp = namespace(values)
         flat = xp.reshape(values, (len(rows), int(values.shape[1]), -1))
         clipped, width = clip(flat, -CLIP, CLIP), int(flat.shape[2])
-        own = xp.stack([dot(clipped, xp.ones_like(clipped)), dot(clipped, clipped)]) / width
+        if width == 1:
+            own = xp.stack([clipped[:, :, 0], clipped[:, :, 0] ** 2])
+        else:
+            own = xp.stack([row_sums(clipped), dot(clipped, clipped)]) / width
         self.averages[rows] += _three_sums(own)
         flat = xp.reshape(flat, (len(rows), -1))
         sums = to_numpy(xp.stack([xp.sum(flat, axis=1), dot(flat, flat)]))
