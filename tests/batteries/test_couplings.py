@@ -73,11 +73,10 @@ def refuted_by(judged):
     return {f.name.removeprefix("couplings: ").split(", ")[0] for f in judged.findings if f.adjusted_p <= PLAN.alpha}
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
-@pytest.mark.parametrize("weight", [1.0, 0.6])
+@pytest.mark.parametrize(("weight", "dtype"), [(1.0, torch.float64), (0.6, torch.float64), (0.6, torch.float32)], ids=str)
 @pytest.mark.parametrize("kind", ENDS)
 def test_exact_couplings_are_certified(kind, weight, dtype, seed):
-    """8 certificates, each under its own kind and as merely maximal: 16 at alpha 1e-6."""
+    """6 certificates, each under its own kind and as merely maximal: 12 at alpha 1e-6."""
     for claimed in (kind, "maximal"):
         judged = judge(couple(ENDS[kind], weight, dtype=dtype), law(claimed, weight), seed)
         assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
@@ -175,9 +174,9 @@ def test_an_accepted_draft_that_is_computed_again_is_not_accepted():
     assert "accepted drafts" in refuted_by(judged)
 
 
-@pytest.mark.parametrize(("dim", "weight"), [(1, 1.0), (1, 0.5), (2, 0.5), (16, 1.0), (16, 0.5)])
+@pytest.mark.parametrize(("dim", "weight"), [(1, 1.0), (1, 0.5), (2, 0.5), (16, 0.5)])
 def test_any_dimension_is_judged(dim, weight, seed):
-    """10 certificates at alpha 1e-6; an orthogonal part that is 30% too wide is refuted."""
+    """8 certificates at alpha 1e-6; an orthogonal part that is 30% too wide is refuted."""
     generator = np.random.default_rng(7)
     means = generator.standard_normal(dim), generator.standard_normal(dim)
     means = means[0], means[0] + SIGMA * (means[1] - means[0]) / np.linalg.norm(means[1] - means[0])

@@ -43,7 +43,7 @@ def draws(effect_of, null, n, generator):
 @named
 def test_accepts_the_truth_and_refutes_both_sides_at_the_detectable_effect(null, seed):
     """At alpha 1e-3 and power 0.99: of 200 true samples at most 6 refuted (P 3e-9), of 200 wrong ones at least 184 (P 9e-11)."""
-    n, alpha, miss = 4_000, 1e-3, 0.01
+    n, alpha, miss = 2_000, 1e-3, 0.01
     generator = np.random.default_rng(seed)
     effect = null.detectable(n, alpha, miss)
     # A shift of m moves the distribution function by at most 2 Phi(m/2) - 1 at the middle.
