@@ -74,12 +74,12 @@ def main() -> None:
         return *batch(options.of, group), len(group)
 
     with ThreadPoolExecutor(options.workers) as pool:
-        for i, (good, bad, count) in enumerate(pool.map(work, groups)):
+        for good, bad, count in pool.map(work, groups):
             passed, runs = passed + good, runs + count
             failed.update(bad)
-            print(f"{runs} runs: {passed} passed, {sum(failed.values())} failed", flush=True)
+            print(f"{runs} runs: {passed} passed, {sum(failed.values())} failed", *bad, flush=True)
             # Written as it goes: a killed study keeps what it has.
-            if i % 5 == 4 or i == len(groups) - 1:
+            if count:
                 write_pages(options.out, options.of, {"runs": runs, "passed": passed, "failed": dict(failed)})
 
 
