@@ -87,6 +87,8 @@ class Innovations(Battery):
                 else:
                     noise, square = step.noise, step.squared
                     assert square is not None
+                    # A copy, as a view would keep the noise of every step.
+                    first = noise[:, 0] + 0.0
                     tallies["coordinates"].add(row, noise)
                     lines["squared norm"][row] = square
                     vectors.add(noise if frame.shape[1] == law.dim else noise @ like(frame, noise))
@@ -95,18 +97,18 @@ class Innovations(Battery):
                         for i, name in enumerate(random):
                             lines[name][row] = inner[:, i]
                     if step.state is not None:
-                        along["along state"][row] = _along(noise, step.state)
+                        along["along state"][row] = _along(noise, step.state, first)
                     if noises and noises[-1] is not None:
-                        along["along previous innovation"][row] = _along(noise, noises[-1], previous)
+                        along["along previous innovation"][row] = _along(noise, noises[-1], first, previous)
                     together, count = noise if together is None else together + noise, count + 1
                     for which, later, earlier in _beside(int(noise.shape[0])):
-                        beside[which].append(_along(noise[later], noise[earlier], square[earlier]))
+                        beside[which].append(_along(noise[later], noise[earlier], first[later], square[earlier]))
                     for lag, before in enumerate(reversed(noises), start=1):
                         if before is not None and lag in lags.sums:
                             lags.add(lag, noise, before)
                     for lag, name in changes.items():
                         if len(drifts) >= lag:
-                            along[name][row] = _along(noise, step.drift - drifts[-lag])
+                            along[name][row] = _along(noise, step.drift - drifts[-lag], first)
                 noises.append(step.noise)
                 previous = step.squared
                 if step.drift is not None:
@@ -114,10 +116,12 @@ class Innovations(Battery):
             for name, rows in lines.items():
                 if rows:
                     tallies[name].add(list(rows), namespace(next(iter(rows.values()))).stack(list(rows.values())))
-            for name, directed in along.items():
+            for name in list(along):
+                directed = along.pop(name)
                 if directed:
                     tallies[name].add(list(directed), _scaled(list(directed.values())))
-            for which, parts in beside.items():
+            for which in list(beside):
+                parts = beside.pop(which)
                 if parts:
                     values = _scaled(parts)
                     pairs.add(which, namespace(values).reshape(values, (-1,)))
@@ -125,7 +129,7 @@ class Innovations(Battery):
             if together is not None:
                 together = together / count**0.5
                 for which, later, earlier in _beside(int(together.shape[0])):
-                    pairs.add(len(_WHO) + which, _scaled([_along(together[later], together[earlier])])[0])
+                    pairs.add(len(_WHO) + which, _scaled([_along(together[later], together[earlier], together[later, 0])])[0])
 
         summaries: dict[str, Summary] = {
             **tallies, "along neighbouring path": pairs, "lags": lags, "vectors": vectors, "deterministic steps": points,
@@ -149,10 +153,9 @@ class Along(NamedTuple):
     first: Array
 
 
-def _along(noise: Array, direction: Array, square: Array | None = None) -> Along:
+def _along(noise: Array, direction: Array, first: Array, square: Array | None = None) -> Along:
     """Of (n, d) along (n, d); ``square``: |v|^2 if it is known."""
-    # A copy of the first coordinate: a view of it would keep the noise of every step.
-    return Along(dot(noise, direction), dot(direction, direction) if square is None else square, noise[:, 0] + 0.0)
+    return Along(dot(noise, direction), dot(direction, direction) if square is None else square, first)
 
 
 def _scaled(rows: list[Along]) -> Array:
