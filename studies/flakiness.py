@@ -3,14 +3,16 @@
     python -m studies.flakiness --runs 2000 --minutes 60
     python -m studies.flakiness --of tests/conformance --runs 50
 
-Runs add up over calls, folder by folder, until ``--fresh``: start again after a change of tests or batteries. The seeds come from
-the operating system's entropy: nothing is fixed. Every function below the folder that takes the ``seed`` fixture is run, but for
-the slow tier; failures are listed with the seed that repeats them.
+Runs add up over calls, folder by folder, as long as the code is the same (comments and docstrings may change); ``--fresh`` forgets
+them all the same. The seeds come from the operating system's entropy: nothing is fixed. Every function below the folder that takes
+the ``seed`` fixture is run, but for the slow tier; failures are listed with the seed that repeats them.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import hashlib
 import json
 import os
 import re
@@ -64,8 +66,11 @@ def main() -> None:
     seeds = [secrets.randbelow(1 << 31) for _ in range(options.runs)]
     groups = [seeds[i : i + options.each] for i in range(0, len(seeds), options.each)]
     started, passed, failed, runs = time.monotonic(), 0, Counter[str](), 0
+    code = digest(options.of)
     kept = counted(options.out).get(options.of)
-    if kept and not options.fresh:
+    if kept and kept["code"] != code:
+        print(f"the code has changed since {kept['runs']} runs of {options.of} were counted: from the beginning")
+    elif kept and not options.fresh:
         passed, failed, runs = kept["passed"], Counter(kept["failed"]), kept["runs"]
 
     def work(group: list[int]) -> tuple[int, list[str], int]:
@@ -80,7 +85,20 @@ def main() -> None:
             print(f"{runs} runs: {passed} passed, {sum(failed.values())} failed", *bad, flush=True)
             # Written as it goes: a killed study keeps what it has.
             if count:
-                write_pages(options.out, options.of, {"runs": runs, "passed": passed, "failed": dict(failed)})
+                write_pages(options.out, options.of, {"runs": runs, "passed": passed, "failed": dict(failed), "code": code})
+
+
+def digest(folder: str) -> str:
+    """Of all code that the folder's tests may run, without comments and docstrings."""
+    found = hashlib.sha256()
+    files = [*(ROOT / "tests").glob("*.py"), *(p for of in ("exactness", "samplers", folder) for p in (ROOT / of).rglob("*.py"))]
+    for path in sorted(files):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:]
+        found.update(f"{path.relative_to(ROOT).as_posix()}\n{ast.dump(tree)}\n".encode())
+    return found.hexdigest()
 
 
 def counted(out: Path) -> dict[str, dict]:

@@ -17,6 +17,7 @@ from tests.batteries.test_mixtures import BATTERIES, MIXTURE
 from tests.registry import plain_chain
 
 CHAIN, SAMPLE = plain_chain()
+SURE = 1.0 - 1e-7
 LAWS = {
     "chain": (CHAIN, SAMPLE),
     "mixture": (MIXTURE, MIXTURE.sample),
@@ -27,9 +28,9 @@ LAWS = {
 @pytest.mark.parametrize("stages", [1, 4])
 @pytest.mark.parametrize("name", LAWS)
 def test_the_plan_for_a_tolerance_certifies_an_exact_sampler(name, stages, seed):
-    """A verdict other than certified has probability below 1e-6: alpha, and the bounds' slack of four standard deviations."""
+    """A verdict other than certified: alpha 1e-6, and the bounds' error, 1e-7."""
     law, sample = LAWS[name]
-    plan = ex.Plan.for_tolerance(0.08, law, stages=stages, suspicion=1e-9)
+    plan = ex.Plan.for_tolerance(0.12, law, stages=stages, suspicion=1e-9, confidence=SURE)
     assert len(plan.stages) == stages
     assert ex.certify(sample, law, plan=plan, seed=seed).verdict is ex.Verdict.CERTIFIED
 
@@ -68,11 +69,11 @@ def test_a_tolerance_that_cannot_be_had_says_so():
 
 @pytest.mark.parametrize("name", LAWS)
 def test_a_shortened_plan_is_the_one_for_its_tolerance_and_certifies_an_exact_sampler(name, seed):
-    """A verdict other than certified has probability below 1e-6: alpha, and the bounds' slack of four standard deviations."""
+    """A verdict other than certified: alpha 1e-6, and the bounds' error, 1e-7."""
     law, sample = LAWS[name]
-    short = ex.Plan(tolerance=0.001, first_paths=3_000, suspicion=1e-9).shortened(3_000, law)
+    short = ex.Plan(tolerance=0.001, first_paths=3_000, suspicion=1e-9, confidence=SURE).shortened(3_000, law)
     assert (short.max_paths, short.stages, short.alpha) == (3_000, (3_000,), 1e-6)
-    enough, less = (ex.Plan.for_tolerance(short.tolerance - off, law, stages=1).max_paths for off in (0.0, 0.001))
+    enough, less = (ex.Plan.for_tolerance(short.tolerance - off, law, stages=1, confidence=SURE).max_paths for off in (0.0, 0.001))
     assert enough <= 3_000 < less
     assert ex.certify(sample, law, plan=short, seed=seed).verdict is ex.Verdict.CERTIFIED
 

@@ -121,14 +121,32 @@ def test_schedulers_are_judged_and_the_page_says_which_are_ddpms_chain(tmp_path)
 
 
 def test_runs_add_up_folder_by_folder_and_failures_are_said(tmp_path):
-    flakiness.write_pages(tmp_path, "tests/docs", {"runs": 10, "passed": 69, "failed": {"test_x[seed=7]": 1}})
-    flakiness.write_pages(tmp_path, "tests/batteries", {"runs": 2_000, "passed": 358_000, "failed": {}})
+    flakiness.write_pages(tmp_path, "tests/docs", {"runs": 10, "passed": 69, "failed": {"test_x[seed=7]": 1}, "code": "a"})
+    flakiness.write_pages(tmp_path, "tests/batteries", {"runs": 2_000, "passed": 358_000, "failed": {}, "code": "b"})
     page = (tmp_path / "flakiness.md").read_text()
     # Clopper and Pearson at 95%: 1 - 0.05^(1/2000), and the root of (1 - p)^10 + 10 p (1 - p)^9 = 0.05.
     assert "| 179 | 2,000 | 358,000 | 0 | 1.5e-03 |" in page
     assert "| 7 | 10 | 70 | 1 | 3.9e-01 |" in page
     assert "| test_x[seed=7] | 1 |" in page
     assert set(flakiness.counted(tmp_path)) == {"tests/docs", "tests/batteries"}
+
+
+def test_runs_of_other_code_do_not_count(tmp_path, monkeypatch):
+    for of in ("exactness", "samplers", "tests/x"):
+        (tmp_path / of).mkdir(parents=True)
+    source = tmp_path / "exactness" / "a.py"
+    monkeypatch.setattr(flakiness, "ROOT", tmp_path)
+    digests = []
+    for text in ('"""Says."""\nx = 1  # one\n', '"""Says more."""\nx = 1\n', "x = 2\n"):
+        source.write_text(text)
+        digests.append(flakiness.digest("tests/x"))
+    assert digests[0] == digests[1] != digests[2]
+    monkeypatch.setattr(flakiness, "batch", lambda of, seeds: (7 * len(seeds), []))
+    for text, runs in (("x = 3\n", 4), ("x = 3\n", 8), ("x = 4\n", 4), ("x = 4\n", 8)):
+        source.write_text(text)
+        monkeypatch.setattr("sys.argv", ["flakiness", "--runs", "4", "--each", "2", "--out", str(tmp_path), "--of", "tests/docs"])
+        flakiness.main()
+        assert flakiness.counted(tmp_path)["tests/docs"]["runs"] == runs
 
 
 def test_a_law_is_calibrated_anew_and_the_others_are_kept():
