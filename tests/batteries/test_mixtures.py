@@ -106,11 +106,14 @@ def test_a_rare_mode_that_is_missing_is_seen_by_the_share_that_it_has_not(seed):
 
 def test_permutations_are_exact(seed):
     """Whatever the permutations, p is never 0; all alike, it is 1; and over 300 pairs of samples of one law (alpha 1e-8) p <= k/10
-    happens as often as it may."""
-    apart, alike = (Permuted(8, 19, 1.0, seed) for _ in range(2))
-    z = np.random.default_rng(seed).standard_normal((8, 1))
-    apart.add(np.arange(8.0), z, z + 100.0)
-    alike.add(np.arange(8.0), 0.0 * z, 0.0 * z)
+    happens as often as it may.
+
+    20 pairs: of their 10^11 relabellings two are as far apart as the truth, so that one of 19 is with probability 3e-10.
+    """
+    apart, alike = (Permuted(20, 19, 1.0, seed) for _ in range(2))
+    z = np.random.default_rng(seed).standard_normal((20, 1))
+    apart.add(np.arange(20.0), z, z + 100.0)
+    alike.add(np.arange(20.0), 0.0 * z, 0.0 * z)
     assert {t.null.p_value(t.statistic, t.n) for t in apart.tests()} == {1 / 20}
     assert {t.null.p_value(t.statistic, t.n) for t in alike.tests()} == {1.0}
     found = []
