@@ -43,8 +43,9 @@ class Permuted(Summary):
         found = []
         for name, matrix, scale in (("Gaussian kernels", kernel, 1.0), ("energy distance", -distance, float(distance.max()))):
             values = (shuffled * (matrix @ shuffled)).sum(0)
-            # Rounding must not make an equal value smaller: that would make p-values too small.
-            exceeding = int((values[1:] >= values[0] - 1e-12 * abs(values[0])).sum())
+            # Rounding must not make an equal value smaller: that would make p-values too small. It is of the size of the terms,
+            # not of their sum, which vanishes where all points are one.
+            exceeding = int((values[1:] >= values[0] - 1e-12 * np.abs(matrix).max()).sum())
             null = Permutation(exceeding, self.permutations, scale)
             found.append(Test(null, name, float(np.sqrt(max(values[0], 0.0))), m, 1, bounded=False))
         return found
