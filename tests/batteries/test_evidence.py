@@ -202,9 +202,9 @@ def test_one_path_that_comes_twice_is_enough(seed):
 
 
 def test_single_draws_have_no_neighbours(seed):
-    """30 batches of one draw each: no p-value below 1e-6, and nothing of neighbours."""
+    """30 batches of one draw each: no p-value below 1e-9, and nothing of neighbours."""
     found = collect(ex.Innovations(), MEMORYLESS, np.split(noise(30, seed), 30)).results()
-    assert min(r.p_value for r in found) > 1e-6
+    assert min(r.p_value for r in found) > 1e-9
     assert not [r for r in found if r.name == "along neighbouring path"]
 
 
