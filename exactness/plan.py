@@ -86,8 +86,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ) -> Plan:
         """The plan whose last stage is just large enough for an exact sampler of this law to be certified at this tolerance.
 
-        It then is but for a probability of about 1 - ``confidence`` (a bound is its radius above the truth's own distance, which
-        exceeds the radius so rarely), besides ``alpha`` and ``suspicion``.
+        It then is but for a probability of about 1 - ``confidence``, with one stage of at most e times that, besides ``alpha`` and
+        ``suspicion``: a bound is the observed distance and a radius, and as large as that radius the distance of an exact sampler
+        is that rarely.
 
         Args:
             tolerance: as of the plan.

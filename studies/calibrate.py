@@ -219,7 +219,7 @@ def main() -> None:
     parser.add_argument("--of", choices=cases(), action="append", help="only these laws; of the others what was counted before")
     options = parser.parse_args()
     n, workers = options.certificates, options.workers
-    names, share = options.of or list(cases()), options.strict // len(cases()) + 1
+    names, share = list(dict.fromkeys(options.of or cases())), options.strict // len(cases()) + 1
     new = {
         "rows": [asdict(row) for name in names for row in calibrate(name, n, workers)],
         "family": [(name, alpha, count_refuted(name, alpha, n, workers), n) for name in names for alpha in (0.05, 0.01)],

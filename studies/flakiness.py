@@ -47,7 +47,7 @@ def batch(folder: str, seeds: list[int]) -> tuple[int, list[str]]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     passed = re.search(r"(\d+) passed", done.stdout)
-    failed = re.findall(r"^FAILED (\S+)", done.stdout, flags=re.MULTILINE)
+    failed = re.findall(r"^FAILED (.+?)(?: - |$)", done.stdout, flags=re.MULTILINE)
     if done.returncode not in (0, 1) or passed is None:
         raise SystemExit(f"the tier did not run:\n{done.stdout[-2_000:]}\n{done.stderr[-2_000:]}")
     return int(passed.group(1)), failed
@@ -76,7 +76,10 @@ def main() -> None:
     def work(group: list[int]) -> tuple[int, list[str], int]:
         if time.monotonic() - started > 60.0 * options.minutes:
             return 0, [], 0
-        return *batch(options.of, group), len(group)
+        good, bad = batch(options.of, group)
+        if digest(options.of) != code:
+            raise SystemExit("the code has changed meanwhile: run the study in a clone of its own")
+        return good, bad, len(group)
 
     with ThreadPoolExecutor(options.workers) as pool:
         for good, bad, count in pool.map(work, groups):
@@ -89,9 +92,12 @@ def main() -> None:
 
 
 def digest(folder: str) -> str:
-    """Of all code that the folder's tests may run, without comments and docstrings."""
+    """Of all code that the folder's tests may run, without comments and docstrings, and of the numbers that they read."""
     found = hashlib.sha256()
-    files = [*(ROOT / "tests").glob("*.py"), *(p for of in ("exactness", "samplers", folder) for p in (ROOT / of).rglob("*.py"))]
+    files = list((ROOT / "tests").glob("*.py"))
+    files += [path for of in ("exactness", "samplers", "studies", folder) for path in (ROOT / of).rglob("*.py")]
+    for path in sorted((ROOT / "tests" / "golden").glob("*.json")):
+        found.update(path.read_bytes())
     for path in sorted(files):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
@@ -104,7 +110,8 @@ def digest(folder: str) -> str:
 def counted(out: Path) -> dict[str, dict]:
     """What was counted so far, by folder."""
     path = out / "flakiness.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    return {of: kept[of] for of in FOLDERS if of in kept}
 
 
 def write_pages(out: Path, folder: str, counts: dict) -> None:

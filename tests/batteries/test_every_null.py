@@ -233,6 +233,8 @@ def test_products_invert_their_rate_however_far_out(lengths):
         assert null.p_value(rho, 1_000) == pytest.approx(10.0**log_alpha, rel=1e-6)
     for rho in (1e3, 1e15, 1e16, 1e300, math.inf):
         assert null.p_value(rho, 1_000) == 0.0
+    for rho in (0.0, 1e-316, 1e-160, -1e-316, math.nan):
+        assert null.p_value(rho, 1_000) == 1.0
 
 
 def test_counts_of_rare_events_keep_the_bound_of_promised_probabilities():

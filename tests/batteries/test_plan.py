@@ -28,7 +28,7 @@ LAWS = {
 @pytest.mark.parametrize("stages", [1, 4])
 @pytest.mark.parametrize("name", LAWS)
 def test_the_plan_for_a_tolerance_certifies_an_exact_sampler(name, stages, seed):
-    """A verdict other than certified: alpha 1e-6, and the bounds' error, 1e-7."""
+    """A verdict other than certified: alpha 1e-6, and the bounds' error, at most e 1e-7."""
     law, sample = LAWS[name]
     plan = ex.Plan.for_tolerance(0.12, law, stages=stages, suspicion=1e-9, confidence=SURE)
     assert len(plan.stages) == stages
@@ -69,7 +69,7 @@ def test_a_tolerance_that_cannot_be_had_says_so():
 
 @pytest.mark.parametrize("name", LAWS)
 def test_a_shortened_plan_is_the_one_for_its_tolerance_and_certifies_an_exact_sampler(name, seed):
-    """A verdict other than certified: alpha 1e-6, and the bounds' error, 1e-7."""
+    """A verdict other than certified: alpha 1e-6, and the bounds' error, at most e 1e-7."""
     law, sample = LAWS[name]
     short = ex.Plan(tolerance=0.001, first_paths=3_000, suspicion=1e-9, confidence=SURE).shortened(3_000, law)
     assert (short.max_paths, short.stages, short.alpha) == (3_000, (3_000,), 1e-6)

@@ -273,3 +273,18 @@ def test_an_error_that_is_no_text_is_written_all_the_same(tmp_path):
     assert "weights-\\udcff.bin" in ex.Certificate.load(certificate.save(tmp_path / "c.json")).reasons[0]
     with pytest.raises(ex.BadInput, match="JSON types"):
         ex.Claim("mine", sample, law, about={"note": "\udcff"})
+
+
+def test_products_that_overflow_are_invalid_and_those_that_vanish_are_refuted():
+    """In single precision each square of 3e18 is finite, and a sum of products may be inf - inf: a sentence, not a crash."""
+    law = ex.GaussianChain.from_mean(lambda k, x: 0.0 * x, sigma=np.ones(4), dim=2)
+
+    def scaled(size, dtype):
+        return lambda n, s: np.random.default_rng(s).standard_normal((n, 5, 2)).astype(dtype) * np.dtype(dtype).type(size)
+
+    plan = ex.Plan(first_paths=2_000, max_paths=2_000)
+    with np.errstate(all="ignore"):
+        large = ex.certify(scaled(3e18, np.float32), law, plan=plan, seed=1)
+    assert large.verdict is ex.Verdict.INVALID
+    assert "too large to be judged" in large.reasons[0]
+    assert ex.certify(scaled(1e-157, np.float64), law, plan=plan, seed=1).verdict is ex.Verdict.REFUTED
