@@ -166,15 +166,18 @@ def refuting(sample, seed, n=10_000):
 
 
 @pytest.mark.parametrize("size", [-0.15, 0.15], ids=["down", "up"])
-def test_a_dependence_on_what_is_four_steps_back_is_seen_by_its_lag_alone(size, seed):
-    """Every step is right given the three before it. Alpha 1e-6; the same without the dependence must pass."""
+def test_a_dependence_on_what_is_four_steps_back_is_seen_by_its_lag(size, seed):
+    """Every step is right given the three before it. Alpha 1e-6; the same without the dependence must pass.
+
+    A path's sum over its steps is 4% off in variance, three standard errors, which pairs of sums see for one seed in a hundred.
+    """
 
     def sample(n, s, size=size):
         z = noise(n, s)
         z[:, 5] = mixed(z[:, 5], z[:, 1], size)
         return z
 
-    assert refuting(sample, seed) == {"lags"}
+    assert refuting(sample, seed) - {"along neighbouring path"} == {"lags"}
     assert refuting(noise, seed) == set()
 
 
