@@ -20,9 +20,16 @@ def is_array(x: object) -> bool:
     return compat.is_array_api_obj(x)
 
 
+# Asked for a thousand times a certificate, and only the type decides.
+_NAMESPACES: dict[type, Any] = {}
+
+
 def namespace(x: Array) -> Any:
     """The array namespace of x, with the standard's names."""
-    return compat.array_namespace(x)
+    found = _NAMESPACES.get(type(x))
+    if found is None:
+        found = _NAMESPACES[type(x)] = compat.array_namespace(x)
+    return found
 
 
 def without_gradients() -> AbstractContextManager[None]:

@@ -187,10 +187,15 @@ class GaussianChain(Law):
         for i, k in enumerate(range(self.steps, 0, -1)):
             state, here, following = paths[:, i], following, double(paths[:, i + 1])
             prediction = self._predicted(k, state)
-            mean = self.a[k - 1] * here + self.b[k - 1] * prediction
-            gap, drift = following - mean, xp.astype(mean - here, precision)
+            # In place, where that goes: moving these arrays through memory costs more than the arithmetic.
+            mean = self.a[k - 1] * here
+            mean += self.b[k - 1] * prediction
+            gap = following - mean
+            mean -= here
+            drift = xp.astype(mean, precision, copy=False)
             if self.sigma[k - 1] > 0:
-                noise = xp.astype(gap / float(self.sigma[k - 1]), precision)
+                gap /= float(self.sigma[k - 1])
+                noise = xp.astype(gap, precision, copy=False)
                 squared = dot(noise, noise)
                 if not bool(xp.all(xp.isfinite(squared))):
                     self._complain(k, state, prediction)
