@@ -105,7 +105,7 @@ def test_a_pipeline_with_a_unet_is_certified_and_one_of_another_variance_refuted
     pipeline.set_progress_bar_config(disable=True)
     own = pipeline.scheduler
     sample = sample_pipeline(pipeline, num_inference_steps=4)
-    plan = quiet_plan(tolerance=0.4, first_paths=400, max_paths=400)
+    plan = quiet_plan(tolerance=0.4, first_paths=200, max_paths=200)
     law = from_scheduler(own, net, (1, 8, 8), num_inference_steps=4)
     judged = ex.certify(sample, law, plan=plan, seed=seed)
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
