@@ -364,11 +364,13 @@ def jax_chain(p) -> ex.GaussianChain:
     return ex.GaussianChain(predict, a=a, b=b, sigma=p.schedule.sigma, dim=p.dim)
 
 
-def judged(config, law, seed: int, n: int = 4_000) -> ex.Certificate:
-    """By one stage of n paths, so that one program is compiled; a smaller sample is the beginning of one of n."""
+ONE_STAGE = registry.quiet_plan(alpha=1e-6, tolerance=0.2, first_paths=2_000, max_paths=2_000)
+
+
+def first_of_a_stage(config, put=np.array):
+    """Always as many chains, so that one program is compiled; fewer are the first of them."""
     jax = module_or_skip("jax")
-    plan = ex.Plan(alpha=1e-6, tolerance=0.2, first_paths=n, max_paths=n, suspicion=1e-9)
-    return ex.certify(lambda m, s: np.array(config.run(n, jax.random.key(s)).paths[:m]), law, plan=plan, seed=seed)
+    return lambda n, seed: put(config.run(ONE_STAGE.max_paths, jax.random.key(seed)).paths[:n])
 
 
 @cache
@@ -384,35 +386,31 @@ def right(config: str):
 
 @pytest.mark.parametrize("config", ["sequential", "free-posterior"])
 def test_right_samplers_are_certified(config, seed):
-    certificate = judged(*right(config), seed)
+    runner, law = right(config)
+    certificate = ex.certify(first_of_a_stage(runner), law, plan=ONE_STAGE, seed=seed)
     assert certificate.verdict is ex.Verdict.CERTIFIED, certificate.reasons
 
 
 @cache
-def on_the_ring(control: str):
-    angle, schedule = np.arange(8) * np.pi / 4, ddpm(cosine_betas(32))
-    means = 2.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+def of_two_points(control: str):
+    """Far apart and narrow: drafts go stale, and a wrong step shows on few paths."""
+    schedule, means = ddpm(cosine_betas(32)), np.array([[4.0, 0.0], [-4.0, 0.0]])
     b = backend("jax")
-    p = b.processes.Process(
-        schedule, b.denoisers.MixtureDenoiser(schedule, np.full(8, 1 / 8), means, np.full(8, 0.02)), "sample", 2
-    )
+    p = b.processes.Process(schedule, b.denoisers.MixtureDenoiser(schedule, np.full(2, 0.5), means, np.full(2, 0.02)), "sample", 2)
     return b.wrong.build(control, p), jax_chain(p)
 
 
-@pytest.mark.parametrize(("control", "paths"), list(zip(CONTROLS, [3_000, 8_000, 1_000, 1_000, 8_000], strict=True)))
+@pytest.mark.parametrize(("control", "paths"), list(zip(CONTROLS, [4_000, 10_000, 1_000, 1_000, 10_000], strict=True)))
 def test_controls_of_jax_are_refuted(control, paths, seed):
-    """Each at alpha 1e-6, on a ring of eight."""
-    certificate = judged(*on_the_ring(control), seed, paths)
+    """Each at alpha 1e-6, by six standard errors or more."""
+    runner, law = of_two_points(control)
+    paths = runner.run(paths, module_or_skip("jax").random.key(seed)).paths
+    certificate = ex.certify_paths(np.asarray(paths), law, plan=ex.Plan(alpha=1e-6), seed=seed)
     assert certificate.verdict is ex.Verdict.REFUTED, certificate.reasons
 
 
 def test_paths_of_jax_are_judged_by_a_law_in_torch(seed):
-    jax = module_or_skip("jax")
     config, _ = right("free-sample")
-    plan = ex.Plan(tolerance=0.2, first_paths=4_000, max_paths=4_000, suspicion=1e-9)
     law = registry.chain(registry.process(config.process.schedule))
-
-    def sample(n, s):
-        return torch.as_tensor(np.array(config.run(4_000, jax.random.key(s)).paths[:n]))
-
-    assert ex.certify(sample, law, plan=plan, seed=seed).verdict is ex.Verdict.CERTIFIED
+    sample = first_of_a_stage(config, lambda paths: torch.as_tensor(np.array(paths)))
+    assert ex.certify(sample, law, plan=ONE_STAGE, seed=seed).verdict is ex.Verdict.CERTIFIED

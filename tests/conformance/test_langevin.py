@@ -55,18 +55,14 @@ def test_speculative_langevin_is_the_plain_chain(potential, drafter, seed):
     """8 certificates at alpha 1e-6; a rejected step redrawn from the target is refuted wherever drafts are rejected at all."""
     process = langevin_process(potential, 3, 30, 0.05, spread=1.5)
     config = Speculative(process, 5, DRAFTERS[drafter](process), rejection=Maximal("quantile", "kept"))
-    plan = quiet_plan(alpha=1e-6, tolerance=0.15, first_paths=6_000, max_paths=6_000)
-
-    def sampler(of):
-        return lambda n, s: of.run(n, torch.Generator().manual_seed(s)).paths
-
-    judged = ex.certify(sampler(config), law(process), plan=plan, seed=seed)
+    plan = quiet_plan(alpha=1e-6, tolerance=0.15)
+    run = config.run(2_500, torch.Generator().manual_seed(seed))
+    judged = ex.certify_paths(run.paths, law(process), plan=plan, seed=seed)
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
-    run = config.run(300, torch.Generator().manual_seed(seed))
     assert float(run.trace.rounds.double().mean()) < 15.0
     if drafter == "free":
-        wrong = Speculative(process, 5, config.drafter, rejection=from_target)
-        assert ex.certify(sampler(wrong), law(process), plan=plan, seed=seed).verdict is ex.Verdict.REFUTED
+        wrong = Speculative(process, 5, config.drafter, rejection=from_target).run(2_500, torch.Generator().manual_seed(seed))
+        assert ex.certify_paths(wrong.paths, law(process), plan=plan, seed=seed).verdict is ex.Verdict.REFUTED
 
 
 def test_gradients_are_each_rows_own():
@@ -162,19 +158,15 @@ def test_a_numpyro_model_is_sampled_speculatively_and_certified(seed):
     claim, right, wrong, constrain = numpyro_regression()
     jax = module_or_skip("jax")
 
-    def sampler(of):
-        # Always as many chains, so that one program is compiled; fewer are the first of them.
-        return lambda n, s: np.asarray(of.run(6_000, jax.random.key(s)).paths[:n])
-
-    plan = quiet_plan(alpha=1e-6, tolerance=0.15, first_paths=6_000, max_paths=6_000)
-    judged = ex.certify(sampler(right), claim, plan=plan, seed=seed)
+    plan = quiet_plan(alpha=1e-6, tolerance=0.15)
+    run, spoiled = (of.run(2_500, jax.random.key(seed)) for of in (right, wrong))
+    judged = ex.certify_paths(np.asarray(run.paths), claim, plan=plan, seed=seed)
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
-    run = right.run(6_000, jax.random.key(seed))
     assert float(run.trace.rounds.mean()) < 15.0
     named = constrain(run.paths[0, -1])
     assert named["gain"] > 0
     assert named["weights"].shape == (2,)
-    assert ex.certify(sampler(wrong), claim, plan=plan, seed=seed).verdict is ex.Verdict.REFUTED
+    assert ex.certify_paths(np.asarray(spoiled.paths), claim, plan=plan, seed=seed).verdict is ex.Verdict.REFUTED
 
 
 def test_the_curvature_of_a_quadratic_is_found_in_jax():

@@ -11,7 +11,7 @@ import torch
 from samplers.torch.couplings import log_ratio, residual_mass
 from samplers.torch.verification import block, block_length, block_thresholds, block_weights, token_wise
 
-DRAWS = 1_000_000
+DRAWS = 250_000
 
 
 def window(ratios, uniforms, verifier, length=None, deltas=None):
@@ -56,7 +56,7 @@ def test_zero_over_zero_counts_as_zero():
 
 @pytest.mark.parametrize("verifier", [token_wise, block], ids=["token", "block"])
 def test_expected_accepted_steps_match_golden(golden, verifier, seed):
-    """Within 6 standard errors at 10^6 draws (false alarms: 2e-9 a row), and the other verifier's numbers are not."""
+    """Within 6 standard errors of 250,000 draws (false alarms: 2e-9 a row), and the other verifier's numbers are not."""
     key = "expected_accepted_block" if verifier is block else "expected_accepted_token"
     other = "expected_accepted_token" if verifier is block else "expected_accepted_block"
     generator, elsewhere = torch.Generator().manual_seed(seed), 0
@@ -91,7 +91,10 @@ def test_weights_are_the_survival_of_tau(seed):
 
 
 def test_discrete_windows_match_golden(golden, seed):
-    """The same verifiers on token laws, where masses are sums. Within 6 standard errors at 10^6 draws (false alarms: 2e-9 each)."""
+    """The same verifiers on token laws, where masses are sums.
+
+    Within 6 standard errors of 250,000 draws (false alarms: 2e-9 each).
+    """
     generator = np.random.default_rng(seed)
     for row in golden("discrete")["windows"]:
         length = row["window"]

@@ -40,7 +40,7 @@ def test_a_biased_chain_fails_on_its_last_states_as_well(law, seed):
     """Where the law of x_0 is known, last states alone refute a sampler that accepts always."""
     (entry,) = find([f"{law}/control/accept-always"])
     claim = entry.build(SETTING)
-    plan = ex.Plan(first_paths=10_000, max_paths=10_000)
+    plan = ex.Plan(first_paths=2_000, max_paths=2_000)
     judged = ex.certify(claim.sample, claim.law, plan=plan, seed=seed, batteries=[ex.ProjectedKS()])
     assert judged.verdict is ex.Verdict.REFUTED, judged.reasons
 
