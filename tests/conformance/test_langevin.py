@@ -56,12 +56,12 @@ def test_speculative_langevin_is_the_plain_chain(potential, drafter, seed):
     process = langevin_process(potential, 3, 30, 0.05, spread=1.5)
     config = Speculative(process, 5, DRAFTERS[drafter](process), rejection=Maximal("quantile", "kept"))
     plan = quiet_plan(alpha=1e-6, tolerance=0.15)
-    run = config.run(2_500, torch.Generator().manual_seed(seed))
+    run = config.run(2_000, torch.Generator().manual_seed(seed))
     judged = ex.certify_paths(run.paths, law(process), plan=plan, seed=seed)
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
     assert float(run.trace.rounds.double().mean()) < 15.0
     if drafter == "free":
-        wrong = Speculative(process, 5, config.drafter, rejection=from_target).run(2_500, torch.Generator().manual_seed(seed))
+        wrong = Speculative(process, 5, config.drafter, rejection=from_target).run(2_000, torch.Generator().manual_seed(seed))
         assert ex.certify_paths(wrong.paths, law(process), plan=plan, seed=seed).verdict is ex.Verdict.REFUTED
 
 
@@ -159,7 +159,7 @@ def test_a_numpyro_model_is_sampled_speculatively_and_certified(seed):
     jax = module_or_skip("jax")
 
     plan = quiet_plan(alpha=1e-6, tolerance=0.15)
-    run, spoiled = (of.run(2_500, jax.random.key(seed)) for of in (right, wrong))
+    run, spoiled = (of.run(2_000, jax.random.key(seed)) for of in (right, wrong))
     judged = ex.certify_paths(np.asarray(run.paths), claim, plan=plan, seed=seed)
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
     assert float(run.trace.rounds.mean()) < 15.0

@@ -129,7 +129,7 @@ def test_speculation_is_exact_on_every_schedule(schedule, seed):
         s = SCHEDULES[schedule]()
     p = process(s)
     config = Speculative(p, 4, Posterior(p, Forecast.within(s, 0.15, WEIGHTS @ MEANS), 4), rejection=Maximal("quantile", "kept"))
-    run = config.run(2_500, torch.Generator().manual_seed(seed))
+    run = config.run(2_000, torch.Generator().manual_seed(seed))
     judged = ex.certify_paths(run.paths, chain(p), plan=quiet_plan(alpha=1e-6, tolerance=0.15), seed=seed)
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
     assert float(run.trace.rounds.double().mean()) < 9

@@ -25,7 +25,7 @@ SETTING = Setting()
 def judge(name: str, seed: int, **changes) -> ex.Certificate:
     (entry,) = find([name])
     claim = entry.build(SETTING)
-    plan = quiet_plan(**({"alpha": 1e-6, "tolerance": 0.08, "first_paths": 1_250, "max_paths": 10_000} | changes))
+    plan = quiet_plan(**({"alpha": 1e-6, "tolerance": 0.08, "first_paths": 5_000, "max_paths": 10_000} | changes))
     return ex.certify(claim.sample, claim.law, plan=plan, seed=seed, name=name, wrong=claim.wrong)
 
 
@@ -66,7 +66,7 @@ def test_a_control_that_is_missed_is_said_and_spoils_the_pass(seed):
     """A right sampler called a control: the claim beside it must not be certified, and says which control was missed."""
     right = speculative("ddpm-large", "free-sample", "block", "quantile-kept")
     law = chain(process())
-    plan = quiet_plan(tolerance=0.2, first_paths=2_000, max_paths=2_000)
+    plan = quiet_plan(tolerance=0.2, first_paths=1_000, max_paths=1_000)
     blunt = ex.Claim("not wrong at all", sampler(right), law, wrong="Nothing.")
     judged = ex.certify(sampler(right), law, plan=plan, seed=seed, controls=[blunt])
     assert judged.verdict is ex.Verdict.INCONCLUSIVE
