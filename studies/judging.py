@@ -24,7 +24,7 @@ from exactness.catalogue import Setting, find
 
 from .page import REPORTS, table, versions, write
 
-PATHS = {"digits": 2_000, "product": 5_000, "ring": 20_000}
+PATHS = {"digits": 2_000, "network": 2_000, "product": 5_000, "ring": 20_000}
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -78,7 +78,8 @@ def main() -> None:
     rows = [ratios(problem, paths, options.repeats) for problem, paths in PATHS.items()]
     write("judging.json", json.dumps(rows, indent=1) + "\n", options.out)
     text = "# What judging costs\n\n"
-    text += f"Command: `python -m studies.judging`. {versions('numpy', 'torch', 'exactness')}; one thread, CPU.\n\n"
+    text += f"Command: `python -m studies.judging --repeats {options.repeats}`. "
+    text += f"{versions('numpy', 'torch', 'exactness')}; one thread, CPU.\n\n"
     text += __doc__.split("\n\n")[2].strip() + f" Medians of {options.repeats} rounds, with the range of the share.\n\n"
     text += table(
         ("law", "paths", "d", "steps", "dtype", "sampling, s", "target alone, s", "judging with target, s", "batteries / sampling"),
@@ -88,7 +89,10 @@ def main() -> None:
             for r in rows
         ],
     )  # fmt: skip
-    text += "\nThe ring's target is a sum of eight exponentials in the plane: there is next to nothing to compare with.\n"
+    text += (
+        "\nThe network is a small one: an evaluation costs about what the mixture's does, and so the batteries' share is about the "
+        "same. The ring's target is a sum of eight exponentials in the plane: there is next to nothing to compare with.\n"
+    )
     print(write("judging.md", text, options.out))
 
 
