@@ -29,7 +29,7 @@ from scipy.stats import beta
 from .page import REPORTS, table, versions, write
 
 ROOT = Path(__file__).parents[1]
-
+PACKAGES = ("numpy", "scipy", "torch", "jax", "numpyro", "diffusers", "hypothesis", "pytest", "exactness")
 
 FOLDERS = {
     "tests/batteries": "the judge: batteries, nulls, error rates",
@@ -93,21 +93,52 @@ def main() -> None:
 
 
 def digest(folder: str) -> str:
-    """Of all code that the folder's tests may run, without comments and docstrings, and of the numbers that they read."""
-    found = hashlib.sha256()
-    files = list((ROOT / "tests").glob("*.py"))
-    files += [path for of in ("exactness", "samplers", folder) for path in (ROOT / of).rglob("*.py")]
-    if any(re.search(r"^\s*(from|import) studies\b", path.read_text(), re.MULTILINE) for path in files):
-        files += (ROOT / "studies").rglob("*.py")
-    for path in sorted((ROOT / "tests" / "golden").glob("*.json")):
+    """Of all code that the folder's statistical tests may run, without comments and docstrings, of the numbers that they read, and
+    of the versions of what they run on.
+    """
+    found = hashlib.sha256(versions(*PACKAGES).encode())
+    for path in sorted([*(ROOT / "tests" / "golden").glob("*.json"), *(ROOT / "samplers").rglob("*.safetensors")]):
         found.update(path.read_bytes())
-    for path in sorted(files):
+    for path in sorted(reached(folder)):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False) is not None:
                 node.body = node.body[1:]
         found.update(f"{path.relative_to(ROOT).as_posix()}\n{ast.dump(tree)}\n".encode())
     return found.hexdigest()
+
+
+def reached(folder: str) -> set[Path]:
+    """The package and the samplers whole, as they import some modules by their names; of tests and studies, what the files with a
+    function of ``seed`` import.
+    """
+    found = {*ROOT.glob("*.py"), *(path for of in ("exactness", "samplers") for path in (ROOT / of).rglob("*.py"))}
+    waiting = [*(ROOT / "tests").glob("*.py"), *(path for path in (ROOT / folder).rglob("*.py") if _takes_seed(path))]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += _imported(path)
+    return found
+
+
+def _takes_seed(path: Path) -> bool:
+    functions = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
+    return any(argument.arg == "seed" for function in functions for argument in function.args.args)
+
+
+def _imported(path: Path) -> list[Path]:
+    """The files of this folder's modules that a file imports, anywhere in it."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = path.relative_to(ROOT).parent.parts
+            base = [*above[: len(above) + 1 - node.level], *filter(None, [node.module])] if node.level else [node.module or ""]
+            names += [".".join(base), *(".".join([*base, alias.name]) for alias in node.names)]
+    files = [ROOT.joinpath(*name.split(".")) for name in names]
+    return [file for stem in files for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.exists()]
 
 
 def counted(out: Path) -> dict[str, dict]:
@@ -123,7 +154,10 @@ def write_pages(out: Path, folder: str, counts: dict) -> None:
     kept = counted(out) | {folder: counts}
     write("flakiness.json", json.dumps(kept, indent=1) + "\n", out)
     rows, failed = [], Counter[str]()
-    for of in (of for of in FOLDERS if of in kept):
+    for of in FOLDERS:
+        if of not in kept:
+            rows.append((f"`{of}`", FOLDERS[of], "", "not counted yet", "", "", ""))
+            continue
         bad = sum(kept[of]["failed"].values())
         total = kept[of]["passed"] + bad
         failed.update(kept[of]["failed"])
@@ -133,7 +167,7 @@ def write_pages(out: Path, folder: str, counts: dict) -> None:
         rows.append((f"`{of}`", FOLDERS[of], f"{total / runs:.0f}", f"{runs:,}", f"{total:,}", bad, f"{most:.1e}"))
     text = "# Flakiness of the statistical tests\n\n"
     text += "Command: `python -m studies.flakiness --of FOLDER`. "
-    text += f"{versions('numpy', 'scipy', 'torch', 'jax', 'pytest', 'exactness')}.\n\n"
+    text += f"{versions(*PACKAGES)}.\n\n"
     text += (
         "Every test marked `statistical` (each function that takes a seed), but for the slow tier, run with seeds from the "
         "operating system's entropy. The last column bounds, at 95% confidence, how often a run of the folder has a failure.\n\n"

@@ -77,10 +77,14 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = [ratios(problem, paths, options.repeats) for problem, paths in PATHS.items()]
     write("judging.json", json.dumps(rows, indent=1) + "\n", options.out)
+    print(write("judging.md", page(rows, options.repeats), options.out))
+
+
+def page(rows: list[dict[str, Any]], repeats: int) -> str:
     text = "# What judging costs\n\n"
-    text += f"Command: `python -m studies.judging --repeats {options.repeats}`. "
+    text += f"Command: `python -m studies.judging --repeats {repeats}`. "
     text += f"{versions('numpy', 'torch', 'exactness')}; one thread, CPU.\n\n"
-    text += __doc__.split("\n\n")[2].strip() + f" Medians of {options.repeats} rounds, with the range of the share.\n\n"
+    text += __doc__.split("\n\n")[2].strip() + f" Medians of {repeats} rounds, with the range of the share.\n\n"
     text += table(
         ("law", "paths", "d", "steps", "dtype", "sampling, s", "target alone, s", "judging with target, s", "batteries / sampling"),
         [
@@ -90,10 +94,11 @@ def main() -> None:
         ],
     )  # fmt: skip
     text += (
-        "\nThe network is a small one: an evaluation costs about what the mixture's does, and so the batteries' share is about the "
-        "same. The ring's target is a sum of eight exponentials in the plane: there is next to nothing to compare with.\n"
+        "\nWhat the batteries cost does not depend on the target: the dearer an evaluation, the smaller their share. The digits' "
+        "is a sum over a Gaussian a picture, the network a small one; the ring's is a sum of eight exponentials in the plane, next to "
+        "nothing to compare with. Ranges of single rounds are the machine's noise.\n"
     )
-    print(write("judging.md", text, options.out))
+    return text
 
 
 if __name__ == "__main__":

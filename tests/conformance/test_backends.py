@@ -397,16 +397,28 @@ def of_two_points(control: str):
     schedule, means = ddpm(cosine_betas(32)), np.array([[4.0, 0.0], [-4.0, 0.0]])
     b = backend("jax")
     p = b.processes.Process(schedule, b.denoisers.MixtureDenoiser(schedule, np.full(2, 0.5), means, np.full(2, 0.02)), "sample", 2)
-    return b.wrong.build(control, p), jax_chain(p)
+    build = {"stale": b.wrong.stale, "poor": b.wrong.poor}.get(control, lambda p: b.wrong.build(control, p))
+    return build(p), jax_chain(p)
+
+
+def judged(control: str, paths: int, seed: int) -> ex.Certificate:
+    runner, law = of_two_points(control)
+    drawn = runner.run(paths, module_or_skip("jax").random.key(seed), batch=1_000).paths
+    return ex.certify_paths(np.asarray(drawn), law, plan=ex.Plan(alpha=1e-6), seed=seed)
 
 
 @pytest.mark.parametrize(("control", "paths"), list(zip(CONTROLS, [4_000, 10_000, 1_000, 1_000, 10_000], strict=True)))
 def test_controls_of_jax_are_refuted(control, paths, seed):
-    """Each at alpha 1e-6, by six standard errors or more."""
-    runner, law = of_two_points(control)
-    drawn = runner.run(paths, module_or_skip("jax").random.key(seed), batch=1_000).paths
-    certificate = ex.certify_paths(np.asarray(drawn), law, plan=ex.Plan(alpha=1e-6), seed=seed)
+    """Each at alpha 1e-6, beyond it by six standard errors or more on the average of seeds."""
+    certificate = judged(control, paths, seed)
     assert certificate.verdict is ex.Verdict.REFUTED, certificate.reasons
+
+
+@pytest.mark.parametrize("base", ["stale", "poor"])
+def test_what_the_controls_spoil_is_not_refuted_there(base):
+    """Fixed draws, as many as the controls': an exact sampler is refuted with probability 1e-6."""
+    certificate = judged(base, 10_000, 0)
+    assert certificate.verdict is not ex.Verdict.REFUTED, certificate.reasons
 
 
 def test_paths_of_jax_are_judged_by_a_law_in_torch(seed):

@@ -52,7 +52,7 @@ DRAFTERS = {
 @pytest.mark.parametrize("drafter", DRAFTERS)
 @pytest.mark.parametrize("potential", [banana, gaussian], ids=lambda f: f.__name__)
 def test_speculative_langevin_is_the_plain_chain(potential, drafter, seed):
-    """8 certificates at alpha 1e-6; a rejected step redrawn from the target is refuted wherever drafts are rejected at all."""
+    """8 certificates at alpha 1e-6; a rejected step redrawn from the target is refuted, with the free drafter."""
     process = langevin_process(potential, 3, 30, 0.05, spread=1.5)
     config = Speculative(process, 5, DRAFTERS[drafter](process), rejection=Maximal("quantile", "kept"))
     plan = quiet_plan(alpha=1e-6, tolerance=0.15)
@@ -157,7 +157,6 @@ def test_a_numpyro_model_is_sampled_speculatively_and_certified(seed):
     """At alpha 1e-6; an emission from the target on rejection is refuted."""
     claim, right, wrong, constrain = numpyro_regression()
     jax = module_or_skip("jax")
-
     plan = quiet_plan(alpha=1e-6, tolerance=0.15)
     run, spoiled = (of.run(2_000, jax.random.key(seed)) for of in (right, wrong))
     judged = ex.certify_paths(np.asarray(run.paths), claim, plan=plan, seed=seed)

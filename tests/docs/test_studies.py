@@ -128,6 +128,7 @@ def test_runs_add_up_folder_by_folder_and_failures_are_said(tmp_path):
     assert "| 179 | 2,000 | 358,000 | 0 | 1.5e-03 |" in page
     assert "| 7 | 10 | 70 | 1 | 3.9e-01 |" in page
     assert "| test_x[seed=7] | 1 |" in page
+    assert page.count("not counted yet") == len(flakiness.FOLDERS) - 2
     assert set(flakiness.counted(tmp_path)) == {"tests/docs", "tests/batteries"}
 
 
@@ -147,6 +148,27 @@ def test_runs_of_other_code_do_not_count(tmp_path, monkeypatch):
         monkeypatch.setattr("sys.argv", ["flakiness", "--runs", "4", "--each", "2", "--out", str(tmp_path), "--of", "tests/docs"])
         flakiness.main()
         assert flakiness.counted(tmp_path)["tests/docs"]["runs"] == runs
+
+
+def test_runs_count_on_when_code_changes_that_no_statistical_test_imports(tmp_path, monkeypatch):
+    files = {
+        "tests/x/test_a.py": "from studies import one\nfrom ..helper import h\n\ndef test_a(seed):\n    pass\n",
+        "tests/x/test_b.py": "import studies.other\n\ndef test_b():\n    pass\n",
+        "tests/helper.py": "h = 1\n", "tests/x/__init__.py": "", "studies/__init__.py": "", "studies/other.py": "x = 1\n",
+        "studies/one.py": "from . import two\n", "studies/two.py": "x = 1\n",
+    }  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(flakiness, "ROOT", tmp_path)
+    before = flakiness.digest("tests/x")
+    for name, counts in (("studies/other", False), ("tests/x/test_b", False), ("studies/two", True), ("tests/x/test_a", True)):
+        path = tmp_path / f"{name}.py"
+        path.write_text(path.read_text() + "y = 2\n")
+        assert (flakiness.digest("tests/x") != before) is counts, name
+        path.write_text(files[f"{name}.py"])
+    monkeypatch.setattr(flakiness, "PACKAGES", ("numpy",))
+    assert flakiness.digest("tests/x") != before
 
 
 def test_a_law_is_calibrated_anew_and_the_others_are_kept():
