@@ -95,8 +95,8 @@ def page(rows: list[dict[str, Any]], repeats: int) -> str:
     )  # fmt: skip
     text += (
         "\nWhat the batteries cost does not depend on the target: the dearer an evaluation, the smaller their share. The digits' "
-        "is a sum over a Gaussian a picture, the network a small one; the ring's is a sum of eight exponentials in the plane, next to "
-        "nothing to compare with. Ranges of single rounds are the machine's noise.\n"
+        "is a sum over a Gaussian a picture, the network a small one; the ring's is a sum of eight exponentials in the plane, "
+        "next to nothing to compare with. Ranges of single rounds are the machine's noise.\n"
     )
     return text
 
