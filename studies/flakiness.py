@@ -3,9 +3,10 @@
     python -m studies.flakiness --runs 2000 --minutes 60
     python -m studies.flakiness --of tests/conformance --runs 50
 
-Runs add up over calls, folder by folder, as long as the code is the same (comments and docstrings may change); ``--fresh`` forgets
-them all the same. The seeds come from the operating system's entropy: nothing is fixed. Every function below the folder that takes
-the ``seed`` fixture is run, but for the slow tier; failures are listed with the seed that repeats them.
+Runs add up over calls, folder by folder, as long as the code is the same (comments and docstrings may change). When it changes,
+its count begins anew, and the runs of before stay on the page as what they are; ``--fresh`` forgets those of today's code. The
+seeds come from the operating system's entropy: nothing is fixed. Every function below the folder that takes the ``seed`` fixture
+is run, but for the slow tier; failures are listed with the seed that repeats them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from scipy.stats import beta
 
 from .page import REPORTS, table, versions, write
 
+NONE = {"runs": 0, "failures": 0}
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("numpy", "scipy", "torch", "jax", "numpyro", "diffusers", "hypothesis", "pytest", "exactness")
 
@@ -68,8 +70,10 @@ def main() -> None:
     started, passed, failed, runs = time.monotonic(), 0, Counter[str](), 0
     code = digest(options.of)
     kept = counted(options.out).get(options.of)
+    earlier = kept["earlier"] if kept else NONE
     if kept and kept["code"] != code:
-        print(f"the code has changed since {kept['runs']} runs of {options.of} were counted: from the beginning")
+        print(f"the code has changed since {kept['runs']} runs of {options.of} were counted: they are kept beside those of today's")
+        earlier = {"runs": earlier["runs"] + kept["runs"], "failures": earlier["failures"] + sum(kept["failed"].values())}
     elif kept and not options.fresh:
         passed, failed, runs = kept["passed"], Counter(kept["failed"]), kept["runs"]
 
@@ -89,7 +93,21 @@ def main() -> None:
             failed.update(bad)
             print(f"{runs} runs: {passed} passed, {sum(failed.values())} failed", *bad, flush=True)
             # Written as it goes: a killed study keeps what it has.
-            write_pages(options.out, options.of, {"runs": runs, "passed": passed, "failed": dict(failed), "code": code})
+            counts = {"runs": runs, "passed": passed, "failed": dict(failed), "code": code, "commit": commit(), "earlier": earlier}
+            write_pages(options.out, options.of, counts)
+
+
+def commit() -> str:
+    """Where the code that is counted can be read again; nothing where that is no commit."""
+    try:
+        changed = _git("status", "--porcelain", "--", ".", ":!reports")
+        return "" if changed else _git("rev-parse", "--short", "HEAD")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def digest(folder: str) -> str:
@@ -156,7 +174,7 @@ def write_pages(out: Path, folder: str, counts: dict) -> None:
     rows, failed = [], Counter[str]()
     for of in FOLDERS:
         if of not in kept:
-            rows.append((f"`{of}`", FOLDERS[of], "", "not counted yet", "", "", ""))
+            rows.append((f"`{of}`", FOLDERS[of], "", "", "not counted yet", "", "", "", ""))
             continue
         bad = sum(kept[of]["failed"].values())
         total = kept[of]["passed"] + bad
@@ -164,15 +182,20 @@ def write_pages(out: Path, folder: str, counts: dict) -> None:
         # Clopper and Pearson 1934: failures of one run of the folder, whatever test fails.
         runs = kept[of]["runs"]
         most = 1.0 if bad >= runs else float(beta.ppf(0.95, bad + 1, runs - bad))
-        rows.append((f"`{of}`", FOLDERS[of], f"{total / runs:.0f}", f"{runs:,}", f"{total:,}", bad, f"{most:.1e}"))
+        earlier = kept[of]["earlier"]
+        numbers = (f"{total / runs:.0f}", f"{runs:,}", f"{total:,}", bad, f"{most:.1e}")
+        rows.append((f"`{of}`", FOLDERS[of], kept[of]["commit"], *numbers, f"{earlier['runs']:,} ({earlier['failures']})"))
     text = "# Flakiness of the statistical tests\n\n"
     text += "Command: `python -m studies.flakiness --of FOLDER`. "
     text += f"{versions(*PACKAGES)}.\n\n"
     text += (
         "Every test marked `statistical` (each function that takes a seed), but for the slow tier, run with seeds from the "
-        "operating system's entropy. The last column bounds, at 95% confidence, how often a run of the folder has a failure.\n\n"
+        "operating system's entropy. **at most** bounds, at 95% confidence, how often a run of the folder has a failure, for the "
+        "code of the commit that is named; **before**: runs of earlier code, and in brackets their failures, kept from the first "
+        "2,000 runs on.\n\n"
     )
-    text += table(("folder", "what it tests", "tests a run", "runs", "tests run", "failures", "at most"), rows, right=5)
+    head = ("folder", "what it tests", "commit", "tests a run", "runs", "tests run", "failures", "at most", "before")
+    text += table(head, rows, right=6)
     if failed:
         text += "\n" + table(("test and seed", "failures"), sorted(failed.items()))
     write("flakiness.md", text, out)

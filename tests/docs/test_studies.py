@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
+import subprocess
 
 import pytest
 import torch
@@ -121,18 +123,19 @@ def test_schedulers_are_judged_and_the_page_says_which_are_ddpms_chain(tmp_path)
 
 
 def test_runs_add_up_folder_by_folder_and_failures_are_said(tmp_path):
-    flakiness.write_pages(tmp_path, "tests/docs", {"runs": 10, "passed": 69, "failed": {"test_x[seed=7]": 1}, "code": "a"})
-    flakiness.write_pages(tmp_path, "tests/batteries", {"runs": 2_000, "passed": 358_000, "failed": {}, "code": "b"})
+    of = {"commit": "abc1234", "earlier": {"runs": 1_200, "failures": 3}}
+    flakiness.write_pages(tmp_path, "tests/docs", {"runs": 10, "passed": 69, "failed": {"test_x[seed=7]": 1}, "code": "a", **of})
+    flakiness.write_pages(tmp_path, "tests/batteries", {"runs": 2_000, "passed": 358_000, "failed": {}, "code": "b", **of})
     page = (tmp_path / "flakiness.md").read_text()
     # Clopper and Pearson at 95%: 1 - 0.05^(1/2000), and the root of (1 - p)^10 + 10 p (1 - p)^9 = 0.05.
-    assert "| 179 | 2,000 | 358,000 | 0 | 1.5e-03 |" in page
-    assert "| 7 | 10 | 70 | 1 | 3.9e-01 |" in page
+    assert "| abc1234 | 179 | 2,000 | 358,000 | 0 | 1.5e-03 | 1,200 (3) |" in page
+    assert "| abc1234 | 7 | 10 | 70 | 1 | 3.9e-01 | 1,200 (3) |" in page
     assert "| test_x[seed=7] | 1 |" in page
     assert page.count("not counted yet") == len(flakiness.FOLDERS) - 2
     assert set(flakiness.counted(tmp_path)) == {"tests/docs", "tests/batteries"}
 
 
-def test_runs_of_other_code_do_not_count(tmp_path, monkeypatch):
+def test_runs_of_other_code_are_kept_apart(tmp_path, monkeypatch):
     for of in ("exactness", "samplers", "tests/x"):
         (tmp_path / of).mkdir(parents=True)
     source = tmp_path / "exactness" / "a.py"
@@ -142,12 +145,30 @@ def test_runs_of_other_code_do_not_count(tmp_path, monkeypatch):
         source.write_text(text)
         digests.append(flakiness.digest("tests/x"))
     assert digests[0] == digests[1] != digests[2]
-    monkeypatch.setattr(flakiness, "batch", lambda of, seeds: (7 * len(seeds), []))
-    for text, runs in (("x = 3\n", 4), ("x = 3\n", 8), ("x = 4\n", 4), ("x = 4\n", 8)):
+    # One test fails in every process of two runs.
+    monkeypatch.setattr(flakiness, "batch", lambda of, seeds: (7 * len(seeds) - 1, ["test_x"]))
+    for text, runs, earlier, failures in (("x = 3\n", 4, 0, 0), ("x = 3\n", 8, 0, 0), ("x = 4\n", 4, 8, 4), ("x = 5\n", 4, 12, 6)):
         source.write_text(text)
         monkeypatch.setattr("sys.argv", ["flakiness", "--runs", "4", "--each", "2", "--out", str(tmp_path), "--of", "tests/docs"])
         flakiness.main()
-        assert flakiness.counted(tmp_path)["tests/docs"]["runs"] == runs
+        found = flakiness.counted(tmp_path)["tests/docs"]
+        assert found["runs"] == runs
+        assert found["failed"] == {"test_x": runs // 2}
+        assert found["earlier"] == {"runs": earlier, "failures": failures}
+
+
+def test_the_commit_that_is_counted_is_named_unless_the_code_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(flakiness, "ROOT", tmp_path)
+    assert flakiness.commit() == ""
+    (tmp_path / "reports").mkdir()
+    for name in ("a.py", "reports/b.md"):
+        (tmp_path / name).write_text("x = 1\n")
+    for line in ("init -q", "add .", "-c user.name=a -c user.email=a@b commit -qm first"):
+        subprocess.run(["git", *line.split()], cwd=tmp_path, check=True)
+    (tmp_path / "reports" / "b.md").write_text("x = 2\n")
+    assert re.fullmatch("[0-9a-f]{7,}", flakiness.commit())
+    (tmp_path / "a.py").write_text("x = 2\n")
+    assert flakiness.commit() == ""
 
 
 def test_runs_count_on_when_code_changes_that_no_statistical_test_imports(tmp_path, monkeypatch):
