@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from .batteries.base import Battery, standard
+from .batteries.base import Battery, chosen_batteries
 from .certificate import Certificate, ControlOutcome, Finding, Stage, Verdict, largest_bound, missed
 from .claim import Claim, Sample
 from .draws import Draws, Progress
@@ -60,12 +60,14 @@ def certify(
             raises or returns another shape.
     """
     plan = plan or Plan()
+    if not isinstance(controls, Sequence):
+        raise BadInput(f"controls must be a list of claims and outcomes, or 'standard'; not {controls!r:.60}")
     judged_before = [c for c in controls if isinstance(c, ControlOutcome)]
     to_judge = controls if isinstance(controls, str) else [c for c in controls if not isinstance(c, ControlOutcome)]
     claim = Claim(name, sample, law, plan, batteries, to_judge, wrong, about=dict(about or {}))
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise BadInput(f"seed must be an integer of at least 0, not {seed!r}")
-    chosen = [battery for battery in (standard() if batteries is None else batteries) if battery.applies(law)]
+    chosen = [battery for battery in chosen_batteries(batteries) if battery.applies(law)]
     # No battery, no certificate: silence must not look like a pass.
     if not chosen:
         raise BadInput(f"no battery applies to {type(law).__name__}: an empty set of checks certifies nothing")

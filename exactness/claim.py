@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from .batteries.base import Battery
+from .batteries.base import Battery, chosen_batteries
 from .errors import BadInput
 from .laws.base import Law
 from .plan import Plan
@@ -48,8 +48,8 @@ class Claim:
             raise BadInput(f"a claim's name must be 1 to 120 printable characters; got {self.name!r:.60}")
         if self.wrong is not None and not (isinstance(self.wrong, str) and self.wrong.strip()):
             raise BadInput(f"say in a sentence what is wrong with {self.name!r}, or leave wrong out if nothing is")
-        if isinstance(self.controls, str) and self.controls != "standard":
-            raise BadInput(f"controls of {self.name!r} must be claims, or 'standard'; not {self.controls!r}")
+        if not isinstance(self.controls, Sequence) or (isinstance(self.controls, str) and self.controls != "standard"):
+            raise BadInput(f"controls of {self.name!r} must be a list of claims, or 'standard'; not {self.controls!r:.60}")
         for control in () if isinstance(self.controls, str) else self.controls:
             if not isinstance(control, Claim) or control.wrong is None:
                 raise BadInput(f"a control of {self.name!r} must be a Claim with wrong='what is wrong with it': it must be refuted")
@@ -61,9 +61,6 @@ class Claim:
             raise BadInput(f"the sampler of {self.name!r} must be a function sample(n, seed); got {type(self.sample).__name__}")
         if not isinstance(self.law, Law):
             raise BadInput(f"the law of {self.name!r} must be one of exactness.laws; got {type(self.law).__name__}")
-        for battery in self.batteries or ():
-            if not isinstance(battery, Battery):
-                hint = "; make one: MixtureInnovations()" if isinstance(battery, type) and issubclass(battery, Battery) else ""
-                raise BadInput(f"the batteries of {self.name!r} must be exactness batteries; got {battery!r:.60}{hint}")
+        chosen_batteries(self.batteries)
         if self.plan is not None and not isinstance(self.plan, Plan):
             raise BadInput(f"the plan of {self.name!r} must be an exactness.Plan; got {type(self.plan).__name__}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -49,14 +50,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def __post_init__(self) -> None:
         for name in ("alpha", "tolerance", "confidence", "power", "suspicion"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not (0.0 < value < 1.0):
+            if isinstance(value, bool) or not isinstance(value, Real) or not (0.0 < float(value) < 1.0):
                 raise BadInput(f"{name} must lie strictly between 0 and 1, not {value!r}")
+            # Numpy's numbers are as good, but a certificate is written with Python's.
+            msgspec.structs.force_setattr(self, name, float(value))
         if self.alpha < 1e-100:
             raise BadInput(f"alpha must be at least 1e-100, not {self.alpha!r}: p-values are not told apart further out")
         for name in ("first_paths", "max_paths", "claims"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
                 raise BadInput(f"{name} must be a positive integer, not {value!r}")
+            msgspec.structs.force_setattr(self, name, int(value))
+        if not isinstance(self.seed_must_count, bool):
+            raise BadInput(f"seed_must_count must be True or False, not {self.seed_must_count!r}")
 
     @property
     def stages(self) -> tuple[int, ...]:
@@ -94,7 +100,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             tolerance: as of the plan.
             law, batteries: what is monitored; the standard batteries if left out. Nothing is sampled from a claim; a
                 :class:`TrustedSampler` is asked for its pilot.
-            stages: how many looks; each doubles the draws of the one before.
+            stages: how many looks; each doubles the draws of the one before. Fewer where the first would take less than one draw.
             others: ``alpha``, ``confidence``, ``power``, .. of the plan.
 
         Raises:
@@ -119,7 +125,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if not math.isfinite(needed):
             raise BadInput(f"no number of draws bounds what is monitored of this law within {tolerance:g}: ask for more")
         first = math.ceil(needed / (1 << (stages - 1)))
-        return msgspec.structs.replace(draft, first_paths=first, max_paths=first << (stages - 1))
+        # Fewer looks than were asked for take no more draws than these.
+        return msgspec.structs.replace(
+            draft, first_paths=first, max_paths=min(first << (stages - 1), max(first, math.ceil(needed)))
+        )
 
     def shortened(self, paths: int, law: Law, *, batteries: Sequence[Battery] | None = None) -> Plan:
         """This plan with at most ``paths`` draws, and the tolerance that an exact sampler of this law can show with them.
@@ -135,6 +144,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         >>> short.max_paths, 0.02 < short.tolerance < 0.15
         (2000, True)
         """
+        if isinstance(paths, bool) or not isinstance(paths, Integral) or paths < 1:
+            raise BadInput(f"paths must be a positive integer, not {paths!r}")
         if self.max_paths <= paths:
             return self
         short, bounded = msgspec.structs.replace(self, max_paths=paths), _monitored(law, batteries)
@@ -157,10 +168,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 def _monitored(law: Law, batteries: Sequence[Battery] | None) -> list[tuple[Null, int]]:
     """The tests with bounds, and their numbers of rows, of the batteries (the standard ones if left out) that apply to a law."""
-    from .batteries.base import standard
+    from .batteries.base import chosen_batteries
     from .laws.base import Law
 
     if not isinstance(law, Law):
         raise BadInput(f"the law must be one of exactness.laws; got {type(law).__name__}")
-    chosen = [b for b in (standard() if batteries is None else batteries) if b.applies(law)]
+    chosen = [b for b in chosen_batteries(batteries) if b.applies(law)]
     return [pair for b in chosen for pair in b.start(law, np.random.default_rng(0)).monitored()]

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array, namespace
 from ..laws.base import Law
 from ..laws.window import VerifiedWindow
-from .base import Battery, Evidence
+from .base import Battery, Evidence, Origin
 from .summaries import Promises, Summary
 
 # The largest variance of a number in [0, 1].
@@ -53,7 +53,7 @@ class Acceptance(Battery):
             length.add((xp.sum(gaps, axis=1) / count)[:, None], _length_variance(promised, law.mode)[:, None])
 
         summaries: dict[str, Summary] = {"drafts kept": plain, "drafts kept, by their probability": weighted, "length": length}
-        return Evidence(self.name, summaries, update)
+        return Evidence(Origin(self, law, generator), summaries, update)
 
 
 def _length_variance(promised: Array, mode: str) -> Array:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -40,24 +41,66 @@ class Result:
         return self.null.p_over_rows(self.statistic, self.n, self.rows)
 
 
-class Evidence:
-    """Everything a battery keeps of the samples it has seen: constant memory, and it adds up."""
+class Origin:
+    """What evidence is of: two that differ in any of these do not add up.
 
-    def __init__(self, battery: str, summaries: Mapping[str, Summary], update: Callable[[Array], None]) -> None:
-        self.battery, self.summaries, self.paths = battery, summaries, 0
+    Taken when the battery has drawn what it looks along; the law is asked for its description when somebody wants to compare.
+    """
+
+    def __init__(self, battery: Battery, law: Law, generator: np.random.Generator) -> None:
+        self.battery, self._law, self.state = battery, law, repr(generator.bit_generator.state)
+
+    @cached_property
+    def law(self) -> dict[str, object]:
+        return self._law.describe()
+
+    def __getstate__(self) -> dict[str, object]:
+        # A law may hold a network, and functions that no other process knows.
+        return {"battery": self.battery, "law": self.law, "state": self.state}
+
+    def differences(self, other: Origin) -> list[str]:
+        """In words; empty if there is none."""
+        found = {
+            "the battery": self.battery != other.battery, "the law": self.law != other.law, "the seed": self.state != other.state,
+        }  # fmt: skip
+        return [name for name, differs in found.items() if differs]
+
+
+class Evidence:
+    """Everything a battery keeps of the samples it has seen: constant memory, and it adds up.
+
+    It may be pickled, to be merged elsewhere; what comes back takes no more draws in.
+    """
+
+    def __init__(self, origin: Origin, summaries: Mapping[str, Summary], update: Callable[[Array], None] | None) -> None:
+        self.origin, self.summaries, self.paths = origin, summaries, 0
         self._update = update
+
+    @property
+    def battery(self) -> str:
+        return self.origin.battery.name
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**vars(self), "_update": None}
 
     def update(self, sample: Array) -> None:
         """Take in more draws; ``sample`` has been accepted by the law."""
+        if self._update is None:
+            raise BadInput("this evidence was made elsewhere and takes no draws in: merge it into evidence that was started here")
         self._update(sample)
         for summary in self.summaries.values():
             summary.close()
         self.paths += int(sample.shape[0])
 
     def merge(self, other: Evidence) -> None:
-        """Take in another evidence of the same battery, law and seed. Associative and commutative."""
-        if other.battery != self.battery or other.summaries.keys() != self.summaries.keys():
-            raise BadInput(f"evidence of {other.battery!r} does not add to that of {self.battery!r}: same battery, law and seed")
+        """Take in another evidence of the same battery, law and seed, of other draws. Associative and commutative."""
+        if other is self:
+            raise BadInput("evidence was to be merged with itself: its draws would count twice")
+        if differ := self.origin.differences(other.origin):
+            raise BadInput(
+                f"evidence of {other.battery!r} does not add to that of {self.battery!r}, as {' and '.join(differ)} differ: "
+                "start both with the same battery, law and seed"
+            )
         for name, summary in self.summaries.items():
             summary.merge(other.summaries[name])
         self.paths += other.paths
@@ -102,6 +145,26 @@ class Battery(ABC):
     @abstractmethod
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
         """Empty evidence. ``generator`` is the judge's own: the same root seed gives the same directions."""
+
+
+def chosen_batteries(batteries: Sequence[Battery] | None) -> tuple[Battery, ...]:
+    """The batteries that were asked for, the standard ones if none were named. Raises ``BadInput`` for what is none."""
+    if batteries is None:
+        return standard()
+    if isinstance(batteries, (str, Battery)) or not isinstance(batteries, Sequence):
+        raise BadInput(f"batteries must be a list of exactness batteries, as in [{_example(batteries)}]; got {batteries!r:.60}")
+    for battery in batteries:
+        if not isinstance(battery, Battery):
+            raise BadInput(f"batteries must be exactness batteries, as {_example(battery)}; got {battery!r:.60}")
+    if not batteries:
+        raise BadInput("no battery was given: an empty set of checks certifies nothing")
+    return tuple(batteries)
+
+
+def _example(given: object) -> str:
+    """What may have been meant."""
+    kind = given if isinstance(given, type) else type(given)
+    return f"{kind.__name__}()" if issubclass(kind, Battery) else "MixtureInnovations()"
 
 
 def standard() -> tuple[Battery, ...]:

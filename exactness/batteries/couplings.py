@@ -15,7 +15,7 @@ import numpy as np
 from ..arrays import Array, like, namespace, ndtr, normal_scores
 from ..laws.base import Law
 from ..laws.coupling import GaussianCoupling
-from .base import Battery, Evidence
+from .base import Battery, Evidence, Origin
 from .summaries import Points, Products, Shares, Summary, Tally, Vectors
 
 # Pairs of coordinates are looked at up to so many dimensions; beyond, pairs of so many random orthogonal directions.
@@ -90,7 +90,7 @@ class Couplings(Battery):
                 for vectors, z in zip(apart, (x, y), strict=True):
                     vectors.add(thin(z))
 
-        return Evidence(self.name, summaries, update)
+        return Evidence(Origin(self, law, generator), summaries, update)
 
 
 class _Margin:

@@ -19,7 +19,7 @@ import numpy as np
 from ..arrays import Array, dot, like, namespace
 from ..laws.base import Law, unit_directions
 from ..laws.chain import GaussianChain
-from .base import Battery, Evidence
+from .base import Battery, Evidence, Origin
 from .summaries import Lags, Points, Repeats, Summary, Tally, Vectors
 
 # How many steps back a stale prediction is looked for. In d = 64, two steps see block verification's errors best.
@@ -135,7 +135,7 @@ class Innovations(Battery):
             **tallies, "along neighbouring path": pairs, "lags": lags, "vectors": vectors, "deterministic steps": points,
             "repeated draws": repeats,
         }  # fmt: skip
-        return Evidence(self.name, summaries, update)
+        return Evidence(Origin(self, law, generator), summaries, update)
 
 
 def _beside(n: int) -> list[tuple[int, slice, slice]]:

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array, double, like, namespace, to_numpy
 from ..laws.base import Law
 from ..laws.mixture import GaussianMixture
-from .base import Battery, Evidence
+from .base import Battery, Evidence, Origin
 from .reference import beside, noise_of
 from .summaries import Differences, Embedding
 from .summaries.embedded import Embedded
@@ -58,7 +58,7 @@ class CharacteristicFunction(Battery):
                     there = slice(width + here.start, width + here.stop)
                     field.add(xp.concat([parts[:, here], parts[:, there]], axis=1))
 
-        return Evidence(self.name, dict(fields), update)
+        return Evidence(Origin(self, law, generator), dict(fields), update)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class MeanEmbedding(Battery):
             draws = law.output(sample)
             kept.add(noise_of(draws, key).random(int(draws.shape[0])), to_numpy(double(draws)))
 
-        return Evidence(self.name, {f"at most {self.most} draws": kept}, update)
+        return Evidence(Origin(self, law, generator), {f"at most {self.most} draws": kept}, update)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class SteinDiscrepancy(Battery):
             for ours, theirs in beside(mixture, law.output(sample), key):
                 features.add(stein(ours) - stein(theirs))
 
-        return Evidence(self.name, {"features": features}, update)
+        return Evidence(Origin(self, law, generator), {"features": features}, update)
 
 
 def moments_of_waves(mixture: GaussianMixture, omega: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array, clip, double, like, namespace, rows_where, to_numpy
 from ..laws.base import Law, unit_directions
 from ..laws.mixture import GaussianMixture
-from .base import Battery, Evidence
+from .base import Battery, Evidence, Origin
 from .reference import noise_of
 from .summaries import Shares, Summary, Tally, Vectors
 
@@ -68,7 +68,7 @@ class MixtureInnovations(Battery):
         }  # fmt: skip
         if each:
             summaries |= {"coordinates by component": by_component, "squared norm by component": norms}
-        return Evidence(self.name, summaries, update)
+        return Evidence(Origin(self, law, generator), summaries, update)
 
 
 @dataclass(frozen=True)
@@ -96,4 +96,4 @@ class Rosenblatt(Battery):
             for tally, tail in ((low, u), (high, 1.0 - u)):
                 tally.add(0, -2.0 * xp.sum(xp.log(clip(tail, _TINY, 1.0)), axis=1))
 
-        return Evidence(self.name, {"transforms": coordinates, "lower tails": low, "upper tails": high}, update)
+        return Evidence(Origin(self, law, generator), {"transforms": coordinates, "lower tails": low, "upper tails": high}, update)

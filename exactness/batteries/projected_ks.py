@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..laws.base import Law, Projected
-from .base import Battery, Evidence
+from .base import Battery, Evidence, Origin
 from .summaries import Tally
 
 
@@ -36,4 +36,4 @@ class ProjectedKS(Battery):
             for row, values in enumerate(projections.transform(law.output(sample))):
                 tally.add(row, values)
 
-        return Evidence(self.name, {"final states": tally}, update)
+        return Evidence(Origin(self, law, generator), {"final states": tally}, update)

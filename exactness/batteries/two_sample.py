@@ -16,7 +16,7 @@ from ..arrays import Array, double, histogram, like, namespace, to_numpy
 from ..errors import BadInput
 from ..laws.base import Law
 from ..laws.trusted import TrustedSampler
-from .base import Battery, Evidence
+from .base import Battery, Evidence, Origin
 from .reference import beside, noise_of
 from .summaries import Differences, PairTally, Summary
 from .summaries.permuted import Permuted
@@ -75,7 +75,7 @@ class TwoSample(Battery):
 
         summaries: dict[str, Summary] = {"means": means, "second moments": squares}
         summaries |= {f"characteristic function, bandwidth {factor:g} x median": field for factor, field in fields.items()}
-        return Evidence(self.name, {**summaries, "projections": tally}, update)
+        return Evidence(Origin(self, law, generator), {**summaries, "projections": tally}, update)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class PermutationTwoSample(Battery):
                 here, keys = keys[: len(ours)], keys[len(ours) :]
                 kept.add(here, to_numpy(view(ours)), to_numpy(view(theirs)))
 
-        return Evidence(self.name, {f"at most {self.most} pairs": kept}, update)
+        return Evidence(Origin(self, law, generator), {f"at most {self.most} pairs": kept}, update)
 
 
 class _View:

@@ -103,4 +103,4 @@ def _apart(evidence: Evidence) -> list[tuple[str, Evidence]]:
     """
     if evidence.battery != Innovations.name:
         return [(evidence.battery, evidence)]
-    return [(name, Evidence(evidence.battery, {name: summary}, lambda _: None)) for name, summary in evidence.summaries.items()]
+    return [(name, Evidence(evidence.origin, {name: summary}, None)) for name, summary in evidence.summaries.items()]

@@ -55,6 +55,8 @@ class Law(ABC):
                 f"sample(n, seed) returned {type(sample).__name__}; return a numpy, torch or JAX array "
                 "(or such an array and a dict of costs)"
             )
+        if isinstance(sample, np.ma.MaskedArray):
+            raise InvalidSample("sample(n, seed) returned a masked array; return all draws, as a plain array: none may be left out")
         wanted = (n, *self.event_shape)
         if tuple(sample.shape) != wanted:  # type: ignore[attr-defined]
             raise InvalidSample(f"sample(n={n}, seed) has shape {tuple(sample.shape)}; this law needs {wanted}")  # type: ignore[attr-defined]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 import exactness as ex
 from exactness.batteries.nulls import null_of
+from exactness.batteries.summaries import repeats
 from exactness.judgement import adjust, findings_of
 from tests.conftest import module_or_skip
 from tests.registry import plain_chain, quiet_plan
@@ -76,6 +79,26 @@ def test_shards_with_noise_merge_in_any_order_and_grouping(battery, law, data, o
     left, right = collect(battery, law, parts[:split]), collect(battery, law, parts[split:])
     right.merge(left)
     assert key(right) == key(collect(battery, law, np.split(data, 4)))
+
+
+@pytest.mark.parametrize(("battery", "law", "data"), [*CASES, *WITH_NOISE], ids=lambda v: getattr(v, "name", ""))
+def test_evidence_travels_between_processes(battery, law, data):
+    """Pickled without the law and its functions: it is merged where it arrives, and takes no draws in there."""
+    whole, parts = collect(battery, law, np.split(data, 2)), [collect(battery, law, [part]) for part in np.split(data, 2)]
+    first, second = (pickle.loads(pickle.dumps(part)) for part in parts)
+    second.merge(first)
+    assert key(second) == key(whole)
+    with pytest.raises(ex.BadInput, match="takes no draws in"):
+        second.update(data)
+    parts[1].merge(first)
+    assert key(parts[1]) == key(whole)
+
+
+def test_what_is_said_of_repeats_is_of_the_draws_that_were_looked_at(monkeypatch):
+    monkeypatch.setattr(repeats, "_KEPT", 100)
+    evidence = collect(ex.Innovations(), CHAIN, [PATHS])
+    (found,) = (r for r in evidence.results() if r.null.name == "distinct")
+    assert (found.n, found.paths) == (100, 240)
 
 
 @pytest.mark.parametrize(("battery", "law", "data"), [*CASES, *WITH_NOISE], ids=lambda v: getattr(v, "name", ""))

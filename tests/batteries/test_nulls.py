@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from exactness.batteries.nulls import BINS, Distinct, Equality, Kolmogorov, NormalMean, NormalVariance
+from exactness.batteries.nulls import (
+    BINS,
+    CramerVonMises,
+    Distinct,
+    Equality,
+    Kolmogorov,
+    MeanProduct,
+    NormalMean,
+    NormalVariance,
+    Share,
+)
 from exactness.batteries.summaries import Tally
 
 NULLS = [Kolmogorov(), NormalMean(), NormalVariance()]
@@ -93,6 +103,30 @@ def test_the_bound_covers_dependent_values_of_a_path(seed):
         covered_if_independent += miss <= null.bound(0.0, paths * per_path, 0.05) - 1 / BINS
     assert covered >= 380
     assert covered_if_independent < 200
+
+
+def test_a_share_that_no_outcome_refutes_is_not_detectable():
+    """Ten hits of ten, at 0.3, have the p-value 2 x 0.3^10 = 1.2e-5: at 1e-6 nothing refutes, and one more draw of two does."""
+    share = Share(0.3)
+    assert share.p_value(1.0, 10) == pytest.approx(2.0 * 0.3**10)
+    assert share.detectable(10, 1e-6, 0.01) == math.inf
+    first = math.log(2e6) / -math.log(0.3)
+    assert share.p_value(1.0, math.ceil(first)) <= 1e-6 < share.p_value(1.0, math.floor(first))
+    n = share.needed(0.7, 1e-6, 0.01)
+    assert first < n < 14
+    assert share.detectable(n, 1e-6, 0.01) <= 0.7
+    # Below, there is less room: what is larger than it is on the other side alone.
+    assert share.detectable(14, 1e-6, 0.01) >= 0.3
+
+
+@pytest.mark.parametrize("null", [Share(0.3), NormalVariance(), CramerVonMises(), MeanProduct()], ids=lambda n: n.name)
+def test_what_is_needed_is_a_number_at_either_end(null):
+    """A few draws for what is huge; for what is smaller than any n shows, none is enough."""
+    assert 1.0 <= null.needed(1e6, 1e-6, 0.01) < 14
+    assert null.needed(1e-30, 1e-6, 0.01) == math.inf
+    for miss in (0.01, 0.5, 0.9):
+        n = null.needed(0.1, 1e-6, miss)
+        assert null.detectable(n, 1e-6, miss) == pytest.approx(0.1)
 
 
 def test_repeated_draws_are_all_or_nothing():

@@ -240,7 +240,7 @@ def test_a_law_with_atoms_is_not_taken_for_a_sampler_without_seed():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: [ex.ProjectedKS], r"make one: MixtureInnovations\(\)"),
+        (lambda: [ex.ProjectedKS], r"as ProjectedKS\(\)"),
         (lambda: ["KS"], "must be exactness batteries"),
         (
             lambda: [ex.CharacteristicFunction(frequencies=0)],
@@ -256,11 +256,67 @@ def test_batteries_are_checked(make, message):
         ex.certify(law.sample, law, batteries=make())
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda law: ex.certify(law.sample, law, batteries=ex.ProjectedKS()), r"must be a list .* as in \[ProjectedKS\(\)\]"),
+        (lambda law: ex.certify(law.sample, law, controls=None), "controls must be a list of claims and outcomes"),
+        (lambda law: ex.Claim("x", law.sample, law, controls=None), "must be a list of claims, or 'standard'"),
+        (lambda law: ex.Plan.for_tolerance(0.1, law, batteries=["x"]), "must be exactness batteries"),
+        (lambda law: ex.Plan.for_tolerance(0.1, law, batteries=[]), "empty set of checks certifies nothing"),
+        (lambda law: ex.Plan().shortened("3", law), "paths must be a positive integer"),
+        (lambda law: ex.Plan(seed_must_count="no"), "seed_must_count must be True or False"),
+    ],
+)
+def test_what_is_no_list_or_number_is_said_before_anything_is_sampled(call, message):
+    with pytest.raises(ex.BadInput, match=message):
+        call(ex.GaussianMixture([1.0], [[0.0]], [1.0]))
+
+
+def test_a_masked_array_is_invalid():
+    law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    judged = ex.certify(lambda n, seed: np.ma.array(law.sample(n, seed)), law)
+    assert judged.verdict is ex.Verdict.INVALID
+    assert "masked array" in judged.reasons[0]
+
+
+@pytest.mark.parametrize("number", [np.float64, np.float32])
+def test_plans_of_numpy_numbers_make_certificates_that_can_be_read_again(tmp_path, number):
+    law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    plan = ex.Plan(tolerance=number(0.25), alpha=number(1e-6), first_paths=np.int64(500), max_paths=np.int32(1_000))
+    judged = ex.certify(law.sample, law, plan=plan)
+    assert ex.Certificate.load(judged.save(tmp_path / "c.json")).plan == judged.plan == plan
+    assert {type(v) for v in (plan.tolerance, plan.alpha)} == {float}
+
+
 def test_evidence_of_another_battery_does_not_add():
     law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
     one, other = (b.start(law, np.random.default_rng(0)) for b in (ex.Rosenblatt(), ex.ProjectedKS()))
     with pytest.raises(ex.BadInput, match="does not add"):
         one.merge(other)
+
+
+def _evidence(law, battery=None, seed=0):
+    evidence = (battery or ex.ProjectedKS()).start(law, np.random.default_rng(seed))
+    evidence.update(law.sample(500, 1))
+    return evidence
+
+
+def test_evidence_of_another_law_seed_or_size_does_not_add_and_nothing_is_changed():
+    one, far = (ex.GaussianMixture([1.0], [[mean, 0.0]], [1.0]) for mean in (0.0, 1.0))
+    trusted = ex.TrustedSampler(one.sample)
+    for left, right, what in (
+        (_evidence(one), _evidence(far), "the law differ"),
+        (_evidence(one), _evidence(one, seed=1), "the seed differ"),
+        (_evidence(one), _evidence(far, seed=1), "the law and the seed differ"),
+        (_evidence(trusted, ex.TwoSample(16)), _evidence(trusted, ex.TwoSample(8)), "the battery"),
+    ):
+        before = left.results()
+        with pytest.raises(ex.BadInput, match=what):
+            left.merge(right)
+        assert left.results() == before
+    with pytest.raises(ex.BadInput, match="with itself"):
+        left.merge(left)
 
 
 def test_an_error_that_is_no_text_is_written_all_the_same(tmp_path):

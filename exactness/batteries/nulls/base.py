@@ -7,6 +7,9 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict
 from typing import Any, ClassVar, Literal
 
+# Between two logarithms of n.
+_STEP = 1e-12
+
 Validity = Literal["exact", "bound", "asymptotic"]
 
 
@@ -48,13 +51,21 @@ class Null(ABC):
         """
 
     def needed(self, effect: float, alpha: float, miss: float) -> float:
-        """The n at which ``detectable`` is ``effect``. Not rounded, so that the two invert each other."""
+        """The n at which ``detectable`` is ``effect``. Not rounded, so that the two invert each other.
+
+        1 if that is enough, infinite if e^60 are not; where ``detectable`` leaps over the effect, the n just after.
+        """
         from scipy.optimize import brentq  # slow to import, and only planning needs it
 
-        gap = lambda log_n: self.detectable(math.exp(log_n), alpha, miss) - effect  # noqa: E731
-        if not math.isfinite(gap(60.0)):
+        # The arc tangent of infinity is a number, and that of nearly nothing is nearly the same.
+        gap = lambda log_n: math.atan(self.detectable(math.exp(log_n), alpha, miss) - effect)  # noqa: E731
+        if gap(60.0) > 0.0:
             return math.inf
-        return math.exp(brentq(gap, 0.0, 60.0, xtol=1e-12, rtol=1e-14))
+        if gap(0.0) <= 0.0:
+            return 1.0
+        found = brentq(gap, 0.0, 60.0, xtol=_STEP, rtol=1e-14, maxiter=1_000)
+        leaps = not math.isfinite(self.detectable(math.exp(found), alpha, miss))
+        return math.exp(found + 2.0 * _STEP if leaps else found)
 
     def bound(self, statistic: float, paths: int, error: float) -> float | None:
         """An upper confidence bound on the effect at level 1 - ``error``, whatever the sampler does; None if there is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from math import exp, inf, log, sqrt
 from typing import ClassVar
 
 from scipy.special import betainc, betaincinv, rel_entr
@@ -39,11 +39,14 @@ class Share(Null):
         return statistic - self.probability
 
     def detectable(self, n: float, alpha: float, miss: float) -> float:
-        """The larger of the two sides, or of the one that leaves [0, 1]."""
+        """The larger of the two sides. One on which no outcome refutes counts as far as it goes: larger effects are on the other
+        side alone. If there is more room on that one, there is no other, and no effect would do.
+        """
         if self.probability in (0.0, 1.0):
             return -log(miss) / n
-        sides = [self._seen(p, n, alpha, miss) for p in (self.probability, 1.0 - self.probability)]
-        return max(sides)
+        sides = [(1.0 - p, self._seen(p, n, alpha, miss)) for p in (self.probability, 1.0 - self.probability)]
+        room, seen = max(sides)
+        return inf if seen >= room else max(seen for _, seen in sides)
 
     def needed(self, effect: float, alpha: float, miss: float) -> float:
         if self.probability in (0.0, 1.0):

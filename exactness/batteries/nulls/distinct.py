@@ -10,7 +10,7 @@ from .base import Null, Validity
 
 @dataclass(frozen=True)
 class Distinct(Null):
-    """How many draws were there before, bit by bit. Under a continuous law: none, whatever n is."""
+    """How many of n draws, those that were looked at, were among them before, bit by bit. Under a continuous law: none."""
 
     name: ClassVar[str] = "distinct"
     unit: ClassVar[str] = "repeated draws"

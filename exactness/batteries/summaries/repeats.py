@@ -29,7 +29,7 @@ class Repeats(Summary):
 
     def __init__(self, places: Sequence[int] | np.ndarray) -> None:
         self.places = np.asarray(places, dtype=np.int64)
-        self.kept, self.n = Reservoir(_KEPT), 0
+        self.kept = Reservoir(_KEPT)
 
     def add(self, sample: Array) -> None:
         """(n, ...). Nothing is kept of draws that have too few bits to tell them apart."""
@@ -41,17 +41,16 @@ class Repeats(Summary):
         flat = xp.reshape(sample, (int(sample.shape[0]), -1))
         bits = _bits(to_numpy(flat[:, xp.asarray(chosen, device=device(flat))]))
         self.kept.add(_mixed(bits).astype(np.float64), bits)
-        self.n += len(bits)
 
     def merge(self, other: Any) -> None:
         self.kept.merge(other.kept)
-        self.n += other.n
 
     def tests(self) -> list[Test]:
         if not len(self.kept) or self.kept.rows is None:
             return []
         bits = self.kept.rows[0]
-        return [Test(Distinct(), "worst", float(len(bits) - len(np.unique(bits, axis=0))), self.n, 1, bounded=False)]
+        # Of the draws that are kept: no other was looked at.
+        return [Test(Distinct(), "worst", float(len(bits) - len(np.unique(bits, axis=0))), len(bits), 1, bounded=False)]
 
 
 def _bits(values: np.ndarray) -> np.ndarray:
