@@ -29,7 +29,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], right: int = 0)
 
 
 def write(name: str, text: str, folder: Path = REPORTS) -> Path:
+    """In one go: a study that is killed meanwhile leaves the page of before."""
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / name
-    target.write_text(text)
-    return target
+    target, new = folder / name, folder / f".{name}.new"
+    new.write_text(text)
+    return new.replace(target)

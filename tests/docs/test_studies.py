@@ -123,19 +123,20 @@ def test_schedulers_are_judged_and_the_page_says_which_are_ddpms_chain(tmp_path)
 
 
 def test_runs_add_up_folder_by_folder_and_failures_are_said(tmp_path):
-    of = {"commit": "abc1234", "earlier": {"runs": 1_200, "failures": 3}}
-    flakiness.write_pages(tmp_path, "tests/docs", {"runs": 10, "passed": 69, "failed": {"test_x[seed=7]": 1}, "code": "a", **of})
-    flakiness.write_pages(tmp_path, "tests/batteries", {"runs": 2_000, "passed": 358_000, "failed": {}, "code": "b", **of})
+    for of, runs, passed, failed in (
+        ("tests/docs", 4, 28, []), ("tests/docs", 6, 41, ["test_x[seed=7]"]), ("tests/batteries", 2_000, 358_000, []),
+    ):  # fmt: skip
+        flakiness.add(tmp_path, of, "a", "abc1234", runs, passed, failed)
     page = (tmp_path / "flakiness.md").read_text()
     # Clopper and Pearson at 95%: 1 - 0.05^(1/2000), and the root of (1 - p)^10 + 10 p (1 - p)^9 = 0.05.
-    assert "| abc1234 | 179 | 2,000 | 358,000 | 0 | 1.5e-03 | 1,200 (3) |" in page
-    assert "| abc1234 | 7 | 10 | 70 | 1 | 3.9e-01 | 1,200 (3) |" in page
-    assert "| test_x[seed=7] | 1 |" in page
+    assert "| abc1234 | 179 | 2,000 | 358,000 | 0 | 1.5e-03 |" in page
+    assert "| abc1234 | 7 | 10 | 70 | 1 | 3.9e-01 |" in page
+    assert "| test_x[seed=7] | abc1234 | 1 |" in page
     assert page.count("not counted yet") == len(flakiness.FOLDERS) - 2
     assert set(flakiness.counted(tmp_path)) == {"tests/docs", "tests/batteries"}
 
 
-def test_runs_of_other_code_are_kept_apart(tmp_path, monkeypatch):
+def test_other_code_is_another_count_and_nothing_is_forgotten(tmp_path, monkeypatch):
     for of in ("exactness", "samplers", "tests/x"):
         (tmp_path / of).mkdir(parents=True)
     source = tmp_path / "exactness" / "a.py"
@@ -147,14 +148,57 @@ def test_runs_of_other_code_are_kept_apart(tmp_path, monkeypatch):
     assert digests[0] == digests[1] != digests[2]
     # One test fails in every process of two runs.
     monkeypatch.setattr(flakiness, "batch", lambda of, seeds: (7 * len(seeds) - 1, ["test_x"]))
-    for text, runs, earlier, failures in (("x = 3\n", 4, 0, 0), ("x = 3\n", 8, 0, 0), ("x = 4\n", 4, 8, 4), ("x = 5\n", 4, 12, 6)):
+    monkeypatch.setattr("sys.argv", ["flakiness", "--runs", "4", "--each", "2", "--out", str(tmp_path), "--of", "tests/docs"])
+    for text, runs in (("x = 3\n", [4]), ("x = 3\n", [8]), ("x = 4\n", [8, 4]), ("x = 3\n", [12, 4])):
         source.write_text(text)
-        monkeypatch.setattr("sys.argv", ["flakiness", "--runs", "4", "--each", "2", "--out", str(tmp_path), "--of", "tests/docs"])
         flakiness.main()
         found = flakiness.counted(tmp_path)["tests/docs"]
-        assert found["runs"] == runs
-        assert found["failed"] == {"test_x": runs // 2}
-        assert found["earlier"] == {"runs": earlier, "failures": failures}
+        assert [c["runs"] for c in found] == runs
+        assert [c["failed"] for c in found] == [{"test_x": r // 2} for r in runs]
+    assert (tmp_path / "flakiness.md").read_text().count("| `tests/docs` |") == 2
+
+
+def test_what_other_processes_found_counts_when_one_breaks(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(flakiness, "digest", lambda of: "a")
+    calls = []
+
+    def batch(of, seeds):
+        calls.append(seeds)
+        if len(calls) == 2:
+            raise RuntimeError("the tier did not run: killed")
+        return 7 * len(seeds), []
+
+    monkeypatch.setattr(flakiness, "batch", batch)
+    monkeypatch.setattr(
+        "sys.argv", ["", "--runs", "8", "--each", "2", "--workers", "1", "--out", str(tmp_path), "--of", "tests/batteries"]
+    )
+    with pytest.raises(SystemExit, match="killed"):
+        flakiness.main()
+    assert len(calls) == 2
+    assert flakiness.counted(tmp_path)["tests/batteries"][0]["runs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "found"),
+    [
+        (0, "..\n12 passed, 3 deselected in 2s", (12, [])),
+        (1, "FAILED t.py::test_a[seed=3] - assert 1\n1 failed, 11 passed in 2s", (11, ["t.py::test_a[seed=3]"])),
+        (1, "ERROR t.py::test_a[seed=3] - KeyError\n11 passed, 1 error in 2s", (11, ["t.py::test_a[seed=3]"])),
+        (
+            1,
+            "FAILED t.py::test_a[seed=3]\nFAILED t.py::test_a[seed=4]\n2 failed",
+            (0, ["t.py::test_a[seed=3]", "t.py::test_a[seed=4]"]),
+        ),
+    ],
+)
+def test_failures_and_errors_are_read_off_what_pytest_prints(code, said, found):
+    assert flakiness.outcome(code, said, "") == found
+
+
+@pytest.mark.parametrize(("code", "said"), [(0, "no tests ran"), (1, "no tests ran"), (2, "12 passed"), (-9, "12 passed")])
+def test_a_process_that_did_not_run_the_tier_counts_as_nothing(code, said):
+    with pytest.raises(RuntimeError, match="did not run"):
+        flakiness.outcome(code, said, "out of memory")
 
 
 def test_the_commit_that_is_counted_is_named_unless_the_code_is_none(tmp_path, monkeypatch):
