@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from ..arrays import KINDS, Array, as_kind, dot, double, is_array, kind_of, namespace, to_numpy
+from ..arrays import KINDS, Array, as_kind, dot, double, is_array, kind_of, like, namespace, to_numpy
 from ..errors import BadInput, InvalidSample
 from .base import Law
 
@@ -41,9 +41,9 @@ class GaussianChain(Law):
     """A chain with means m_k(x) = a_k x + b_k predict(k, x).
 
     Args:
-        predict: ``predict(k, x)`` with k an int in K..1 and x (n, d), returning (n, d). It is called with the kind of array
-            that the sampler returned; ``arrays`` of ``"numpy"``, ``"torch"`` or ``"jax"`` turns those into its own kind first, as
-            for a network that judges paths saved in a file.
+        predict: ``predict(k, x)`` with k an int in K..1 and x (n, d), returning (n, d), of any kind. It is called with the kind
+            of array that the sampler returned; ``arrays`` of ``"numpy"``, ``"torch"`` or ``"jax"`` turns those into its own kind
+            first, as for a network that judges paths saved in a file.
         a, b, sigma: (K,); entry k - 1 belongs to step k. sigma >= 0, and 0 means a deterministic step.
         dim: d.
         start: mean and standard deviation of x_K, which is then tested as well; None if the start is not part of the claim.
@@ -160,6 +160,9 @@ class GaussianChain(Law):
         if not is_array(prediction) or tuple(prediction.shape) != tuple(x.shape):
             shape = tuple(prediction.shape) if is_array(prediction) else type(prediction).__name__
             raise BadInput(f"predict(k={k}, x) must return an array of the shape of x, {tuple(x.shape)}; it returned {shape}")
+        if kind_of(prediction) != kind_of(x):
+            # A network in torch beside paths in numpy, say.
+            return like(to_numpy(prediction), double(x))
         return double(prediction)
 
     def sample(self, n: int, seed: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import exactness as ex
+from exactness.arrays import as_kind, kind_of, to_numpy
 from exactness.batteries.nulls import null_of
 from exactness.batteries.summaries import repeats
 from exactness.judgement import adjust, findings_of
@@ -92,6 +93,21 @@ def test_evidence_travels_between_processes(battery, law, data):
         second.update(data)
     parts[1].merge(first)
     assert key(parts[1]) == key(whole)
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [("numpy", "torch"), ("torch", "numpy"), ("numpy", "jax"), ("torch", "jax")])
+def test_a_prediction_may_be_of_another_kind_than_the_paths(mine, theirs):
+    for kind in {mine, theirs} - {"numpy"}:
+        module_or_skip("torch" if kind == "torch" else "jax.numpy")
+    law = ex.GaussianChain(
+        lambda k, x: as_kind(CHAIN.predict(k, to_numpy(x)), theirs), a=CHAIN.a, b=CHAIN.b, sigma=CHAIN.sigma, dim=CHAIN.dim,
+        start=CHAIN.start,
+    )  # fmt: skip
+    paths = as_kind(PATHS, mine)
+    for found, expected in zip(law.innovations(paths), CHAIN.innovations(PATHS), strict=True):
+        # JAX is in single precision here.
+        assert kind_of(found.noise) == mine
+        np.testing.assert_allclose(to_numpy(found.noise), expected.noise, atol=1e-4 if theirs == "jax" else 1e-12)
 
 
 def test_what_is_said_of_repeats_is_of_the_draws_that_were_looked_at(monkeypatch):

@@ -20,6 +20,7 @@ from exactness.batteries.nulls import (
     NormalMean,
     NormalVariance,
     Share,
+    TwoSampleKolmogorov,
 )
 from exactness.batteries.summaries import Tally
 
@@ -31,7 +32,13 @@ named = pytest.mark.parametrize("null", NULLS, ids=lambda n: n.name)
 @given(log_n=st.floats(3.0, 20.0), log_alpha=st.floats(-30.0, -1.0), miss=st.floats(1e-4, 0.5))
 def test_detectable_and_needed_invert_each_other(null, log_n, log_alpha, miss):
     n, alpha = math.exp(log_n), math.exp(log_alpha)
-    assert null.needed(null.detectable(n, alpha, miss), alpha, miss) == pytest.approx(n, rel=1e-6)
+    effect = null.detectable(n, alpha, miss)
+    if effect == math.inf:
+        # No distance is that large: more draws are needed even for the largest.
+        assert isinstance(null, Kolmogorov)
+        assert null.needed(1.0, alpha, miss) > n
+    else:
+        assert null.needed(effect, alpha, miss) == pytest.approx(n, rel=1e-6)
 
 
 @named
@@ -127,6 +134,13 @@ def test_what_is_needed_is_a_number_at_either_end(null):
     for miss in (0.01, 0.5, 0.9):
         n = null.needed(0.1, 1e-6, miss)
         assert null.detectable(n, 1e-6, miss) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("null", [Kolmogorov(), TwoSampleKolmogorov()], ids=lambda n: n.name)
+def test_a_distance_above_one_is_not_detectable(null):
+    fewest = null.needed(1.0, 1e-6, 0.01)
+    assert null.detectable(fewest * 1.01, 1e-6, 0.01) < 1.0
+    assert null.detectable(fewest * 0.99, 1e-6, 0.01) == math.inf
 
 
 def test_repeated_draws_are_all_or_nothing():

@@ -30,7 +30,7 @@ class Kolmogorov(Null):
 
     def detectable(self, n: float, alpha: float, miss: float) -> float:
         # At the worst point the empirical value misses the true one by more than the second term with probability <= miss.
-        return (sqrt(log(2.0 / alpha)) + sqrt(log(1.0 / miss))) / sqrt(2.0 * n)
+        return _possible((sqrt(log(2.0 / alpha)) + sqrt(log(1.0 / miss))) / sqrt(2.0 * n))
 
     def needed(self, effect: float, alpha: float, miss: float) -> float:
         return 0.5 * ((sqrt(log(2.0 / alpha)) + sqrt(log(1.0 / miss))) / effect) ** 2
@@ -73,7 +73,7 @@ class TwoSampleKolmogorov(Null):
     def detectable(self, n: float, alpha: float, miss: float) -> float:
         # Of two independent empirical values, each within its own Hoeffding radius: their difference is an average of n
         # differences of range 2.
-        return (sqrt(log(e / alpha)) + sqrt(2.0 * log(1.0 / miss))) / sqrt(n)
+        return _possible((sqrt(log(e / alpha)) + sqrt(2.0 * log(1.0 / miss))) / sqrt(n))
 
     def needed(self, effect: float, alpha: float, miss: float) -> float:
         return ((sqrt(log(e / alpha)) + sqrt(2.0 * log(1.0 / miss))) / effect) ** 2
@@ -84,3 +84,8 @@ class TwoSampleKolmogorov(Null):
 
     def paths_for_bound(self, tolerance: float, error: float) -> float:
         return log(4.0 / error) * ((1.0 + sqrt(2.0)) / tolerance) ** 2
+
+
+def _possible(distance: float) -> float:
+    """No two distributions are further apart than 1: infinite beyond."""
+    return distance if distance <= 1.0 else inf
