@@ -149,9 +149,9 @@ def test_where_there_are_none():
     short = ex.GaussianChain(pull, a=[0.1], b=[0.8], sigma=[1.0], dim=1)
     with pytest.raises(ex.BadInput, match="this chain has 1"):
         ex.certify(sample, short, controls="standard")
-    with pytest.raises(ex.BadInput, match="must be claims, or 'standard'"):
+    with pytest.raises(ex.BadInput, match="must be a list of claims, or 'standard'"):
         ex.certify(sample, chain(), controls="all")
-    with pytest.raises(ex.BadInput, match="must be claims, or 'standard'"):
+    with pytest.raises(ex.BadInput, match="must be a list of claims, or 'standard'"):
         ex.Claim("mine", sample, chain(), controls="all")
 
 
