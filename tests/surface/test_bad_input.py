@@ -344,3 +344,11 @@ def test_products_that_overflow_are_invalid_and_those_that_vanish_are_refuted():
     assert large.verdict is ex.Verdict.INVALID
     assert "too large to be judged" in large.reasons[0]
     assert ex.certify(scaled(1e-157, np.float64), law, plan=plan, seed=1).verdict is ex.Verdict.REFUTED
+
+
+def test_more_looks_than_draws_take_no_more_draws():
+    law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    few, many = (ex.Plan.for_tolerance(0.1, law, stages=stages) for stages in (5, 20))
+    assert len(few.stages) == 5
+    assert len(many.stages) < 20
+    assert few.max_paths < many.max_paths < 2 * few.max_paths
