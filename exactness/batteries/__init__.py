@@ -1,7 +1,7 @@
 """How it is judged: batteries turn samples into mergeable evidence, and evidence into tests with stated error rates."""
 
 from .acceptance import Acceptance
-from .base import Battery, Evidence, Result, standard
+from .base import Battery, Evidence, Origin, Result, standard
 from .couplings import Couplings
 from .innovations import Innovations
 from .kernels import CharacteristicFunction, MeanEmbedding, SteinDiscrepancy
@@ -11,6 +11,6 @@ from .two_sample import PermutationTwoSample, TwoSample
 
 __all__ = [
     "Acceptance", "Battery", "CharacteristicFunction", "Couplings", "Evidence", "Innovations", "MeanEmbedding",
-    "MixtureInnovations", "PermutationTwoSample", "ProjectedKS", "Result", "Rosenblatt", "SteinDiscrepancy", "TwoSample",
+    "MixtureInnovations", "Origin", "PermutationTwoSample", "ProjectedKS", "Result", "Rosenblatt", "SteinDiscrepancy", "TwoSample",
     "standard",
 ]  # fmt: skip

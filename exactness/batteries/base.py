@@ -98,7 +98,7 @@ class Evidence:
             raise BadInput("evidence was to be merged with itself: its draws would count twice")
         if differ := self.origin.differences(other.origin):
             raise BadInput(
-                f"evidence of {other.battery!r} does not add to that of {self.battery!r}, as {' and '.join(differ)} differ: "
+                f"evidence of {other.battery!r} does not add to that of {self.battery!r}, as they differ in {' and '.join(differ)}: "
                 "start both with the same battery, law and seed"
             )
         for name, summary in self.summaries.items():
@@ -125,8 +125,9 @@ class Evidence:
 class Battery(ABC):
     """One way of looking at samples.
 
-    To add one: say which laws it ``applies`` to, and make an :class:`Evidence` whose summaries are fed by ``update(sample)``
-    with values whose null distribution is known. Tests, multiplicity, bounds and labels follow from the summaries.
+    To add one: say which laws it ``applies`` to, and make an :class:`Evidence` of ``Origin(self, law, generator)`` whose summaries
+    are fed by ``update(sample)`` with values whose null distribution is known. Tests, multiplicity, bounds and labels follow
+    from the summaries.
     """
 
     name: ClassVar[str]

@@ -306,9 +306,9 @@ def test_evidence_of_another_law_seed_or_size_does_not_add_and_nothing_is_change
     one, far = (ex.GaussianMixture([1.0], [[mean, 0.0]], [1.0]) for mean in (0.0, 1.0))
     trusted = ex.TrustedSampler(one.sample)
     for left, right, what in (
-        (_evidence(one), _evidence(far), "the law differ"),
-        (_evidence(one), _evidence(one, seed=1), "the seed differ"),
-        (_evidence(one), _evidence(far, seed=1), "the law and the seed differ"),
+        (_evidence(one), _evidence(far), "differ in the law:"),
+        (_evidence(one), _evidence(one, seed=1), "differ in the seed:"),
+        (_evidence(one), _evidence(far, seed=1), "differ in the law and the seed:"),
         (_evidence(trusted, ex.TwoSample(16)), _evidence(trusted, ex.TwoSample(8)), "the battery"),
     ):
         before = left.results()

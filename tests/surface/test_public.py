@@ -124,3 +124,25 @@ def test_the_command_line_works_without_torch_and_says_what_is_missing(bare):
 def test_every_file_says_what_it_is():
     for path in [*ROOT.glob("exactness/**/*.py"), *ROOT.glob("samplers/**/*.py")]:
         assert path.read_text().startswith('"""'), f"{path} has no docstring"
+
+
+def test_a_battery_of_ones_own_is_written_with_public_names():
+    """Twelve lines; it accepts the law (fixed seed: nothing fails by chance) and refutes a shift and a scale."""
+    from exactness.batteries import Battery, Evidence, Origin
+    from exactness.batteries.summaries import Tally
+
+    class FirstCoordinate(Battery):
+        name = "first coordinate"
+
+        def applies(self, law):
+            return isinstance(law, ex.GaussianMixture)
+
+        def start(self, law, generator):
+            tally = Tally(["all"], "normal", relation="independent")
+            return Evidence(Origin(self, law, generator), {"values": tally}, lambda sample: tally.add(0, sample[:, 0]))
+
+    law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    plan = ex.Plan(tolerance=0.1, max_paths=4_000)
+    assert ex.certify(law.sample, law, plan=plan, batteries=[FirstCoordinate()]).verdict is ex.Verdict.CERTIFIED
+    for wrong in (lambda n, s: law.sample(n, s) + 0.3, lambda n, s: 0.8 * law.sample(n, s)):
+        assert ex.certify(wrong, law, plan=plan, batteries=[FirstCoordinate()]).verdict is ex.Verdict.REFUTED
