@@ -98,7 +98,7 @@ class Evidence:
             raise BadInput("evidence was to be merged with itself: its draws would count twice")
         if differ := self.origin.differences(other.origin):
             raise BadInput(
-                f"evidence of {other.battery!r} does not add to that of {self.battery!r}, as they differ in {' and '.join(differ)}: "
+                f"evidence of {other.battery!r} does not add to that of {self.battery!r}, they differ in {' and '.join(differ)}: "
                 "start both with the same battery, law and seed"
             )
         for name, summary in self.summaries.items():
