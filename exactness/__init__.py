@@ -20,9 +20,10 @@ from .batteries import (
     TwoSample,
 )
 from .certificate import Certificate, Finding, Verdict
-from .certify import certify
 from .claim import Claim
 from .errors import BadInput, ExactnessError
+from .judging.certify import certify
+from .judging.shortcuts import certify_paths, compare
 from .laws import (
     GaussianChain,
     GaussianCoupling,
@@ -36,7 +37,6 @@ from .laws import (
 )
 from .plan import Plan
 from .saved import SavedPaths
-from .shortcuts import certify_paths, compare
 
 __all__ = [
     "GaussianMixture",

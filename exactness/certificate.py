@@ -41,7 +41,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     ``effect`` and ``detectable`` are in ``unit``; ``bound`` is an upper confidence bound on the effect, where there is one, and
     ``bounded`` says whether every draw counts, so that one makes sense; ``detectable`` is the smallest effect that would have
     been refuted with the plan's power, None if none would: the level is beyond the reach of the test. ``test`` and
-    ``parameters`` make the test again (:func:`exactness.batteries.nulls.null_of`).
+    ``parameters`` make the test again (:func:`exactness.evidence.nulls.null_of`).
     ``adjusted_p`` counts all tests (Holm) and all stages: below alpha it refutes.
     """
 

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from .batteries.base import Battery, chosen_batteries
+from .batteries.standard import chosen_batteries
 from .errors import BadInput
+from .evidence.base import Battery
 from .laws.base import Law
 from .plan import Plan
 from .saved import SavedPaths
@@ -27,7 +28,7 @@ class Claim:
         law: what it is claimed to follow.
         plan, batteries: instead of the default ones.
         controls: samplers that are known to be wrong; the same batteries must refute them at the same budget. ``"standard"``:
-            those of :data:`samplers.faults.STANDARD`, made of the law's own prediction and schedule.
+            those of :data:`exactness_samplers.faults.STANDARD`, made of the law's own prediction and schedule.
         wrong: for a control, one sentence on what is wrong with it. Such a claim holds if it is refuted.
         required: for a control, whether a pass beside it means little if it is not refuted.
         about: what else a reader should know of the sampler (JSON types).

@@ -18,16 +18,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .catalogue import BACKENDS, Setting, entries, find
 from .certificate import Certificate, Verdict
-from .certify import certify as judge
 from .claim import Claim
-from .console import findings_table, law_table, matrix_table, print_certificate, print_score, summary_table
 from .controls.matrix import Record, is_matrix
-from .controls.run import BUDGET, PATIENCE
 from .errors import BadInput
-from .formats import FORMATS, files
-from .load import is_file_claim, is_saved_source, load_claims, load_saved, saved_source
+from .judging.certify import certify as judge
 from .plan import Plan
-from .runner import Overrides, certificate_path, check_writable, count_with_controls, exit_code, reusable, run_catalogue
+from .run.faults import BUDGET, PATIENCE
+from .run.runner import Overrides, certificate_path, check_writable, count_with_controls, exit_code, reusable, run_catalogue
+from .run.sources import is_file_claim, is_saved_source, load_claims, load_saved, saved_source
+from .show.console import findings_table, law_table, matrix_table, print_certificate, print_score, summary_table
+from .show.formats import FORMATS, files
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Certify that a fast sampler is lossless.", rich_markup_mode=None
@@ -152,7 +152,7 @@ def certify(
     done.sort(key=lambda c: order.get(c.name, -1))
     _say(done, quiet)
     if report is not None:
-        from .report import write_report
+        from .show.report import write_report
 
         write_report(done, report)
         console.print(f"report: {report}", highlight=False)
@@ -215,7 +215,7 @@ def controls(
         console.print(matrix_table(matrix))
     print_score(console, matrix)
     if report is not None:
-        from .report import write_report
+        from .show.report import write_report
 
         write_report([], report, matrix)
         console.print(f"report: {report}", highlight=False)
@@ -240,7 +240,7 @@ def make_report(
         raise BadInput("a page shows one matrix of controls")
     found = [Certificate.load(path) for path in _files([path for path in sources if path not in of_controls])]
     if output is not None or not outputs:
-        from .report import write_report
+        from .show.report import write_report
 
         page = output or Path("report.html")
         write_report(found, page, *matrices)
@@ -254,7 +254,7 @@ def recheck(
     run: Annotated[bool, typer.Option(help="Also run the claim again, where its source is recorded.")] = True,
 ) -> None:
     """Does the verdict follow from the findings, and does the claim repeat? Exit code 1 if not."""
-    from .recheck import check_arithmetic, repeat
+    from .run.recheck import check_arithmetic, repeat
 
     wrong = 0
     for path in _files(sources):

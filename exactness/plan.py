@@ -14,8 +14,8 @@ from .errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .batteries.base import Battery
-    from .batteries.nulls import Null
+    from .evidence.base import Battery
+    from .evidence.nulls import Null
     from .laws.base import Law
 
 
@@ -168,7 +168,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 def _monitored(law: Law, batteries: Sequence[Battery] | None) -> list[tuple[Null, int]]:
     """The tests with bounds, and their numbers of rows, of the batteries (the standard ones if left out) that apply to a law."""
-    from .batteries.base import chosen_batteries
+    from .batteries.standard import chosen_batteries
     from .laws.base import Law
 
     if not isinstance(law, Law):

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import pytest
 
-from .batteries.base import Battery
 from .certificate import Certificate, Verdict
-from .certify import certify
 from .claim import Claim, Sample
 from .errors import BadInput
+from .evidence.base import Battery
+from .judging.certify import certify
 from .laws.base import Law
 from .plan import Plan
-from .runner import Overrides, check_writable
+from .run.runner import Overrides, check_writable
 
 if TYPE_CHECKING:
     from pytest_exactness import Run, Settings
@@ -235,7 +235,7 @@ def section_of(certificate: Certificate) -> str:
     """The certificate as text."""
     from rich.console import Console
 
-    from .console import findings_table, print_certificate
+    from .show.console import findings_table, print_certificate
 
     console = Console(file=io.StringIO(), width=132, color_system=None, force_terminal=False)
     print_certificate(console, certificate)
@@ -262,6 +262,6 @@ def check_places(settings: Settings) -> None:
 
 def write_page(certificates: Sequence[str], target: Path) -> None:
     """The HTML report on certificates that came as JSON."""
-    from .report import write_report
+    from .show.report import write_report
 
     write_report([msgspec.json.decode(text, type=Certificate) for text in certificates], target)

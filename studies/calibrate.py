@@ -22,7 +22,8 @@ import numpy as np
 from scipy import stats
 
 import exactness as ex
-from exactness.batteries.base import Battery, Result, standard
+from exactness.batteries import standard
+from exactness.evidence.base import Battery, Result
 from exactness.laws.base import Law
 
 from .page import REPORTS, table, versions, write

@@ -17,8 +17,8 @@ import msgspec
 
 from exactness.catalogue import Setting
 from exactness.controls import Matrix, Record, run_faults
-from exactness.controls.run import BUDGET, PATIENCE
-from exactness.report.matrix import short
+from exactness.run.faults import BUDGET, PATIENCE
+from exactness.show.report.matrix import short
 
 from .page import REPORTS, table, versions, write
 
@@ -32,7 +32,8 @@ def page(found: dict[str, Matrix]) -> str:
     smallest = first.smallest_set()
     text = [
         "# Would it notice?\n",
-        "Every wrong sampler of `samplers/faults.py`, and those that only look wrong, on the ring of eight Gaussians in the plane "
+        "Every wrong sampler of `samplers/exactness_samplers/faults.py`, and those that only look wrong, on the ring of eight "
+        "Gaussians in the plane "
         f"(DDPM, 40 steps; labels on the labelled mixture): alpha {first.plan.alpha:g} each, stages of {first.plan.stages[0]:,} "
         f"paths doubled up to {first.plan.max_paths:,}, seed {first.seed}. `all` is what all tests together take, which pay for "
         "their number; beside it stand the tests that refute soonest alone. A test was looked at until 32 times the draws at which "

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from exactness_samplers import weights
+from exactness_samplers.schedules import cosine_betas, ddpm
+from exactness_samplers.torch.networks import DigitsAhead, DigitsNetwork, Parameters
+from exactness_samplers.torch.processes import Process
+from exactness_samplers.torch.sequential import Sequential
 from torch import Tensor
-
-from samplers import weights
-from samplers.schedules import cosine_betas, ddpm
-from samplers.torch.networks import DigitsAhead, DigitsNetwork, Parameters
-from samplers.torch.processes import Process
-from samplers.torch.sequential import Sequential
 
 from .page import REPORTS, table, versions, write
 from .train_digits import BANDS, DIM, LAGS, Chains, band_losses, empirical_bayes, pictures, pilots, said, trained
@@ -81,9 +80,8 @@ def costs(name: str, arrays: dict[str, np.ndarray], rows: int) -> tuple[float, f
     """Seconds a state in eager torch and in compiled JAX."""
     import jax
     import jax.numpy as jnp
-
-    from samplers.jax import networks as mirrored
-    from samplers.torch import networks
+    from exactness_samplers.jax import networks as mirrored
+    from exactness_samplers.torch import networks
 
     schedule, look_ahead = ddpm(cosine_betas(50), "small"), name == weights.DIGITS_AHEAD
     kind = "DigitsAhead" if look_ahead else "DigitsNetwork"

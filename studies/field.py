@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from exactness_samplers.faults import FAULTS, Fault
 
 from exactness.arrays import to_numpy
 from exactness.catalogue import Setting, find
@@ -27,9 +28,8 @@ from exactness.claim import Claim
 from exactness.controls.judge import chosen, claim_of
 from exactness.errors import BadInput
 from exactness.laws import GaussianChain
+from exactness.run.executors import workers
 from exactness.seeds import sampler_seed
-from exactness.workers import workers
-from samplers.faults import FAULTS, Fault
 
 from . import field_tests as tests
 from .field_tests import refutes

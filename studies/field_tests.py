@@ -11,9 +11,9 @@ import numpy as np
 
 from exactness.arrays import Array, to_numpy
 from exactness.batteries import standard
-from exactness.batteries.base import Evidence
 from exactness.errors import InvalidSample
-from exactness.judgement import findings_of
+from exactness.evidence.base import Evidence
+from exactness.judging.judgement import findings_of
 from exactness.laws import GaussianChain
 from exactness.plan import Plan
 

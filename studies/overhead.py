@@ -19,17 +19,16 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from samplers.schedules import cosine_betas, ddpm
-from samplers.torch import speculative as module
-from samplers.torch.couplings import residual_quantile
-from samplers.torch.drafters import Drafter, Free
-from samplers.torch.networks import digits_network
-from samplers.torch.posterior import Posterior, fit
-from samplers.torch.processes import Process
-from samplers.torch.rejections import Maximal, Rejection, gamma, reflection
-from samplers.torch.speculative import Speculative
-from samplers.torch.verification import Verifier, block, token_wise
+from exactness_samplers.schedules import cosine_betas, ddpm
+from exactness_samplers.torch import speculative as module
+from exactness_samplers.torch.couplings import residual_quantile
+from exactness_samplers.torch.drafters import Drafter, Free
+from exactness_samplers.torch.networks import digits_network
+from exactness_samplers.torch.posterior import Posterior, fit
+from exactness_samplers.torch.processes import Process
+from exactness_samplers.torch.rejections import Maximal, Rejection, gamma, reflection
+from exactness_samplers.torch.speculative import Speculative
+from exactness_samplers.torch.verification import Verifier, block, token_wise
 
 from .page import REPORTS, table, versions, write
 
@@ -87,9 +86,8 @@ def in_jax(repeats: int) -> list[dict[str, Any]]:
     """The loop is one program, so its parts are told apart by leaving one out: the same run with a target that costs nothing."""
     import jax
     import jax.numpy as jnp
-
-    from samplers.jax import drafters, networks, posterior, rejections, speculative, verification
-    from samplers.jax.processes import Process as JaxProcess
+    from exactness_samplers.jax import drafters, networks, posterior, rejections, speculative, verification
+    from exactness_samplers.jax.processes import Process as JaxProcess
 
     schedule = ddpm(cosine_betas(STEPS), "small")
     network = networks.digits_network(schedule)

@@ -15,7 +15,7 @@ import numpy as np
 
 from exactness import Plan, TrustedSampler
 from exactness.batteries import Battery, TwoSample, standard
-from exactness.judgement import adjust
+from exactness.judging.judgement import adjust
 from exactness.laws.base import Law
 
 from .permutations import p_value

@@ -24,18 +24,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from exactness_samplers.forecast import Forecast
+from exactness_samplers.schedules import cosine_betas, ddpm, rectified_flow
+from exactness_samplers.torch.denoisers import MixtureDenoiser
+from exactness_samplers.torch.drafters import Drafter, Extrapolation, Free, Frozen, Independent
+from exactness_samplers.torch.posterior import Posterior, fit
+from exactness_samplers.torch.processes import Process
+from exactness_samplers.torch.rejections import Maximal, Rejection, gamma, reflection
+from exactness_samplers.torch.sequential import Sequential
+from exactness_samplers.torch.speculative import Speculative
+from exactness_samplers.torch.verification import Verifier, block, block_weights, token_wise
 from torch import Tensor
-
-from samplers.forecast import Forecast
-from samplers.schedules import cosine_betas, ddpm, rectified_flow
-from samplers.torch.denoisers import MixtureDenoiser
-from samplers.torch.drafters import Drafter, Extrapolation, Free, Frozen, Independent
-from samplers.torch.posterior import Posterior, fit
-from samplers.torch.processes import Process
-from samplers.torch.rejections import Maximal, Rejection, gamma, reflection
-from samplers.torch.sequential import Sequential
-from samplers.torch.speculative import Speculative
-from samplers.torch.verification import Verifier, block, block_weights, token_wise
 
 from .page import REPORTS
 from .rounds_page import page
@@ -77,9 +76,8 @@ def _mixture(means: np.ndarray, variances: np.ndarray, flow: float = 0.0) -> Cal
 
 @cache
 def laws() -> dict[str, Law]:
+    from exactness_samplers.torch.networks import digits_network
     from sklearn.datasets import load_digits
-
-    from samplers.torch.networks import digits_network
 
     angle, axis = np.arange(8) * np.pi / 4, np.linspace(-2.0, 2.0, 5)
     ring = 2.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -144,8 +142,8 @@ def methods(law: str) -> dict[str, Method]:
 
         found.insert(9, Method("posterior of known variance, block, kept", oracle))
     if known.network:
-        from samplers.torch.drafters import Ahead
-        from samplers.torch.networks import digits_ahead, digits_distilled
+        from exactness_samplers.torch.drafters import Ahead
+        from exactness_samplers.torch.networks import digits_ahead, digits_distilled
 
         found += [
             Method("distilled network, block, kept", lambda of, p, w: Independent(digits_distilled(p.schedule))),

@@ -19,12 +19,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from exactness_samplers.schedules import Schedule
+from exactness_samplers.torch.denoisers import MixtureDenoiser
 from torch import Tensor
 
 import exactness as ex
 from exactness.adapters import from_scheduler, sample_scheduler
-from samplers.schedules import Schedule
-from samplers.torch.denoisers import MixtureDenoiser
 
 from .page import REPORTS
 from .schedulers_page import page

@@ -17,8 +17,8 @@ from scipy import stats
 
 import exactness as ex
 from exactness.batteries.kernels import _FACTORS, moments_of_waves
-from exactness.batteries.nulls import ChiSquareLimit
-from exactness.batteries.summaries import Embedding
+from exactness.evidence.nulls import ChiSquareLimit
+from exactness.evidence.summaries import Embedding
 
 from .page import REPORTS, table, versions, write
 

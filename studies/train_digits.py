@@ -1,4 +1,4 @@
-"""Trains the networks of `samplers/weights` on the handwritten digits, and measures them.
+"""Trains the networks of `samplers/exactness_samplers/weights` on the handwritten digits, and measures them.
 
     python -m studies.train_digits             # trains the three of them, then writes the page
     python -m studies.train_digits --page      # only the page, from the weights that are there
@@ -20,13 +20,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from exactness_samplers import weights
+from exactness_samplers.schedules import Schedule, cosine_betas, ddpm
+from exactness_samplers.torch.networks import BUMPS, DIM, LEVELS, DigitsNetwork, Parameters, bumps, denoise, foresee
+from exactness_samplers.torch.processes import Process
+from exactness_samplers.torch.sequential import Sequential
 from torch import Tensor
-
-from samplers import weights
-from samplers.schedules import Schedule, cosine_betas, ddpm
-from samplers.torch.networks import BUMPS, DIM, LEVELS, DigitsNetwork, Parameters, bumps, denoise, foresee
-from samplers.torch.processes import Process
-from samplers.torch.sequential import Sequential
 
 HELD_OUT = 360
 STEPS = (30, 50, 100, 250)

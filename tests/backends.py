@@ -33,7 +33,7 @@ class Backend:
     def call(self, module: str, function: str, *arrays: Any, **options: Any) -> Any:
         cast = [a.astype(self.dtype) if a.dtype.kind == "f" else a for a in map(np.asarray, arrays)]
         library = module_or_skip(self.name)
-        apply = getattr(importlib.import_module(f"samplers.{self.name}.{module}"), function)
+        apply = getattr(importlib.import_module(f"exactness_samplers.{self.name}.{module}"), function)
         if self.name == "torch":
             return _each(apply(*(library.as_tensor(a) for a in cast), **options), lambda t: t.numpy())
         rows = len(cast[0])

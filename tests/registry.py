@@ -7,10 +7,8 @@ from functools import cache
 
 import numpy as np
 import torch
-
-import exactness as ex
-from samplers.forecast import Forecast
-from samplers.schedules import (
+from exactness_samplers.forecast import Forecast
+from exactness_samplers.schedules import (
     KINDS,
     Schedule,
     cosine_betas,
@@ -21,13 +19,15 @@ from samplers.schedules import (
     rectified_flow,
     sigmoid_betas,
 )  # fmt: skip
-from samplers.torch.denoisers import MixtureDenoiser
-from samplers.torch.drafters import Extrapolation, Independent, Reuse
-from samplers.torch.posterior import Posterior, fit
-from samplers.torch.processes import Process
-from samplers.torch.rejections import Maximal, UntilAccepted
-from samplers.torch.speculative import Speculative
-from samplers.torch.verification import block, token_wise
+from exactness_samplers.torch.denoisers import MixtureDenoiser
+from exactness_samplers.torch.drafters import Extrapolation, Independent, Reuse
+from exactness_samplers.torch.posterior import Posterior, fit
+from exactness_samplers.torch.processes import Process
+from exactness_samplers.torch.rejections import Maximal, UntilAccepted
+from exactness_samplers.torch.speculative import Speculative
+from exactness_samplers.torch.verification import block, token_wise
+
+import exactness as ex
 
 MEANS = np.array([[1.5, 0.0], [-1.0, 1.0], [0.0, -1.5]])
 WEIGHTS = np.array([0.5, 0.3, 0.2])
@@ -102,7 +102,7 @@ def speculative(schedule: str, drafter: str, verifier: str, rejection: str, wind
 
 
 def sampler(config, dtype=torch.float64):
-    """A runner of samplers.torch as the door of `certify` takes it."""
+    """A runner of exactness_samplers.torch as the door of `certify` takes it."""
 
     def sample(n, seed):
         return config.run(n, torch.Generator().manual_seed(seed), dtype=dtype).paths

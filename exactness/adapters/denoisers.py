@@ -42,7 +42,7 @@ def from_denoiser(
     'certified'
     """
     # The formula of the steps has one home, which needs nothing but numpy.
-    from samplers.schedules import edm
+    from exactness_samplers.schedules import edm
 
     if not callable(denoise):
         raise BadInput(f"the denoiser must be a function denoise(x, sigma); got {type(denoise).__name__}")

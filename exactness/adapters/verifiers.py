@@ -11,8 +11,8 @@ from ..arrays import Array, is_array, to_numpy
 from ..claim import Claim
 from ..errors import BadInput, InvalidSample
 from ..laws import GaussianCoupling, VerifiedWindow
-from ..laws.coupling import Kind
-from ..laws.window import Mode
+from ..laws.couplings import Kind
+from ..laws.windows import Mode
 from .libraries import needs
 
 Arrays = Literal["numpy", "torch", "jax"]

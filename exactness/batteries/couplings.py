@@ -13,10 +13,10 @@ from typing import ClassVar
 import numpy as np
 
 from ..arrays import Array, like, namespace, ndtr, normal_scores
+from ..evidence.base import Battery, Evidence, Origin
+from ..evidence.summaries import Points, Products, Shares, Summary, Tally, Vectors
 from ..laws.base import Law
-from ..laws.coupling import GaussianCoupling
-from .base import Battery, Evidence, Origin
-from .summaries import Points, Products, Shares, Summary, Tally, Vectors
+from ..laws.couplings import GaussianCoupling
 
 # Pairs of coordinates are looked at up to so many dimensions; beyond, pairs of so many random orthogonal directions.
 _MOST_COORDINATES = 64

@@ -8,12 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from ..arrays import Array, double, like, namespace, to_numpy
+from ..evidence.base import Battery, Evidence, Origin
+from ..evidence.summaries import Differences, Embedding
+from ..evidence.summaries.embedded import Embedded
 from ..laws.base import Law
-from ..laws.mixture import GaussianMixture
-from .base import Battery, Evidence, Origin
+from ..laws.mixtures import GaussianMixture
 from .reference import beside, noise_of
-from .summaries import Differences, Embedding
-from .summaries.embedded import Embedded
 
 # Bandwidths, relative to the root mean square distance between two draws of the law.
 _FACTORS = (0.25, 0.5, 1.0)

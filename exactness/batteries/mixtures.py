@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 
 from ..arrays import Array, clip, double, like, namespace, rows_where, to_numpy
+from ..evidence.base import Battery, Evidence, Origin
+from ..evidence.summaries import Shares, Summary, Tally, Vectors
 from ..laws.base import Law, unit_directions
-from ..laws.mixture import GaussianMixture
-from .base import Battery, Evidence, Origin
+from ..laws.mixtures import GaussianMixture
 from .reference import noise_of
-from .summaries import Shares, Summary, Tally, Vectors
 
 # With more components than this only all of them together are looked at.
 _MOST_COMPONENTS = 64

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import Array, digest, double, like, namespace, to_numpy
 from ..laws.base import Law
-from ..laws.mixture import GaussianMixture
+from ..laws.mixtures import GaussianMixture
 from ..laws.trusted import TrustedSampler
 
 # Features of so many draws are made at a time.

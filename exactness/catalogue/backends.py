@@ -20,7 +20,10 @@ BACKENDS: tuple[BackendName, ...] = ("torch", "jax")
 
 
 class Backend(ABC):
-    """``part(module)`` is ``samplers.<name>.<module>``. Making one imports it: ``ModuleNotFoundError`` where it is missing."""
+    """``part(module)`` is ``exactness_samplers.<name>.<module>``.
+
+    Making one imports the library: ``ModuleNotFoundError`` where it is missing.
+    """
 
     name: BackendName
 
@@ -28,7 +31,7 @@ class Backend(ABC):
         importlib.import_module(self.name)
 
     def part(self, module: str) -> Any:
-        return importlib.import_module(f"samplers.{self.name}.{module}")
+        return importlib.import_module(f"exactness_samplers.{self.name}.{module}")
 
     @abstractmethod
     def check(self, device: str, dtype: str | None) -> None:

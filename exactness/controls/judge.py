@@ -6,22 +6,23 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..batteries.base import Evidence, standard
-from ..batteries.innovations import Innovations
+from ..batteries.chains import Innovations
+from ..batteries.standard import standard
 from ..catalogue import Setting
-from ..catalogue.problems import problem
+from ..catalogue.chains import problem
 from ..certificate import Environment
 from ..claim import Claim
-from ..draws import Draws
 from ..environment import environment
 from ..errors import BadInput, InvalidSample
-from ..judgement import findings_of
+from ..evidence.base import Evidence
+from ..judging.draws import Draws
+from ..judging.judgement import findings_of
 from ..plan import Plan
 from . import limits
 from .matrix import UNUSABLE, Record
 
 if TYPE_CHECKING:
-    from samplers.faults import Fault
+    from exactness_samplers.faults import Fault
 
 
 def claim_of(fault: Fault, setting: Setting) -> Claim:
@@ -89,7 +90,7 @@ def said_of(fault: Fault) -> dict[str, Any]:
 
 def chosen(names: Sequence[str]) -> list[Fault]:
     """Faults by name, all if none is given. Raises ``BadInput`` for one that there is not."""
-    from samplers.faults import FAULTS
+    from exactness_samplers.faults import FAULTS
 
     known = {fault.name: fault for fault in FAULTS}
     if unknown := [name for name in names if name not in known]:

@@ -1,14 +1,14 @@
 """What is true: laws that turn the output of an exact sampler into noise whose distribution is known."""
 
 from .base import Law, Projected, Projections
-from .chain import GaussianChain
-from .coupling import GaussianCoupling
-from .grid import GridLaw, chain_marginals
-from .mixture import GaussianMixture
-from .product import ProductLaw
+from .chains import GaussianChain
+from .couplings import GaussianCoupling
+from .grids import GridLaw, chain_marginals
+from .mixtures import GaussianMixture
+from .products import ProductLaw
 from .trusted import TrustedSampler
 from .univariate import UnivariateLaw
-from .window import VerifiedWindow
+from .windows import VerifiedWindow
 
 __all__ = [
     "GaussianChain",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .mixture import GaussianMixture
+from .mixtures import GaussianMixture
 
 
 def kernel_at(mixture: GaussianMixture, x: np.ndarray, bandwidth: float) -> np.ndarray:

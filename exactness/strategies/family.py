@@ -9,11 +9,11 @@ from typing import Any
 import hypothesis
 import msgspec
 
-from ..batteries.base import Battery
 from ..certificate import Certificate, Verdict
-from ..certify import certify
 from ..claim import Sample
 from ..errors import BadInput
+from ..evidence.base import Battery
+from ..judging.certify import certify
 from ..laws.base import Law
 from ..plan import Plan
 from ..seeds import sampler_seed

@@ -6,9 +6,8 @@ import math
 from typing import Any
 
 import numpy as np
+from exactness_samplers.schedules import Schedule, cosine_betas, ddpm, edm, karras_sigmas, linear_betas, rectified_flow
 from hypothesis import strategies as st
-
-from samplers.schedules import Schedule, cosine_betas, ddpm, edm, karras_sigmas, linear_betas, rectified_flow
 
 from ..laws import GaussianChain, GaussianMixture
 

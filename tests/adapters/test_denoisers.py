@@ -21,7 +21,10 @@ def denoise(x, sigma):
 
 
 def ancestral(eta, shape, factor=1.0):
-    """Written from k-diffusion's description, apart from samplers.schedules: one step at a time. ``factor`` scales the noise."""
+    """Written from k-diffusion's description, apart from exactness_samplers.schedules: one step at a time.
+
+    ``factor`` scales the noise.
+    """
 
     def sample(n, seed):
         generator = torch.Generator().manual_seed(seed)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from exactness_samplers.schedules import cosine_betas, ddpm, edm
 
 import exactness as ex
 from exactness.adapters import from_scheduler, sample_loop, sample_pipeline, sample_scheduler
-from samplers.schedules import cosine_betas, ddpm, edm
 from tests.conftest import module_or_skip
 from tests.registry import quiet_plan
 
@@ -67,7 +67,7 @@ def test_a_stochastic_scheduler_is_certified_and_a_loop_that_touches_its_states_
 
 
 def test_what_is_read_off_ddpm_is_its_formula():
-    """In float64: mean and sigma of every step, against Ho et al. 2020 as written in samplers.schedules."""
+    """In float64: mean and sigma of every step, against Ho et al. 2020 as written in exactness_samplers.schedules."""
     betas = cosine_betas(12)
     own = scheduler("DDPMScheduler", {"trained_betas": betas, "num_train_timesteps": 12, "clip_sample": False})
     law = from_scheduler(own, model, (2,), num_inference_steps=12, dtype=torch.float64)

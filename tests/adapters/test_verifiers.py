@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from exactness_samplers.torch.couplings import displacement, emit_rejected, log_ratio
+from exactness_samplers.torch.verification import block, token_wise
 
 import exactness as ex
 from exactness.adapters import from_coupling, from_verifier
-from samplers.torch.couplings import displacement, emit_rejected, log_ratio
-from samplers.torch.verification import block, token_wise
 from tests.conftest import module_or_skip
 from tests.registry import quiet_plan
 

@@ -8,14 +8,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from exactness_samplers.torch.couplings import displacement, emit_rejected, log_ratio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import exactness as ex
 from exactness.errors import BadInput, InvalidSample
-from samplers.torch.couplings import displacement, emit_rejected, log_ratio
-from tests.batteries.test_evidence import collect, key
 from tests.conftest import module_or_skip
+from tests.evidence.test_evidence import collect, key
 from tests.registry import quiet_plan
 
 TARGET, DRAFT, SIGMA = np.array([0.4, -1.1, 0.3]), np.array([0.8, -0.7, 0.9]), 0.7
@@ -31,7 +31,7 @@ def couple(
     ends, weight=1.0, *, used=None, power=1.0, share=1.0, across=1.0, target_instead=0.0, draft_shift=0.0, swap=False,
     dtype=torch.float64, means=(TARGET, DRAFT),
 ):  # fmt: skip
-    """A coupling by samplers.torch; every keyword after ``ends`` and ``weight`` is one way of being wrong.
+    """A coupling by exactness_samplers.torch; every keyword after ``ends`` and ``weight`` is one way of being wrong.
 
     ``used``: the weight of the residual that is drawn. ``power``, ``share``: the draft is accepted with probability
     share min(1, r^power). ``across``: scales what is emitted orthogonally. ``target_instead``: so often is a rejected draft

@@ -10,7 +10,7 @@ import exactness as ex
 from exactness.arrays import digest
 from exactness.batteries.kernels import moments_of_waves
 from exactness.batteries.reference import noise_of
-from exactness.batteries.summaries.permuted import Permuted
+from exactness.evidence.summaries.permuted import Permuted
 from exactness.laws.embedding import kernel_at, kernel_between
 from tests.conftest import module_or_skip
 from tests.registry import plain_chain, quiet_plan

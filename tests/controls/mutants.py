@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 
 from exactness.arrays import like
-from exactness.batteries.base import Evidence
 from exactness.certificate import Verdict
+from exactness.evidence.base import Evidence
 
 Change = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -190,10 +190,10 @@ def numbers_only(right: Callable[..., Any]) -> Callable[..., Any]:
     return findings_of
 
 
-NULLS, EVERY = "tests/batteries/test_nulls.py", "tests/batteries/test_every_null.py"
-EVIDENCE, PLAN, MIXTURES = "tests/batteries/test_evidence.py", "tests/batteries/test_plan.py", "tests/batteries/test_mixtures.py"
-COUPLINGS, ACCEPTANCE = "tests/batteries/test_couplings.py", "tests/batteries/test_acceptance.py"
-BAD_INPUT, CERTIFICATE = "tests/surface/test_bad_input.py", "tests/surface/test_certificate.py"
+NULLS, EVERY = "tests/evidence/test_nulls.py", "tests/evidence/test_every_null.py"
+EVIDENCE, PLAN, MIXTURES = "tests/evidence/test_evidence.py", "tests/judging/test_plan.py", "tests/batteries/test_mixtures.py"
+COUPLINGS, ACCEPTANCE = "tests/batteries/test_couplings.py", "tests/batteries/test_windows.py"
+BAD_INPUT, CERTIFICATE = "tests/judging/test_bad_input.py", "tests/judging/test_certificate.py"
 SEES = "::test_accepts_the_truth_and_sees_what_it_says_it_sees_on_both_sides"
 BOTH_SIDES = "::test_accepts_the_truth_and_refutes_both_sides_at_the_detectable_effect"
 ADDS_UP = f"{PLAN}::test_error_probabilities_add_up_to_those_of_the_plan"
@@ -208,65 +208,65 @@ _ALL = [
     # p-values.
     Mutant(
         "ks-inverted", "The p-value of the Kolmogorov distance is one minus what it should be.",
-        "batteries.nulls.kolmogorov:Kolmogorov.p_value", inverted, (NULLS + BOTH_SIDES + "[Kolmogorov]",), "jax#1123",
+        "evidence.nulls.kolmogorov:Kolmogorov.p_value", inverted, (NULLS + BOTH_SIDES + "[Kolmogorov]",), "jax#1123",
     ),
     Mutant(
         "ks-of-one-minus-distance", "The p-value is that of one minus the Kolmogorov distance.",
-        "batteries.nulls.kolmogorov:Kolmogorov.p_value", lambda right: lambda self, d, n: right(self, 1.0 - d, n),
+        "evidence.nulls.kolmogorov:Kolmogorov.p_value", lambda right: lambda self, d, n: right(self, 1.0 - d, n),
         (NULLS + BOTH_SIDES + "[Kolmogorov]",), "jax#1123",
     ),
     Mutant(
         "chi-square-inverted", "The chi-square test takes the lower tail for the upper one.",
-        "batteries.nulls.normal:MeanVector.p_value", inverted, (EVERY + SEES + "[mean vector]",), "jax#2847",
+        "evidence.nulls.normal:MeanVector.p_value", inverted, (EVERY + SEES + "[mean vector]",), "jax#2847",
     ),
     Mutant(
         "chi-square-limit-inverted", "The chi-square limit takes the lower tail for the upper one.",
-        "batteries.nulls.limits:ChiSquareLimit.p_value",
+        "evidence.nulls.limits:ChiSquareLimit.p_value",
         lambda right: lambda self, s, n: max(self.smallest, 1.0 - right(replace(self, smallest=0.0), s, n)),
         (EVERY + SEES + "[chi-square limit]",), "jax#2847",
     ),
     Mutant(
         "share-inverted", "A share that is far from its probability gets a large p-value.",
-        "batteries.nulls.counts:Share.p_value", inverted, (EVERY + "::test_a_share_is_the_binomial_test",), "jax#2847",
+        "evidence.nulls.counts:Share.p_value", inverted, (EVERY + "::test_a_share_is_the_binomial_test",), "jax#2847",
     ),
     Mutant(
         "permutation-without-plus-one", "A statistic above all its permutations gets the p-value 0.",
-        "batteries.nulls.limits:Permutation.p_value",
+        "evidence.nulls.limits:Permutation.p_value",
         instead(lambda self, statistic, n: self.exceeding / self.permutations), (MIXTURES + "::test_permutations_are_exact",),
         "alibi-detect#960",
     ),
     Mutant(
         "floor-on-p", "No p-value is ever below 0.001, so that a small alpha refutes nothing.",
-        "batteries.base:Result.p_value", lambda right: lambda self: max(1e-3, right(self)), (ONE_STEP,), "pytest-stochastic 0.1.0",
+        "evidence.base:Result.p_value", lambda right: lambda self: max(1e-3, right(self)), (ONE_STEP,), "pytest-stochastic 0.1.0",
     ),
     Mutant(
         "floor-of-one-minus-cdf", "The mean's p-value is one minus a distribution function, which ends at 1e-16.",
-        "batteries.nulls.normal:NormalMean.p_value", lambda right: lambda self, s, n: max(2.0**-53, right(self, s, n)),
+        "evidence.nulls.normal:NormalMean.p_value", lambda right: lambda self, s, n: max(2.0**-53, right(self, s, n)),
         (NULLS + "::test_variance_far_out_is_not_lost",),
     ),
     Mutant(
         "dkw-without-the-two", "The Dvoretzky-Kiefer-Wolfowitz inequality has lost the 2 in front, or for both sides.",
-        "batteries.nulls.kolmogorov:Kolmogorov.p_value", lambda right: lambda self, d, n: 0.5 * right(self, d, n),
+        "evidence.nulls.kolmogorov:Kolmogorov.p_value", lambda right: lambda self, d, n: 0.5 * right(self, d, n),
         (NULLS + "::test_kolmogorov_p_values_are_a_bound",),
     ),
     Mutant(
         "two-samples-taken-for-one", "The distance of two samples gets the p-value of one sample and its law.",
-        "batteries.nulls.kolmogorov:TwoSampleKolmogorov.p_value", lambda right: lambda self, d, n: right(self, d, 2 * n),
+        "evidence.nulls.kolmogorov:TwoSampleKolmogorov.p_value", lambda right: lambda self, d, n: right(self, d, 2 * n),
         (EVERY + "::test_p_values_are_no_smaller_than_they_may_be[two-sample Kolmogorov]",),
     ),
     Mutant(
         "one-sided-variance", "A variance that is too small is not looked for.",
-        "batteries.nulls.normal:NormalVariance.p_value", lambda right: lambda self, s, n: right(self, s, n) if s > 1.0 else 1.0,
+        "evidence.nulls.normal:NormalVariance.p_value", lambda right: lambda self, s, n: right(self, s, n) if s > 1.0 else 1.0,
         (NULLS + BOTH_SIDES + "[variance]",),
     ),
     Mutant(
         "one-sided-mean", "A mean that is too small is not looked for.",
-        "batteries.nulls.normal:NormalMean.p_value", lambda right: lambda self, s, n: right(self, s, n) if s > 0.0 else 1.0,
+        "evidence.nulls.normal:NormalMean.p_value", lambda right: lambda self, s, n: right(self, s, n) if s > 0.0 else 1.0,
         (NULLS + BOTH_SIDES + "[mean]",),
     ),
     Mutant(
         "one-sided-rows", "Of many rows the largest statistic alone is taken for the most extreme.",
-        "batteries.summaries.base:worst",
+        "evidence.summaries.base:worst",
         lambda right: lambda null, names, s, n, bounded=True: (
             lambda i: right(null, [names[i]], s[i : i + 1], np.broadcast_to(n, s.shape)[i : i + 1], bounded)._replace(rows=len(s))
         )(int(s.argmax())),
@@ -274,48 +274,48 @@ _ALL = [
     ),
     Mutant(
         "mean-product-of-free-pairs", "Neighbours in a run are taken for independent pairs.",
-        "batteries.nulls.products:_cosines", lambda right: lambda lengths: right((2,) * len(lengths)),
+        "evidence.nulls.products:_cosines", lambda right: lambda lengths: right((2,) * len(lengths)),
         (EVERY + SEES + "[product of neighbours]",),
     ),
     Mutant(
         "bernstein-without-its-second-term", "A bound for sums of anything is taken to have a Gaussian tail.",
-        "batteries.nulls.counts:Promised.p_value",
+        "evidence.nulls.counts:Promised.p_value",
         instead(lambda self, s, n: min(1.0, 2.0 * math.exp(-n * s * s / (2.0 * self.variance)))),
         (EVERY + "::test_counts_of_rare_events_keep_the_bound_of_promised_probabilities",),
     ),
     Mutant(
         "reach-ignored", "A test that is right in the limit claims p-values far beyond what was calibrated.",
-        "batteries.nulls.limits:ChiSquareLimit.p_value", lambda right: lambda self, s, n: right(replace(self, smallest=0.0), s, n),
+        "evidence.nulls.limits:ChiSquareLimit.p_value", lambda right: lambda self, s, n: right(replace(self, smallest=0.0), s, n),
         (MIXTURES + "::test_an_asymptotic_test_never_decides_beyond_its_range",),
     ),
     Mutant(
         "limit-with-few-draws", "A test that is right in the limit decides with any number of draws.",
-        "batteries.nulls.limits:ChiSquareLimit.p_value", lambda right: lambda self, s, n: right(replace(self, fewest=0), s, n),
+        "evidence.nulls.limits:ChiSquareLimit.p_value", lambda right: lambda self, s, n: right(replace(self, fewest=0), s, n),
         (MIXTURES + "::test_an_asymptotic_test_never_decides_beyond_its_range",),
     ),
     # Multiplicity.
     Mutant(
         "no-multiplicity", "Raw p-values are held against alpha, however many there are.",
-        "judgement:adjust", instead(lambda p, plan: [float(q) for q in p]), (PLAN + "::test_holm_by_hand",),
+        "judging.judgement:adjust", instead(lambda p, plan: [float(q) for q in p]), (PLAN + "::test_holm_by_hand",),
     ),
     Mutant(
         "false-discovery-rate", "Benjamini and Hochberg's adjustment, which lets one in so many refutations be false.",
-        "judgement:adjust", instead(benjamini_hochberg), (PLAN + "::test_holm_by_hand",),
+        "judging.judgement:adjust", instead(benjamini_hochberg), (PLAN + "::test_holm_by_hand",),
     ),
     Mutant(
         "stages-forgotten", "Each look at the evidence has an alpha of its own.",
-        "judgement:adjust", lambda right: lambda p, plan: [min(1.0, q / len(plan.stages)) for q in right(p, plan)],
+        "judging.judgement:adjust", lambda right: lambda p, plan: [min(1.0, q / len(plan.stages)) for q in right(p, plan)],
         (PLAN + "::test_holm_by_hand",),
     ),
     Mutant(
         "claims-forgotten", "Each claim of a run has an alpha of its own.",
-        "judgement:adjust",
+        "judging.judgement:adjust",
         lambda right: lambda p, plan: right(p, type(plan)(first_paths=plan.first_paths, max_paths=plan.max_paths)),
         (PLAN + "::test_claims_of_a_run_share_alpha",),
     ),
     Mutant(
         "rows-forgotten", "The most extreme of many rows gets the p-value of one row.",
-        "batteries.nulls.base:Null.p_over_rows", instead(lambda self, s, n, rows: self.p_value(s, n)),
+        "evidence.nulls.base:Null.p_over_rows", instead(lambda self, s, n, rows: self.p_value(s, n)),
         (EVIDENCE + "::test_findings_count_every_row_that_was_looked_at",),
     ),
     Mutant(
@@ -329,7 +329,7 @@ _ALL = [
     ),
     Mutant(
         "bounds-count-values", "A path of K steps counts as K paths in a bound, as if no step depended on another.",
-        "batteries.base:Result.bound",
+        "evidence.base:Result.bound",
         instead(lambda self, error: self.null.bound(self.statistic, self.n, error) if self.bounded else None), (ADDS_UP,),
     ),
     Mutant(
@@ -339,56 +339,56 @@ _ALL = [
     # What is looked at.
     Mutant(
         "one-direction-only", "Innovations are looked at along the change of the drift and nowhere else.",
-        "batteries.innovations:Innovations.start", along_drift_only, (ONE_STEP,), "a peer's check along the mean difference",
+        "batteries.chains:Innovations.start", along_drift_only, (ONE_STEP,), "a peer's check along the mean difference",
     ),
     Mutant(
         "orthogonal-part-ignored", "Both ends of a coupling are looked at along the means' difference alone.",
-        "laws.coupling:GaussianCoupling.noise", noise_for_the_orthogonal_part,
+        "laws.couplings:GaussianCoupling.noise", noise_for_the_orthogonal_part,
         (COUPLINGS + "::test_wrong_couplings_are_refuted_from_both_sides[{'across': 0.85}-gamma]",),
         "a peer's check along the mean difference",
     ),
     Mutant(
         "first-step-only", "The start and the first step are judged, where block verification cannot fail.",
-        "laws.chain:GaussianChain.innovations", lambda right: first_of(right, 2), (ONE_STEP,),
+        "laws.chains:GaussianChain.innovations", lambda right: first_of(right, 2), (ONE_STEP,),
     ),
     Mutant(
         "start-not-judged", "The start of a chain is taken on trust.",
-        "laws.chain:GaussianChain.innovations",
+        "laws.chains:GaussianChain.innovations",
         lambda right: lambda self, paths: (s for s in right(self, paths) if s.step <= self.steps),
         (EVIDENCE + "::test_the_start_is_part_of_the_claim_unless_it_is_left_out",),
     ),
     Mutant(
         "pooled-only", "Steps are pooled, so that one wrong step of many is thinned out.",
-        "batteries.summaries.tally:Tally.tests", only_if(lambda test: test.rows == 1), (ONE_STEP,),
+        "evidence.summaries.tally:Tally.tests", only_if(lambda test: test.rows == 1), (ONE_STEP,),
     ),
     Mutant(
         "lag-one-only", "Dependence of innovations is looked for from one step to the next and no farther.",
-        "batteries.summaries.lags:Lags.__init__", lambda right: lambda self, present, most: right(self, present, min(most, 1)),
+        "evidence.summaries.lags:Lags.__init__", lambda right: lambda self, present, most: right(self, present, min(most, 1)),
         (FOUR_STEPS,),
     ),
     Mutant(
         "lags-not-compared", "Innovations of different steps are not held against each other.",
-        "batteries.innovations:Innovations.start", without("lags", "along previous innovation"), (FOUR_STEPS,),
+        "batteries.chains:Innovations.start", without("lags", "along previous innovation"), (FOUR_STEPS,),
     ),
     Mutant(
         "pairs-of-coordinates-not-compared", "Every coordinate is looked at, and no two of them together.",
-        "batteries.summaries.vectors:Vectors.tests", only_if(lambda test: test.null.name != "product"),
+        "evidence.summaries.vectors:Vectors.tests", only_if(lambda test: test.null.name != "product"),
         (MIXTURES + "::test_a_correlation_inside_components_is_seen_where_coordinates_are_right",),
     ),
     Mutant(
         "marginals-only", "The Rosenblatt transform is of each coordinate by itself.",
-        "laws.mixture:GaussianMixture.rosenblatt",
+        "laws.mixtures:GaussianMixture.rosenblatt",
         lambda right: lambda self, x: np.stack([self.projected_cdf(v, x @ v) for v in np.eye(self.dim)], axis=1),
         (MIXTURES + "::test_the_rosenblatt_transform_is_the_conditional_distribution_function",),
     ),
     Mutant(
         "unobserved-events-dropped", "Events that never happened are left out of the test, and with them a mode that is missing.",
-        "batteries.summaries.shares:Shares.tests", observed_only,
+        "evidence.summaries.shares:Shares.tests", observed_only,
         (MIXTURES + "::test_a_rare_mode_that_is_missing_is_seen_by_the_share_that_it_has_not",), "jax#7040",
     ),
     Mutant(
         "unobserved-cells-dropped", "Distances are taken at the edges of cells that hold anything.",
-        "batteries.summaries.tally:_gaps", among_observed_cells,
+        "evidence.summaries.tally:_gaps", among_observed_cells,
         (EVERY + "::test_distances_are_those_of_the_empirical_distribution_function_at_every_edge",), "jax#7040",
     ),
     Mutant(
@@ -397,33 +397,33 @@ _ALL = [
     ),
     Mutant(
         "deterministic-steps-not-checked", "A step without noise may lead anywhere.",
-        "batteries.summaries.points:Points.tests", instead(lambda self: []),
+        "evidence.summaries.points:Points.tests", instead(lambda self: []),
         (EVIDENCE + "::test_a_deterministic_step_that_does_not_hold_refutes",),
     ),
     Mutant(
         "repeated-draws-not-checked", "Draws that come twice count as two.",
-        "batteries.summaries.repeats:Repeats.tests", instead(lambda self: []),
+        "evidence.summaries.repeats:Repeats.tests", instead(lambda self: []),
         (EVIDENCE + "::test_one_path_that_comes_twice_is_enough",),
     ),
     Mutant(
         "neighbouring-paths-not-compared", "Paths are taken to be independent of each other.",
-        "batteries.innovations:Innovations.start", without("along neighbouring path"),
+        "batteries.chains:Innovations.start", without("along neighbouring path"),
         (EVIDENCE + "::test_paths_that_know_of_each_other_are_seen_by_their_neighbours_alone",),
     ),
     Mutant(
         "shares-not-weighted", "Accepted drafts are counted, and not which ones.",
-        "batteries.acceptance:Acceptance.start", without("drafts kept, by their probability"),
+        "batteries.windows:Acceptance.start", without("drafts kept, by their probability"),
         (ACCEPTANCE + "::test_the_right_share_of_the_wrong_drafts_is_refuted_by_their_probability",),
     ),
     # What is kept.
     Mutant(
         "merge-forgets-draws", "Merged evidence has the sums of both and the number of draws of one.",
-        "batteries.base:Evidence.merge", merges("paths"), (SHARDS + "[projected-KS]",),
+        "evidence.base:Evidence.merge", merges("paths"), (SHARDS + "[projected-KS]",),
     ),
     *(
         Mutant(
             f"merge-of-{kind.lower()}-drops-{field}", f"What the other shard has in {field} is dropped.",
-            f"batteries.summaries.{file}:{kind}.merge", merges(field), tests,
+            f"evidence.summaries.{file}:{kind}.merge", merges(field), tests,
         )
         for file, kind, fields, tests in (
             ("tally", "Tally", ("counts", "sums", "averages"), (SAME_BATCHES,)),
@@ -445,11 +445,11 @@ _ALL = [
     # What is decided.
     Mutant(
         "only-warns", "Small p-values are written down, and nothing is refuted.",
-        "judgement:decide", warning, (ONE_STEP,), "ROCm/aiter#2034",
+        "judging.judgement:decide", warning, (ONE_STEP,), "ROCm/aiter#2034",
     ),
     Mutant(
         "empty-battery-passes", "No findings, no objection.",
-        "judgement:decide",
+        "judging.judgement:decide",
         lambda right: lambda findings, *rest, **named: (
             right(findings, *rest, **named) if findings else (Verdict.CERTIFIED, "nothing was found")
         ),
@@ -457,7 +457,7 @@ _ALL = [
     ),
     Mutant(
         "smallest-bound-decides", "The tolerance is held against the smallest bound instead of the largest.",
-        "judgement:decide",
+        "judging.judgement:decide",
         lambda right: lambda findings, *rest, **named: right(
             [
                 *(f for f in findings if f.bound is None),
@@ -469,7 +469,7 @@ _ALL = [
     ),
     Mutant(
         "passes-without-a-bound", "What was not refuted is certified, whatever it could have been.",
-        "judgement:decide",
+        "judging.judgement:decide",
         lambda right: lambda findings, plan, *rest, **named: right(
             findings, msgspec.structs.replace(plan, tolerance=1.0 - 1e-9), *rest, **named
         ),
@@ -477,7 +477,7 @@ _ALL = [
     ),
     Mutant(
         "suspicion-ignored", "A p-value just above alpha does not hold a pass up.",
-        "judgement:decide",
+        "judging.judgement:decide",
         lambda right: lambda findings, plan, *rest, **named: right(
             findings, msgspec.structs.replace(plan, suspicion=1e-99), *rest, **named
         ),
@@ -485,17 +485,17 @@ _ALL = [
     ),
     Mutant(
         "passes-before-its-controls", "An early pass on fewer draws than its controls took to be refuted.",
-        "judgement:draws_before_a_pass", instead(lambda controls: 0),
+        "judging.judgement:draws_before_a_pass", instead(lambda controls: 0),
         (PLAN + "::test_a_pass_waits_while_a_p_value_is_small_and_until_its_controls_were_refuted",),
     ),
     Mutant(
         "missed-controls-do-not-matter", "A pass stands beside a wrong sampler that was not refuted.",
-        "judgement:beside_controls", instead(lambda verdict, controls: verdict),
+        "judging.judgement:beside_controls", instead(lambda verdict, controls: verdict),
         (CERTIFICATE + "::test_its_arithmetic_holds_and_tampering_shows",),
     ),
     Mutant(
         "nan-statistic-passes", "A statistic that is NaN is left out.",
-        "judgement:findings_of", numbers_only, (BAD_INPUT + "::test_a_statistic_that_is_no_number_is_no_pass",),
+        "judging.judgement:findings_of", numbers_only, (BAD_INPUT + "::test_a_statistic_that_is_no_number_is_no_pass",),
     ),
     Mutant(
         "nan-draws-pass", "Draws with NaN are not looked for.",
@@ -504,7 +504,7 @@ _ALL = [
     ),
     Mutant(
         "seed-not-probed", "Nobody checks that the same seed gives the same output, and another another.",
-        "draws:Draws.probe", instead(lambda self: None), (BAD_INPUT + "::test_unusable_output_is_invalid_and_says_why",),
+        "judging.draws:Draws.probe", instead(lambda self: None), (BAD_INPUT + "::test_unusable_output_is_invalid_and_says_why",),
     ),
     # Randomness.
     Mutant(

@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+from exactness_samplers.faults import FAULTS
+from exactness_samplers.torch.rejections import Maximal, reflection
+from exactness_samplers.torch.verification import Block, token_wise
+from exactness_samplers.torch.wrong.accepting import ScaledThresholds, always
+from exactness_samplers.torch.wrong.bases import stale
+from exactness_samplers.torch.wrong.rejecting import Unweighted
 
 import exactness as ex
 from exactness.catalogue import Setting, entries, find
-from exactness.catalogue.entries import CONTROLS, NOT_A_CONTROL, PROBLEM_NAMES
-from exactness.catalogue.problems import PROBLEMS
-from samplers.faults import FAULTS
-from samplers.torch.rejections import Maximal, reflection
-from samplers.torch.verification import Block, token_wise
-from samplers.torch.wrong.accepting import ScaledThresholds, always
-from samplers.torch.wrong.bases import stale
-from samplers.torch.wrong.rejecting import Unweighted
+from exactness.catalogue.base import CONTROLS, NOT_A_CONTROL, PROBLEM_NAMES
+from exactness.catalogue.chains import PROBLEMS
 from tests.registry import chain, process, quiet_plan, sampler, speculative
 
 SETTING = Setting()

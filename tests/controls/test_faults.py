@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from exactness_samplers.faults import FAULTS, STANDARD, fault
+from exactness_samplers.schedules import cosine_betas, ddpm
+from exactness_samplers.torch.denoisers import MixtureDenoiser
+from exactness_samplers.torch.processes import Process
+from exactness_samplers.torch.wrong import BUILD, build
 
 import exactness as ex
 from exactness.catalogue import Setting
-from exactness.catalogue.problems import problem
+from exactness.catalogue.chains import problem
 from exactness.controls import Matrix, limits
 from exactness.controls.judge import chosen, judge_fault
-from samplers.faults import FAULTS, STANDARD, fault
-from samplers.schedules import cosine_betas, ddpm
-from samplers.torch.denoisers import MixtureDenoiser
-from samplers.torch.processes import Process
-from samplers.torch.wrong import BUILD, build
 from tests.conftest import module_or_skip
 
 ROOT = Path(__file__).parents[2]
@@ -95,7 +95,7 @@ def test_the_catalogue_of_faults_is_whole():
 
 
 def test_both_backends_have_the_same_faults():
-    assert set(module_or_skip("samplers.jax.wrong").BUILD) == set(BUILD)
+    assert set(module_or_skip("exactness_samplers.jax.wrong").BUILD) == set(BUILD)
 
 
 @pytest.mark.parametrize("name", [f.name for f in FAULTS if not f.labelled and f.least_dim == 1])
@@ -111,7 +111,7 @@ def test_every_fault_runs_on_a_deterministic_last_step_in_one_dimension_and_in_s
 
 def test_a_fault_changes_the_path_of_the_right_sampler_with_the_same_noise():
     """None is a sampler of its own: at equal noise most agree with the sampler that they spoil until the error strikes."""
-    from samplers.torch.wrong.bases import good, poor, stale
+    from exactness_samplers.torch.wrong.bases import good, poor, stale
 
     p = problem("ring").process
     bases = [base(p).run(200, torch.Generator().manual_seed(3)).paths for base in (stale, poor, good)]

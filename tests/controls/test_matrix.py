@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from exactness_samplers.torch import wrong
 
 import exactness as ex
 from exactness import cli
@@ -11,8 +12,7 @@ from exactness.catalogue import Setting
 from exactness.controls import Matrix, Record, run_faults
 from exactness.controls.judge import chosen
 from exactness.environment import environment
-from exactness.report import render_report
-from samplers.torch import wrong
+from exactness.show.report import render_report
 
 SMALL = ex.Plan(alpha=1e-6, tolerance=0.2, first_paths=500, max_paths=1_000)
 

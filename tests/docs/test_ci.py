@@ -14,9 +14,9 @@ import pytest
 import typer
 
 from exactness.cli import app
-from exactness.formats import FORMATS
+from exactness.show.formats import FORMATS
 from tests.conftest import module_or_skip
-from tests.surface.test_cli import CLAIMS
+from tests.run.test_cli import CLAIMS
 
 ROOT = Path(__file__).parents[2]
 ACTION, WORKFLOW, DOCUMENT = ROOT / "action.yml", ROOT / ".github" / "workflows" / "certify.yml", ROOT / "docs" / "ci.md"

@@ -1,0 +1,43 @@
+"""The one list of batteries that ``certify`` runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import BadInput
+from ..evidence.base import Battery
+from .chains import Innovations
+from .couplings import Couplings
+from .kernels import CharacteristicFunction, SteinDiscrepancy
+from .mixtures import MixtureInnovations, Rosenblatt
+from .projections import ProjectedKS
+from .trusted import TwoSample
+from .windows import Acceptance
+
+
+def standard() -> tuple[Battery, ...]:
+    """The batteries that ``certify`` runs, each where it applies."""
+    return (
+        Innovations(), MixtureInnovations(), Rosenblatt(), ProjectedKS(), CharacteristicFunction(), SteinDiscrepancy(), TwoSample(),
+        Couplings(), Acceptance(),
+    )  # fmt: skip
+
+
+def chosen_batteries(batteries: Sequence[Battery] | None) -> tuple[Battery, ...]:
+    """The batteries that were asked for, the standard ones if none were named. Raises ``BadInput`` for what is none."""
+    if batteries is None:
+        return standard()
+    if isinstance(batteries, (str, Battery)) or not isinstance(batteries, Sequence):
+        raise BadInput(f"batteries must be a list of exactness batteries, as in [{_example(batteries)}]; got {batteries!r:.60}")
+    for battery in batteries:
+        if not isinstance(battery, Battery):
+            raise BadInput(f"batteries must be exactness batteries, as {_example(battery)}; got {battery!r:.60}")
+    if not batteries:
+        raise BadInput("no battery was given: an empty set of checks certifies nothing")
+    return tuple(batteries)
+
+
+def _example(given: object) -> str:
+    """What may have been meant."""
+    kind = given if isinstance(given, type) else type(given)
+    return f"{kind.__name__}()" if issubclass(kind, Battery) else "MixtureInnovations()"

@@ -1,0 +1,149 @@
+"""Against a trusted sampler: paired differences of features, and distribution functions of projections.
+
+Pairs (X_i, Y_i) of a draw and a reference: if the laws are one, every difference f(X_i) - f(Y_i) is symmetric about zero,
+whatever f. So means of differences have finite-sample tails (:class:`exactness.evidence.nulls.SymmetricMean`) that hold at
+1e-9 for features of any tail; only sums are kept, and no permutation is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..arrays import Array, double, histogram, like, namespace, to_numpy
+from ..errors import BadInput
+from ..evidence.base import Battery, Evidence, Origin
+from ..evidence.summaries import Differences, PairTally, Summary
+from ..evidence.summaries.permuted import Permuted
+from ..laws.base import Law
+from ..laws.trusted import TrustedSampler
+from .reference import beside, noise_of
+
+_PILOT = 512
+# Beyond so many dimensions, so many random orthogonal directions are looked along.
+_MOST_DIMENSIONS = 16
+_CELLS = 128
+
+
+@dataclass(frozen=True)
+class TwoSample(Battery):
+    """Means, second moments, characteristic functions at three bandwidths, and Kolmogorov distances along projections.
+
+    Everything is scaled by a pilot sample of the reference, which is not used again.
+
+    Args:
+        frequencies: of each bandwidth (Chwialkowski et al., Fast two-sample testing with analytic representations of
+            probability measures, 2015: smooth characteristic functions, here at bandwidths of 1/4, 1/2 and 1 times the median
+            distance).
+    """
+
+    frequencies: int = 16
+    name: ClassVar[str] = "two-sample"
+
+    def applies(self, law: Law) -> bool:
+        return isinstance(law.output_law, TrustedSampler)
+
+    def start(self, law: Law, generator: np.random.Generator) -> Evidence:
+        view = _View(law.output_law, generator)
+        waves = {}
+        for factor in (0.25, 0.5, 1.0):
+            waves[factor] = generator.standard_normal((view.dim, self.frequencies)) / (factor * view.median)
+        i, j = np.triu_indices(view.dim)
+        edges = np.quantile(view.pilot, np.arange(1, _CELLS) / _CELLS, axis=0)
+        tally = PairTally([f"{view.label} {c}" for c in range(view.dim)], _CELLS)
+        means, squares = Differences(view.dim), Differences(len(i))
+        fields = {factor: Differences(2 * self.frequencies) for factor in waves}
+        all_waves = np.concatenate(list(waves.values()), axis=1)
+        key = int(generator.integers(1 << 63))
+
+        def update(sample: Array) -> None:
+            for ours, theirs in beside(view.law, law.output(sample), key):
+                x, y = view(ours), view(theirs)
+                tally.add(np.stack([_cells(x, edges), _cells(y, edges)]), int(x.shape[0]))
+                means.add(x - y)
+                squares.add(x[:, i] * x[:, j] - y[:, i] * y[:, j])
+                # Waves in single precision: f(x) - f(y) stays antisymmetric, which is all that the null asks. Angles in double
+                # first, so that they do not depend on how draws are batched.
+                xp, frequency = namespace(x), like(all_waves, x)
+                a, b = (xp.astype(v @ frequency, xp.float32) for v in (x, y))
+                cosines, sines = xp.cos(a) - xp.cos(b), xp.sin(a) - xp.sin(b)
+                for f, field in enumerate(fields.values()):
+                    here = slice(f * self.frequencies, (f + 1) * self.frequencies)
+                    field.add(xp.concat([cosines[:, here], sines[:, here]], axis=1))
+
+        summaries: dict[str, Summary] = {"means": means, "second moments": squares}
+        summaries |= {f"characteristic function, bandwidth {factor:g} x median": field for factor, field in fields.items()}
+        return Evidence(Origin(self, law, generator), {**summaries, "projections": tally}, update)
+
+
+@dataclass(frozen=True)
+class PermutationTwoSample(Battery):
+    """Maximum mean discrepancy and energy distance, by permutation: exact at small n, on a bounded reservoir of the draws.
+
+    Its p-values reach down to 1/(permutations + 1) only, so at small alpha it cannot decide; it is not among the standard
+    batteries. Sources: Gretton et al., A kernel two-sample test, 2012; Szekely and Rizzo, Testing for equal distributions in
+    high dimension, 2004; +1 in both places: Phipson and Smyth, Permutation p-values should never be zero, 2010.
+    """
+
+    most: int = 256
+    permutations: int = 999
+    name: ClassVar[str] = "two-sample by permutation"
+
+    def applies(self, law: Law) -> bool:
+        return isinstance(law.output_law, TrustedSampler)
+
+    def start(self, law: Law, generator: np.random.Generator) -> Evidence:
+        view = _View(law.output_law, generator)
+        key = int(generator.integers(1 << 63))
+        kept = Permuted(self.most, self.permutations, view.median, int(generator.integers(1 << 31)))
+
+        def update(sample: Array) -> None:
+            draws = law.output(sample)
+            # Which pairs are kept does not depend on what they are.
+            keys = noise_of(draws, key + 1).random(int(draws.shape[0]))
+            for ours, theirs in beside(view.law, draws, key):
+                here, keys = keys[: len(ours)], keys[len(ours) :]
+                kept.add(here, to_numpy(view(ours)), to_numpy(view(theirs)))
+
+        return Evidence(Origin(self, law, generator), {f"at most {self.most} pairs": kept}, update)
+
+
+class _View:
+    """Flat draws (n, D), scaled by a pilot and turned to at most _MOST_DIMENSIONS directions."""
+
+    def __init__(self, law: Law | None, generator: np.random.Generator) -> None:
+        assert isinstance(law, TrustedSampler)
+        self.law = law
+        pilot, again = (to_numpy(double(law.draw(_PILOT, int(generator.integers(1 << 31))))).reshape(_PILOT, -1) for _ in range(2))
+        if np.array_equal(pilot, again) and np.ptp(pilot) > 0.0:
+            raise BadInput("the trusted sampler gives the same draws for different seeds: derive all its randomness from the seed")
+        self._centre = np.median(pilot, axis=0)
+        with np.errstate(over="ignore"):
+            spread = pilot.std(axis=0)
+        if not np.all(np.isfinite(spread)):
+            raise BadInput("the trusted sampler's draws are too large to be squared: divide both outputs by a number")
+        # A constant coordinate keeps its own scale: a difference there is seen as it is.
+        self._spread = np.where(spread > 1e-12 * (1.0 + np.abs(self._centre)), spread, 1.0)
+        size = pilot.shape[1]
+        self.label = "coordinate" if size <= _MOST_DIMENSIONS else "direction"
+        frame = np.eye(size)
+        if size > _MOST_DIMENSIONS:
+            frame = np.linalg.qr(generator.standard_normal((size, _MOST_DIMENSIONS)))[0]
+        self._frame, self.dim = frame / self._spread[:, None], frame.shape[1]
+        self.pilot = (pilot - self._centre) @ self._frame
+        half = _PILOT // 2
+        distances = np.linalg.norm(self.pilot[:half] - self.pilot[half:], axis=1)
+        self.median = float(np.median(distances)) or 1.0
+
+    def __call__(self, flat: Array) -> Array:
+        return (flat - like(self._centre, flat)) @ like(self._frame, flat)
+
+
+def _cells(x: Array, edges: np.ndarray) -> np.ndarray:
+    """Counts in the cells between the edges (cells - 1, columns), one row a column: (columns, cells)."""
+    xp, count = namespace(x), len(edges) + 1
+    columns, lines = xp.unstack(x, axis=1), like(np.ascontiguousarray(edges.T), x)
+    cells = xp.stack([xp.searchsorted(lines[c], columns[c] + 0.0) for c in range(edges.shape[1])])
+    return histogram((cells + 0.5) / count, count)

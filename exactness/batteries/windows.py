@@ -1,0 +1,67 @@
+"""How many drafts of a window are kept, against the probability with which each had to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..arrays import Array, namespace
+from ..evidence.base import Battery, Evidence, Origin
+from ..evidence.summaries import Promises, Summary
+from ..laws.base import Law
+from ..laws.windows import VerifiedWindow
+
+# The largest variance of a number in [0, 1].
+_MOST_VARIANCE = 0.25
+
+
+@dataclass(frozen=True)
+class Acceptance(Battery):
+    """1{tau >= i} - P_i has mean zero and variance P_i (1 - P_i) given y_1..y_i, for every i of the window.
+
+    Three looks: these differences; the same times 2 P_i - 1, which is known given y_1..y_i too, since a verifier that accepts
+    the right share of drafts may accept the wrong ones; and (tau - sum_i P_i)/L, all steps together.
+
+    Token by token the differences of one window are those of a survival function given all drafts, so the last variance is
+    known: that of tau is sum_ij P_max(i,j) - P_i P_j. In a block it is not, P_i being the probability given y_1..y_i alone. But
+    exp is convex, so the moment generating function of the mean over i is at most the mean of theirs, and Bernstein's inequality
+    holds for it with any number that P_i (1 - P_i) cannot exceed; 1/4 is taken.
+    """
+
+    name: ClassVar[str] = "acceptance"
+
+    def applies(self, law: Law) -> bool:
+        return isinstance(law, VerifiedWindow)
+
+    def start(self, law: Law, generator: np.random.Generator) -> Evidence:
+        assert isinstance(law, VerifiedWindow)
+        count = law.length
+        names = [f"tau >= {i}" for i in range(1, count + 1)]
+        plain, weighted = (Promises(names, [1.0] * count) for _ in range(2))
+        length = Promises(["all steps"], [1.0])
+
+        def update(sample: Array) -> None:
+            promised = law.promised(sample[:, :-1])
+            xp = namespace(promised)
+            tau = xp.astype(sample[:, -1], promised.dtype)
+            kept = xp.stack([xp.astype(tau >= i, promised.dtype) for i in range(1, count + 1)], axis=1)
+            gaps, variances, weights = kept - promised, promised * (1.0 - promised), 2.0 * promised - 1.0
+            plain.add(gaps, variances)
+            weighted.add(weights * gaps, weights * weights * variances)
+            length.add((xp.sum(gaps, axis=1) / count)[:, None], _length_variance(promised, law.mode)[:, None])
+
+        summaries: dict[str, Summary] = {"drafts kept": plain, "drafts kept, by their probability": weighted, "length": length}
+        return Evidence(Origin(self, law, generator), summaries, update)
+
+
+def _length_variance(promised: Array, mode: str) -> Array:
+    """Of (tau - sum_i P_i)/L, or a bound on it: (n, L) -> (n,)."""
+    xp = namespace(promised)
+    count = int(promised.shape[1])
+    if mode == "block":
+        return xp.full_like(promised[:, 0], _MOST_VARIANCE)
+    # sum_ij P_max(i,j) = sum_j (2 j - 1) P_j.
+    second = sum((2 * j + 1) * promised[:, j] for j in range(count))
+    return (second - xp.sum(promised, axis=1) ** 2) / count**2

@@ -1,0 +1,1 @@
+"""From draws to a verdict: drawing, testing and deciding."""

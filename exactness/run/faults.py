@@ -1,0 +1,101 @@
+"""Many faults in one run: in parallel, each record saved as it is finished, resumable."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from ..catalogue import Setting
+from ..certificate import Environment
+from ..controls.judge import chosen, judge_fault, said_of
+from ..controls.matrix import Matrix, Record, in_order
+from ..plan import Plan
+from .executors import workers
+
+PATIENCE = 32
+BUDGET = Plan(alpha=1e-6, tolerance=0.02, first_paths=1_000, max_paths=200_000)
+
+
+class Task(msgspec.Struct, frozen=True):
+    """What a worker needs to judge one fault, and what makes a saved record its own."""
+
+    name: str
+    plan: Plan
+    seed: int
+    device: str
+    dtype: str | None
+    backend: str
+    patience: int
+    version: str
+
+
+class _Saved(msgspec.Struct, frozen=True):
+    task: Task
+    record: Record
+    environment: Environment
+
+
+def run_faults(
+    names: Sequence[str] = (),
+    *,
+    plan: Plan = BUDGET,
+    seed: int = 0,
+    setting: Setting = Setting(),  # noqa: B008  (frozen)
+    patience: int = PATIENCE,
+    jobs: int = 1,
+    folder: Path | None = None,
+    resume: bool = False,
+    done: Callable[[Record], None] = lambda record: None,
+) -> Matrix:
+    """Judge the named faults (all if none is named). With ``folder`` each is saved there; ``resume`` keeps those that are there
+    and were judged alike.
+    """
+    from importlib.metadata import version
+
+    faults = chosen(names)
+    here = version("exactness")
+    tasks = [Task(f.name, plan, seed, setting.device, setting.dtype, setting.backend, patience, here) for f in faults]
+    found: list[_Saved] = []
+    for saved in (_kept(task, folder) for task in tasks) if resume and folder is not None else ():
+        if saved is not None:
+            found.append(saved)
+            done(saved.record)
+    kept = {saved.task.name for saved in found}
+    with workers(jobs) as submit:
+        for task, (record, environment) in submit(_judge, [task for task in tasks if task.name not in kept]):
+            found.append(_Saved(task, record, environment))
+            if folder is not None:
+                path = _path(task, folder)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(msgspec.json.encode(found[-1]))
+            done(record)
+    records = in_order([saved.record for saved in found], [f.name for f in faults])
+    return Matrix(
+        records=records, plan=plan, seed=seed, backend=setting.backend,
+        environment=found[0].environment, created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )  # fmt: skip
+
+
+def _judge(task: Task) -> tuple[Record, Environment]:
+    (fault,) = chosen([task.name])
+    setting = Setting(task.device, task.dtype, task.backend)  # type: ignore[arg-type]
+    return judge_fault(fault, task.plan, task.seed, setting, task.patience)
+
+
+def _path(task: Task, folder: Path) -> Path:
+    return folder / f"{task.backend}--{task.name}.json"
+
+
+def _kept(task: Task, folder: Path) -> _Saved | None:
+    try:
+        saved = msgspec.json.decode(_path(task, folder).read_bytes(), type=_Saved)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    if saved.task != task:
+        return None
+    # What is said of a fault may have been put better since; what was measured stays.
+    (fault,) = chosen([task.name])
+    return msgspec.structs.replace(saved, record=msgspec.structs.replace(saved.record, **said_of(fault)))

@@ -1,0 +1,115 @@
+"""A certificate read with suspicion: does its verdict follow from its findings, and does its claim repeat?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from ..certificate import Certificate, Finding, Verdict
+from ..claim import Claim
+from ..evidence.nulls import Null, null_of
+from ..judging.certify import certify
+from ..judging.judgement import adjust, beside_controls, decide, draws_before_a_pass
+
+_CLOSE = 1e-9
+
+
+class Recheck(msgspec.Struct, frozen=True):
+    """``faults``: sentences, none if everything holds; ``how``: what was compared."""
+
+    faults: list[str]
+    how: str = ""
+
+
+def check_arithmetic(certificate: Certificate) -> list[str]:
+    """Recompute p-values, adjustment, bounds, detectable effects and the verdict from the recorded statistics."""
+    faults: list[str] = []
+    plan, findings = certificate.plan, certificate.findings
+    if certificate.verdict is Verdict.INVALID:
+        return faults
+    if not certificate.stages:
+        return ["there is a verdict but no stage: nothing was looked at"]
+    nulls = {id(f): _null(f) for f in findings}
+    unknown = {f.test for f in findings if nulls[id(f)] is None}
+    if unknown:
+        return [f"its tests {', '.join(sorted(unknown))} are not known to this version, so they cannot be recomputed"]
+    adjusted = adjust([f.p_value for f in findings], plan)
+    discrepancies = sum(f.rows for f in findings if f.bounded and _bound(f, nulls[id(f)]) is not None)
+    error = plan.bound_error(discrepancies) if discrepancies else 1.0
+    for finding, p in zip(findings, adjusted, strict=True):
+        null = nulls[id(finding)]
+        assert null is not None
+        expected: dict[str, float | str | None] = {
+            "p_value": null.p_over_rows(finding.statistic, finding.n, finding.rows),
+            "adjusted_p": p,
+            "effect": null.effect(finding.statistic),
+            "detectable": null.detectable(finding.n, plan.level(len(findings) * finding.rows), 1.0 - plan.power),
+            "validity": null.validity,
+            "unit": null.unit,
+        }
+        expected["bound"] = null.bound(finding.statistic, finding.paths, error) if finding.bounded else None
+        for name, value in expected.items():
+            written = getattr(finding, name)
+            if not _agree(written, value):
+                faults.append(f"{finding.name} ({finding.where}): {name} is written as {written}, its statistic gives {value}")
+    last = certificate.stages[-1].paths >= plan.max_paths
+    verdict, _ = decide(findings, plan, last, certificate.paths >= draws_before_a_pass(certificate.controls))
+    verdict = verdict and beside_controls(verdict, certificate.controls)
+    if verdict is not certificate.verdict:
+        given = "no verdict yet" if verdict is None else verdict.value
+        faults.append(f"the verdict is written as {certificate.verdict.value}; the findings and controls give {given}")
+    return faults
+
+
+def repeat(certificate: Certificate, claims: Sequence[Claim], controls: Sequence[str] | None = None) -> Recheck:
+    """Run the claim again, at the recorded plan and seed, and compare.
+
+    ``controls``: the names that its certificate must carry; those of the claim itself if left out, which are run again too.
+    """
+    claim = next((c for c in claims if c.name == certificate.name), None)
+    if claim is None:
+        return Recheck([f"its source {certificate.source} no longer has a claim called {certificate.name!r}"])
+    faults = []
+    new = certify(
+        claim.sample, claim.law, plan=certificate.plan, seed=certificate.seed, name=claim.name, batteries=claim.batteries,
+        controls=claim.controls if controls is None else certificate.controls, wrong=claim.wrong, about=claim.about,
+        source=certificate.source,
+    )  # fmt: skip
+    names = sorted([c.name for c in new.controls] if controls is None else controls)
+    if sorted(c.name for c in certificate.controls) != names:
+        faults.append(f"its controls should be {', '.join(names) or 'none'}; it carries {len(certificate.controls)}")
+    if new.verdict is not certificate.verdict:
+        faults.append(f"run again, the verdict is {new.verdict.value}; it was {certificate.verdict.value}")
+    if new.law != certificate.law:
+        faults.append("the law is not the one that was judged: its description has changed")
+    if new.environment != certificate.environment:
+        return Recheck(faults, "other versions or another device, so the verdict alone was compared")
+    if new.probe != certificate.probe:
+        faults.append("same versions and device, but the first draws differ: the sampler has changed")
+    else:
+        # Names repeat where a summary makes several tests of one kind.
+        old, now = (sorted((f.name, f.where, f.statistic) for f in c.findings) for c in (certificate, new))
+        moved = [b[0] for a, b in zip(old, now, strict=False) if a[:2] != b[:2] or abs(a[2] - b[2]) > 1e-6 * (1 + abs(b[2]))]
+        if moved:
+            faults.append(f"same first draws, but other statistics: {', '.join(moved[:3])}")
+    return Recheck(faults, "and it repeats")
+
+
+def _null(finding: Finding) -> Null | None:
+    try:
+        return null_of(finding.test, finding.parameters)
+    except (KeyError, TypeError):
+        return None
+
+
+def _bound(finding: Finding, null: Null | None) -> float | None:
+    return None if null is None else null.bound(finding.statistic, finding.paths, 0.5)
+
+
+def _agree(written: float | str | None, value: float | str | None) -> bool:
+    if written is None or value is None or isinstance(written, str) or isinstance(value, str):
+        # What is infinite is written as nothing.
+        return written == value or (written is None and value == math.inf)
+    return abs(written - value) <= max(_CLOSE * abs(value), 1e-300)

@@ -1,0 +1,47 @@
+"""Certificates in the formats that other programs read. Each is a pure function: certificates in, text out.
+
+To add one: a file with a function ``(certificates) -> str``, and a line in ``FORMATS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ...certificate import Certificate
+from ...errors import BadInput
+from .badge import badge
+from .junit import junit
+from .markdown import markdown
+from .outcome import Outcome, outcome_of
+from .sarif import sarif
+from .summary import summary
+
+__all__ = ["FORMATS", "Format", "Outcome", "badge", "junit", "markdown", "outcome_of", "render", "sarif", "summary"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """``write``: one certificate or more -> text. ``file``: where the command line puts it if it is not told."""
+
+    write: Callable[[Sequence[Certificate]], str]
+    file: str
+
+
+FORMATS = {
+    "junit": Format(junit, "junit.xml"),
+    "sarif": Format(sarif, "exactness.sarif"),
+    "markdown": Format(markdown, "summary.md"),
+    "badge": Format(badge, "badge.json"),
+    "json": Format(summary, "summary.json"),
+}
+
+
+def render(name: str, certificates: Sequence[Certificate]) -> str:
+    """The certificates in the format of this name. Raises ``BadInput`` for an unknown name, and for no certificates."""
+    if name not in FORMATS:
+        raise BadInput(f"the format must be one of {', '.join(FORMATS)}, not {name!r}")
+    # A green badge on nothing is the worst of lies.
+    if not certificates:
+        raise BadInput(f"no certificate to write as {name}: nothing was judged")
+    return FORMATS[name].write(certificates)

@@ -1,0 +1,296 @@
+"""The command line, by its exit codes."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import pytest
+
+import exactness as ex
+from exactness import cli
+from exactness.run.runner import certificate_path, exit_code
+from tests.conftest import module_or_skip
+
+CLAIMS = """
+import numpy as np
+import exactness as ex
+
+law = ex.GaussianMixture([0.5, 0.5], [[1.0], [-1.0]], [0.2, 0.2])
+plan = ex.Plan(tolerance=0.1, max_paths=4_000)
+
+def nan(n, seed):
+    x = law.sample(n, seed)
+    x[0] = np.nan
+    return x
+
+claim = ex.Claim("right", law.sample, law, plan=plan)
+wrong = ex.Claim("wrong", lambda n, s: law.sample(n, s) + 0.3, law, plan=plan)
+vague = ex.Claim("vague", law.sample, law, plan=ex.Plan(tolerance=0.001, max_paths=1_000))
+broken = ex.Claim("broken", nan, law, plan=plan)
+control = ex.Claim("control", lambda n, s: law.sample(n, s) + 0.3, law, plan=plan, wrong="Shifted by 0.3.")
+blunt = ex.Claim("blunt", law.sample, law, plan=plan, wrong="Nothing.")
+several = [claim, wrong]
+raising = ex.Claim("raising", lambda n, s: np.random.default_rng(s).standard_normal((n, 2, 1)),
+                   ex.GaussianChain.from_mean(lambda k, x: 1 / 0, sigma=[1.0], dim=1))
+markup = ex.Claim("a[/b]", law.sample, law, plan=plan)
+number = 3
+"""
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "claims.py").write_text(CLAIMS)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["exactness", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, capsys.readouterr()
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("claim", "code"),
+    [("claim", 0), ("markup", 0), ("wrong", 1), ("vague", 3), ("broken", 4), ("control", 0), ("blunt", 1), ("several", 1)],
+)
+def test_exit_codes_say_how_it_went(run, claim, code):
+    assert run("certify", f"claims.py:{claim}")[0] == code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["certify", "nothing.py:claim"], "there is no file nothing.py"),
+        (["certify", "claims.py:missing"], "no claim called 'missing'; it has claim, wrong"),
+        (["certify", "claims.py:number"], "no claim called 'number'"),
+        (["certify", "rings/sequential"], "did you mean ring/sequential"),
+        (["certify", "claims.py:claim", "--alpha", "2"], "alpha must lie strictly between 0 and 1"),
+        (["certify", "claims.py:claim", "--max-paths", "0"], "max_paths"),
+        (["certify", "ring/sequential", "--dtype", "float16"], "float32 or float64"),
+        (["certify", "ring/sequential", "--device", "cuda:7", "--jobs", "1"], "torch sees no such device"),
+        (["certify", "ring/sequential", "--backend", "tensorflow"], "--backend must be torch or jax, not 'tensorflow'"),
+        (["certify", "claims.py:claim", "claims.py:several"], "two claims would be saved as 'right'"),
+        (["certify", "claims.py:claim", "--out", "claims.py"], "claims.py: File exists"),
+        (["certify", "claims.py:claim", "--report", "claims.py/page.html"], "claims.py: File exists"),
+        (["certify", "claims.py:claim", "--report", "."], "is a folder; name the page"),
+        (["certify", "claims.py:claim", "--out", "/proc"], "/proc"),
+        (["certify", "claims.py:raising"], "of the law raised ZeroDivisionError"),
+        (["report", "/proc/nothing/here"], "cannot read"),
+        (["list", "nope/*"], "no claim of the catalogue"),
+        (["report", "claims.py"], "is not a certificate"),
+        (["report", "."], "there is no certificate in ."),
+        (["recheck", "none.json"], "cannot read none.json"),
+    ],
+)
+def test_bad_input_is_a_sentence_and_exit_code_two(run, arguments, message):
+    code, said = run(*arguments)
+    assert code == 2
+    assert message in said.err.replace("\n", " ")
+    assert "Traceback" not in said.err
+
+
+def test_a_claims_file_that_fails_says_where(run, tmp_path):
+    (tmp_path / "bad.py").write_text("import nowhere_to_be_found\n")
+    code, said = run("certify", "bad.py")
+    assert code == 2
+    assert "ModuleNotFoundError" in said.err
+
+
+def test_a_claims_file_that_exits_is_not_a_pass(run, tmp_path):
+    (tmp_path / "leaves.py").write_text("import sys; sys.exit(0)\n")
+    assert run("certify", "leaves.py")[0] == 2
+
+
+def test_a_fault_of_the_judge_does_not_look_like_a_refutation(run, monkeypatch):
+    monkeypatch.setattr("exactness.judging.judgement.adjust", lambda *_: 1 / 0)
+    code, said = run("certify", "claims.py:claim")
+    assert code == 4
+    assert "nothing was decided" in said.err
+
+
+def test_recheck_goes_on_where_a_source_is_missing(run, tmp_path):
+    assert run("certify", "claims.py:claim")[0] == 0
+    assert run("certify", "claims.py:claim", "--resume")[0] == 0
+    (tmp_path / "claims.py").unlink()
+    code, said = run("recheck", "certificates")
+    assert code == 1
+    assert "cannot be run again from here" in said.out.replace("\n", " ")
+    assert run("recheck", "certificates", "--no-run")[0] == 0
+
+
+def test_resuming_judges_a_sampler_that_raises_now(run, tmp_path):
+    assert run("certify", "claims.py:claim")[0] == 0
+    text = (tmp_path / "claims.py").read_text()
+    (tmp_path / "claims.py").write_text(text.replace('ex.Claim("right", law.sample,', 'ex.Claim("right", lambda n, s: 1 / 0,'))
+    assert run("certify", "claims.py:claim", "--resume")[0] == 4
+
+
+def test_resuming_notices_another_dtype_and_a_changed_sampler(run, tmp_path, monkeypatch):
+    assert run("certify", "labelled/control/*", "--out", "certs", "--jobs", "1", "--dtype", "float32")[0] == 0
+    (path,) = (tmp_path / "certs").glob("*.json")
+    before = path.stat().st_mtime_ns
+    assert run("certify", "labelled/control/*", "--out", "certs", "--jobs", "1", "--dtype", "float32", "--resume")[0] == 0
+    assert path.stat().st_mtime_ns == before
+    assert run("certify", "labelled/control/*", "--out", "certs", "--jobs", "1", "--resume")[0] == 0
+    assert ex.Certificate.load(path).environment.dtype == "float64"
+    before = path.stat().st_mtime_ns
+    from exactness_samplers.torch import wrong
+
+    half = lambda r, d, u, lengths: (lengths // 2, 0 * r[:, 0])  # noqa: E731
+    monkeypatch.setitem(wrong.BUILD, "accept-always", lambda process: replace(wrong.poor(process), verifier=half))
+    assert run("certify", "labelled/control/*", "--out", "certs", "--jobs", "1", "--resume")[0] in (0, 1)
+    assert path.stat().st_mtime_ns != before
+
+
+def test_a_backend_that_is_missing_says_what_to_install(run, monkeypatch):
+    from exactness.catalogue.backends import backend
+
+    backend.cache_clear()
+    monkeypatch.setitem(sys.modules, "jax", None)
+    code, said = run("certify", "labelled/sequential", "--backend", "jax", "--jobs", "1")
+    assert code == 2
+    assert "the catalogue needs jax: pip install 'exactness[catalogue,jax]'" in said.err.replace("\n", " ")
+
+
+def test_what_jax_cannot_do_is_said(run):
+    module_or_skip("jax")
+    code, said = run("certify", "labelled/sequential", "--backend", "jax", "--jobs", "1", "--dtype", "float64")
+    assert code == 2
+    assert "set JAX_ENABLE_X64=1" in said.err
+    code, said = run("certify", "labelled/sequential", "--backend", "jax", "--jobs", "1", "--device", "cuda:7")
+    assert code == 2
+    assert "JAX sees no such device" in said.err
+
+
+def test_a_certificate_knows_its_backend(run, tmp_path):
+    """Judged in JAX, kept by --resume, checked again in JAX, and not taken for one of torch."""
+    module_or_skip("jax")
+    line = ("certify", "labelled/control/*", "--out", "certs", "--jobs", "1")
+    assert run(*line, "--backend", "jax")[0] == 0
+    (path,) = (tmp_path / "certs").glob("*.json")
+    found, before = ex.Certificate.load(path), path.stat().st_mtime_ns
+    assert found.sampler["backend"] == "jax"
+    assert (found.environment.array, found.environment.dtype, found.environment.device) == ("jax", "float32", "cpu")
+    assert run(*line, "--backend", "jax", "--resume")[0] == 0
+    assert path.stat().st_mtime_ns == before
+    code, said = run("recheck", "certs")
+    assert code == 0
+    assert "it repeats" in said.out.replace("\n", " ")
+    assert run(*line, "--resume")[0] == 0
+    assert ex.Certificate.load(path).sampler["backend"] == "torch"
+
+
+def test_usage_errors_are_exit_code_two(run):
+    assert run("certify", "--nonsense")[0] == 2
+    assert run()[0] == 2
+
+
+def test_list_names_every_claim_and_what_it_must_be(run):
+    code, said = run("list", "ring/*")
+    assert code == 0
+    assert "ring/control/accept-always" in said.out
+    assert "must be refuted" in said.out
+
+
+def test_certify_report_recheck_and_resume(run, tmp_path, monkeypatch):
+    """The whole line on one law with its controls; then again from what is on disk."""
+    code, said = run("certify", "labelled/sequential", "--out", "certs", "--report", "page.html", "--jobs", "1")
+    assert code == 0, said
+    assert "1 samplers: 1 certified. 1 controls: 1 refuted." in said.out
+    path = certificate_path(tmp_path / "certs", "labelled/sequential")
+    certificate = ex.Certificate.load(path)
+    assert [c.name for c in certificate.controls] == ["labelled/control/accept-always"]
+    assert certificate.cost["rounds"] / certificate.cost["paths"] == 20
+    page = (tmp_path / "page.html").read_text()
+    assert '<span class="name">sequential</span><span class="verdict certified">certified</span>' in page
+    assert "Not among the controls here: block-with-reflection" in page
+    assert run("recheck", "certs")[0] == 0
+    assert run("report", "certs", "-o", "again.html")[0] == 0
+
+    monkeypatch.setattr("exactness.run.runner.judge_entry", lambda order: pytest.fail("judged again"))
+    assert run("certify", "labelled/sequential", "--out", "certs", "--jobs", "1", "--resume")[0] == 0
+    monkeypatch.undo()
+    path.write_text(path.read_text().replace('"verdict": "certified"', '"verdict": "inconclusive"', 1))
+    monkeypatch.chdir(tmp_path)
+    code, said = run("recheck", "certs", "--no-run")
+    assert code == 1
+    assert "the verdict is written as inconclusive" in said.out
+
+
+def test_a_stopped_run_keeps_what_it_finished_and_goes_on(run, tmp_path, monkeypatch):
+    from exactness import runner
+
+    real, calls = runner.judge_entry, []
+
+    def interrupted(order):
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(order.name)
+        return real(order)
+
+    monkeypatch.setattr(runner, "judge_entry", interrupted)
+    code, said = run("certify", "labelled/sequential", "--out", "certs", "--jobs", "1")
+    assert code == 130
+    assert "--resume" in said.err
+    kept = list((tmp_path / "certs").glob("*.json"))
+    assert len(kept) == 1
+    before = kept[0].stat().st_mtime_ns
+    monkeypatch.setattr(runner, "judge_entry", real)
+    assert run("certify", "labelled/sequential", "--out", "certs", "--jobs", "1", "--resume")[0] == 0
+    assert kept[0].stat().st_mtime_ns == before
+    assert len(list((tmp_path / "certs").glob("*.json"))) == 2
+
+
+def test_two_workers_give_the_certificates_of_one(run, tmp_path):
+    assert run("certify", "labelled/sequential", "--out", "one", "--jobs", "1")[0] == 0
+    assert run("certify", "labelled/sequential", "--out", "two", "--jobs", "2")[0] == 0
+    for path in (tmp_path / "one").glob("*.json"):
+        one, two = ex.Certificate.load(path), ex.Certificate.load(tmp_path / "two" / path.name)
+        assert one.probe == two.probe
+        assert [(f.name, f.where) for f in one.findings] == [(f.name, f.where) for f in two.findings]
+        assert all(abs(a.statistic - b.statistic) < 1e-9 for a, b in zip(one.findings, two.findings, strict=True))
+
+
+def test_the_gravest_outcome_decides():
+    law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    plan = ex.Plan(tolerance=0.2, max_paths=1_000)
+    good = ex.certify(law.sample, law, plan=plan)
+    refuted = ex.certify(lambda n, s: law.sample(n, s) + 1, law, plan=plan)
+    invalid = ex.certify(lambda n, s: None, law, plan=plan)
+    vague = ex.certify(law.sample, law, plan=ex.Plan(tolerance=0.001, max_paths=100))
+    assert exit_code([good]) == 0
+    assert exit_code([good, vague]) == 3
+    assert exit_code([vague, refuted]) == 1
+    assert exit_code([refuted, invalid]) == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "studies.train_digits` makes them"), (b"no weights", "is not a readable safetensors file")]
+)
+def test_weights_that_are_missing_or_broken_are_a_sentence(run, tmp_path, monkeypatch, content, message):
+    from exactness_samplers import weights
+
+    from exactness.catalogue import problems
+
+    problems.problem.cache_clear()
+    target = tmp_path / "digits.safetensors"
+    if content is not None:
+        target.write_bytes(content)
+    monkeypatch.setattr(weights, "path", lambda name: target)
+    code, said = run("certify", "network/sequential", "--jobs", "1", "--out", str(tmp_path))
+    problems.problem.cache_clear()
+    assert code == 2
+    assert message in " ".join(said.err.split())
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:7", "cpu:bar"])
+def test_a_device_that_is_not_there_is_a_sentence(run, tmp_path, device):
+    code, said = run("certify", "ring/sequential", "--jobs", "1", "--device", device, "--out", str(tmp_path))
+    assert code == 2
+    assert f"device {device} was asked for" in said.err
