@@ -22,6 +22,7 @@ import numpy as np
 from scipy import stats
 
 import exactness as ex
+from exactness import batteries as B
 from exactness.batteries import standard
 from exactness.evidence.base import Battery, Result
 from exactness.laws.base import Law
@@ -33,7 +34,7 @@ LEVELS = (0.05, 0.01, 0.001)
 TOGETHER = 0.99
 # Laws whose stages are priced.
 STAGED = ("chain", "mixture", "trusted sampler")
-EXTRA = (ex.MeanEmbedding(most=300), ex.PermutationTwoSample(most=100, permutations=1999))
+EXTRA = (B.MeanEmbedding(most=300), B.PermutationTwoSample(most=100, permutations=1999))
 
 
 @dataclass(frozen=True)

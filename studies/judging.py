@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 import exactness as ex
+from exactness import batteries as B
 from exactness.catalogue import Setting, find
 
 from .page import REPORTS, table, versions, write
@@ -49,7 +50,7 @@ def ratios(problem: str, paths: int, repeats: int) -> dict[str, Any]:
                 law.predict(k, draws[:, row])
 
         def judge(draws=draws) -> None:  # type: ignore[no-untyped-def]
-            evidence = ex.Innovations().start(law, np.random.default_rng(0))
+            evidence = B.Innovations().start(law, np.random.default_rng(0))
             evidence.update(draws)
             evidence.results()
 

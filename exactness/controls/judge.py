@@ -77,7 +77,7 @@ def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience:
         seconds=round(time.perf_counter() - started, 3), beyond=None if limit is None else limit.why,
         most_power=None if limit is None else limit.power,
     )  # fmt: skip
-    return record, environment(draws.array, draws.dtype, draws.device)
+    return record, environment(draws.where.array, draws.where.dtype, draws.where.device)
 
 
 def said_of(fault: Fault) -> dict[str, Any]:

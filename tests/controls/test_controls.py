@@ -14,6 +14,7 @@ from exactness_samplers.torch.wrong.bases import stale
 from exactness_samplers.torch.wrong.rejecting import Unweighted
 
 import exactness as ex
+from exactness import batteries as B
 from exactness.catalogue import Setting, entries, find
 from exactness.catalogue.base import CONTROLS, NOT_A_CONTROL, PROBLEM_NAMES
 from exactness.catalogue.chains import PROBLEMS
@@ -41,7 +42,7 @@ def test_a_biased_chain_fails_on_its_last_states_as_well(law, seed):
     (entry,) = find([f"{law}/control/accept-always"])
     claim = entry.build(SETTING)
     plan = ex.Plan(first_paths=2_000, max_paths=2_000)
-    judged = ex.certify(claim.sample, claim.law, plan=plan, seed=seed, batteries=[ex.ProjectedKS()])
+    judged = ex.certify(claim.sample, claim.law, plan=plan, seed=seed, batteries=[B.ProjectedKS()])
     assert judged.verdict is ex.Verdict.REFUTED, judged.reasons
 
 
