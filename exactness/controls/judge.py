@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..batteries.chains import Innovations
 from ..batteries.standard import standard
 from ..catalogue import Setting
-from ..catalogue.chains import problem
+from ..catalogue.chain_laws import problem
 from ..certificate import Environment
 from ..claim import Claim
 from ..environment import environment

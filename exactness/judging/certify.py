@@ -225,7 +225,7 @@ class _Run:
             verdict=verdict,
             reasons=reasons,
             law=claim.law.describe(),
-            sampler={"function": _qualified_name(claim.sample), **claim.about, **({"wrong": claim.wrong} if claim.wrong else {})},
+            sampler={"function": qualified_name(claim.sample), **claim.about, **({"wrong": claim.wrong} if claim.wrong else {})},
             plan=self.plan,
             seed=draws.seed,
             findings=self.findings,
@@ -278,6 +278,7 @@ def outcome_of(judged: Certificate, wrong: str | None, required: bool = True) ->
     )
 
 
-def _qualified_name(function: object) -> str:
+def qualified_name(function: object) -> str:
+    """``module.name`` of a function, or of the type of an object that can be called."""
     module = getattr(function, "__module__", None) or type(function).__module__
     return f"{module}.{getattr(function, '__qualname__', type(function).__qualname__)}"

@@ -21,7 +21,7 @@ from exactness_samplers.torch.wrong import BUILD, build
 
 import exactness as ex
 from exactness.catalogue import Setting
-from exactness.catalogue.chains import problem
+from exactness.catalogue.chain_laws import problem
 from exactness.controls import Matrix, limits
 from exactness.controls.judge import chosen, judge_fault
 from tests.conftest import module_or_skip

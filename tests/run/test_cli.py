@@ -276,7 +276,7 @@ def test_the_gravest_outcome_decides():
 def test_weights_that_are_missing_or_broken_are_a_sentence(run, tmp_path, monkeypatch, content, message):
     from exactness_samplers import weights
 
-    from exactness.catalogue import problems
+    from exactness.catalogue import chain_laws as problems
 
     problems.problem.cache_clear()
     target = tmp_path / "digits.safetensors"

@@ -17,7 +17,7 @@ from exactness_samplers.torch import noise as torch_noise
 from exactness_samplers.torch import speculative as torch_speculative
 
 import exactness as ex
-from exactness.catalogue.base import CONTROLS
+from exactness.catalogue.chains import CONTROLS
 from tests import registry
 from tests.backends import double_precision
 from tests.conftest import module_or_skip
