@@ -37,6 +37,7 @@ from .laws import (
 )
 from .plan import Plan
 from .saved import SavedPaths
+from .version import __version__ as __version__
 
 __all__ = [
     "GaussianMixture",
