@@ -26,6 +26,7 @@ from .laws import (
 )
 from .plan import Plan
 from .saved import SavedPaths
+from .version import __version__ as __version__
 
 __all__ = [
     "Law",

@@ -160,7 +160,7 @@ def certify(
     _write(outputs, done)
     if short:
         console.print(
-            f"The tour judged {total} claims of {len(entries())}: `exactness certify --all` judges the rest.", highlight=False
+            f"That was {total} claims of {len(entries())}; `exactness certify --all` judges all of them.", highlight=False
         )
     raise SystemExit(exit_code(done))
 

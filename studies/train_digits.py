@@ -1,4 +1,4 @@
-"""Trains the networks of `samplers/exactness_samplers/weights` on the handwritten digits, and measures them.
+"""Trains the networks of `samplers/exactness_digits` on the handwritten digits, and measures them.
 
     python -m studies.train_digits             # trains the three of them, then writes the page
     python -m studies.train_digits --page      # only the page, from the weights that are there

@@ -37,7 +37,8 @@ def test_importing_loads_nothing_heavy():
         "statsmodels",
         "scipy.stats",
         "scipy.interpolate",
-        "samplers",
+        "exactness_samplers",
+        "exactness_digits",
         "jinja2",
     )
     code = f"import exactness, sys; print([m for m in {heavy!r} if m in sys.modules])"

@@ -185,7 +185,7 @@ def digits() -> Description:
 
 
 def network() -> Description:
-    """A trained network of the digits, see `samplers/exactness_samplers/weights`: no law is known but that of its innovations."""
+    """A trained network of the digits, see `samplers/exactness_digits`: no law is known but that of its innovations."""
     from exactness_samplers.schedules import cosine_betas, ddpm
     from sklearn.datasets import load_digits
 

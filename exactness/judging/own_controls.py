@@ -5,7 +5,6 @@ What they show is what the same batteries would have caught on this very model, 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -43,7 +42,7 @@ def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
         from exactness_samplers.torch.wrong import build
         from exactness_samplers.torch.wrong.bases import good, poor, stale
     except ModuleNotFoundError as error:
-        raise BadInput(_lacking(error.name or str(error))) from None
+        raise BadInput(f"standard controls are torch samplers and need {error.name}: pip install 'exactness[torch]'") from None
     if isinstance(sample, SavedPaths):
         # A file cannot be drawn from, but its paths start somewhere.
         starts = sample.rows(0, min(sample.count, _STARTS))
@@ -61,18 +60,6 @@ def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
         for name, runner in runners.items()
         if not _same(_pilot(runner, arrays), right)
     ]
-
-
-def _lacking(module: str) -> str:
-    """What to do about the module that was not found."""
-    package = module.partition(".")[0]
-    if package == "torch":
-        return "standard controls are made of torch samplers: pip install 'exactness[torch]'"
-    # Ours is installed with exactness: where a part of it is not found, the package found first is somebody else's.
-    if package == "samplers" and (other := sys.modules.get(package)) is not None:
-        where = getattr(other, "__file__", None) or ", ".join(getattr(other, "__path__", []))
-        return f"standard controls need {module}, and a package `samplers` of your own hides exactness's: {where}; rename it"
-    return f"standard controls need {module}, which is not installed"
 
 
 @dataclass(frozen=True)

@@ -178,3 +178,9 @@ def test_bad_files_say_what_to_do(backend, tmp_path, monkeypatch):
 def test_unknown_weights():
     with pytest.raises(ValueError, match="choose among digits"):
         weights.path("letters")
+
+
+def test_without_the_package_of_weights_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "exactness_digits", None)
+    with pytest.raises(FileNotFoundError, match=r"exactness-digits, which is not installed: pip install"):
+        weights.path("digits")

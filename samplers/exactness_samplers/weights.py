@@ -1,6 +1,7 @@
-"""Trained weights, one safetensors file a network, and where they come from: each file's own metadata.
+"""Reads the trained weights of the digit networks. Each safetensors file says in its metadata where it comes from.
 
-`python -m studies.train_digits` makes them; `reports/digits_network.md` says how good they are.
+The files are in the package `exactness_digits`, a distribution of its own. `python -m studies.train_digits` makes them, and
+`reports/digits_network.md` says how good they are.
 """
 
 from __future__ import annotations
@@ -23,14 +24,34 @@ class Weights:
 
 
 def path(name: str) -> Path:
-    """Where the weights of ``name`` are, one of ``NAMES``."""
+    """The file that holds the weights of ``name``, one of ``NAMES``.
+
+    Raises ``ValueError`` for another name, and ``FileNotFoundError`` if the package that holds the weights is not installed.
+
+    >>> path(DIGITS).name
+    'digits.safetensors'
+    """
     if name not in NAMES:
         raise ValueError(f"no weights are called {name!r}; choose among {', '.join(NAMES)}")
-    return Path(__file__).parent / f"{name}.safetensors"
+    try:
+        from exactness_digits import FOLDER
+    except ModuleNotFoundError:
+        raise FileNotFoundError(
+            "the trained networks need the package exactness-digits, which is not installed: "
+            "pip install ./samplers/exactness_digits in a checkout of exactness"
+        ) from None
+    return FOLDER / f"{name}.safetensors"
 
 
 def load(file: Path) -> Weights:
-    """A file's arrays and metadata. ModuleNotFoundError, FileNotFoundError or ValueError say what to do."""
+    """The arrays and metadata of a file.
+
+    Raises ``ModuleNotFoundError`` without safetensors, ``FileNotFoundError`` if there is no such file, and ``ValueError`` if it is
+    not a safetensors file; each message says what to do.
+
+    >>> load(path(DIGITS)).arrays["mean"].shape
+    (64,)
+    """
     try:
         from safetensors import SafetensorError, safe_open
     except ModuleNotFoundError as error:
