@@ -1,4 +1,4 @@
-"""The page of the docs: every number and every list in it is counted from the report, so that page and measurement cannot part."""
+"""The page of the docs. Every number and every list in it is counted from the report, so it cannot contradict the measurement."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from .field_page import FINAL, Report, alarms, caught, names, seconds, sizes
-from .field_tests import TESTS
-from .page import table
+from ..page import table
+from .counts import FINAL, Report, alarms, caught, names, seconds, sizes
+from .tests import TESTS
 
-# What a busy project runs: ten samplers, a thousand commits a year; and the false alarms a year that it can live with.
+# Tests per year in a busy project (ten samplers, a thousand commits), and the false alarms per year that it accepts.
 YEAR, ALLOWED = 10_000, 0.01
 WITH_A_RATE = tuple(test for test in TESTS if test not in ("ours", "moments"))
 
 
 class Counts:
-    """What the page says of a report, in words. ``few`` and ``many``: the smallest and the largest number of paths."""
+    """The numbers of a report in words. ``few`` and ``many`` are the smallest and the largest number of paths."""
 
     def __init__(self, report: Report) -> None:
         self.report, self.settings = report, report["settings"]
@@ -26,7 +26,7 @@ class Counts:
         self.beyond, self.exact = names(report, "beyond", self.few), names(report, "exact", self.few)
 
         run = len(names(report, "caught", self.many))
-        # Of a study that was stopped: what its numbers are of, and the largest n at which all have been run.
+        # The largest n at which all faults have been run; a study that was stopped may not have reached ``many`` for all.
         self.most = self.many if run == len(self.wrong) else self.few
         self.missing = ""
         if run < len(self.wrong):
@@ -39,7 +39,7 @@ class Counts:
         return caught(self.report, test, n, "caught")
 
     def by(self, tests: Sequence[str], n: int) -> list[str]:
-        """Wrong samplers that one of the tests catches."""
+        """The wrong samplers that at least one of the tests catches."""
         found = {name for test in tests for name in self.caught(test, n)}
         return [name for name in self.wrong if name in found]
 
@@ -186,7 +186,7 @@ def _missed(c: Counts, n: int) -> str:
 
 
 def _closest(c: Counts) -> str:
-    """Where final samples should see best: a hole in their law."""
+    """The fault that tests of final samples should see best: a hole in their law."""
     name = "region-never-visited"
     if name not in names(c.report, "caught", c.many):
         return ""
@@ -218,7 +218,7 @@ all those tests at n = {c.most:,}.
 
 
 def _wrapped(text: str) -> str:
-    """Paragraphs and items filled to the width of the other pages; what is no prose stays."""
+    """Fill paragraphs and list items to the width of the other pages; tables, headings and pictures stay as they are."""
 
     def filled(item: str) -> str:
         indent = "  " if item.startswith("- ") else ""

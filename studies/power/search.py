@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
-import math
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import log_ndtr, ndtr, ndtri
+
+from ..peers import Pair, Refutes
+from .memory import peak_memory
 
 # A point passes if no more than one repetition in so many fails to refute.
 _PASS = 50
@@ -23,26 +19,15 @@ _LEAST = 10
 _FEWEST = 8
 
 
-@dataclass(frozen=True)
-class Pair:
-    """``x`` (n, d) is judged; ``y`` (n, d) are draws of the law; ``more(n, seed)`` gives other draws of the law."""
-
-    x: Any
-    y: Any
-    more: Callable[[int, int], Any]
-
-
-Refutes = Callable[[Pair, float, int], float]
-"""``refutes(pair, alpha, seed)``: 1 or 0, or the probability with which a randomised test refutes."""
 Draw = Callable[[int, int], Pair]
-"""``draw(n, repetition)``."""
+"""``draw(n, repetition)`` gives the pair of samples of a repetition."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """``seconds``: no test is tried at an n where one call takes longer. ``largest``: nor beyond this n.
+    """No test is tried at an n where one call takes longer than ``seconds``, nor beyond the n ``largest``.
 
-    Repetitions are ``repetitions`` while a call takes up to 0.1 s, half as many up to 0.5 s, and a fifth beyond.
+    There are ``repetitions`` while a call takes up to 0.1 s, half as many up to 0.5 s, and a fifth beyond.
     """
 
     repetitions: int
@@ -72,7 +57,7 @@ class Point:
 
 
 class Clock:
-    """Times of calls: of the processor, because other work on the machine does not lengthen it, and on the wall."""
+    """Times of calls: processor time, which other work on the machine does not lengthen, and time on the wall."""
 
     def __init__(self) -> None:
         self.seconds, self.walls = list[float](), list[float]()
@@ -93,7 +78,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Found:
-    """``point`` is the smallest n that passed, or the largest that was tried; ``why`` says why none beyond it was."""
+    """``point`` is the smallest n that passed, or the largest that was tried; ``why`` says why no larger n was tried."""
 
     reached: bool
     at_most: bool
@@ -104,7 +89,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Search:
-    """One test, one departure. ``pool``: how many draws there are in all, if repetitions at one n share them out."""
+    """One test and one departure. ``pool`` is the number of draws in all, if the repetitions at one n share them."""
 
     refutes: Refutes
     draw: Draw
@@ -164,64 +149,3 @@ def rate(refutes: Refutes, draw: Draw, alpha: float, repetitions: int, n: int) -
     clock = Clock()
     refuted = sum(clock.timed(refutes, draw(n, r), alpha, r) for r in range(repetitions))
     return clock.point(n, refuted, False)
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """n at the power asked for, with a 95% interval, and the points it was read from."""
-
-    n: float
-    low: float
-    high: float
-    points: list[Point]
-
-
-def fitted(refutes: Refutes, draw: Draw, alpha: float, repetitions: int, first: int, power: float) -> Fitted:
-    """From ``first`` on in steps of a sixth of an octave until the power is reached; n from a probit line in sqrt(n).
-
-    The power of a test of a mean is such a line. The interval is that of 200 sets of counts drawn from it.
-    """
-    points: list[Point] = []
-    while len(points) < 3 or points[-1].refuted < power * repetitions:
-        points.append(rate(refutes, draw, alpha, repetitions, math.ceil(first * 2 ** (len(points) / 6))))
-    roots = np.sqrt([p.n / first for p in points])
-    line = _probit_line(roots, np.array([p.refuted for p in points]), repetitions)
-    generator = np.random.default_rng(first)
-    again = [_probit_line(roots, generator.binomial(repetitions, ndtr(line[0] + line[1] * roots)), repetitions) for _ in range(200)]
-    low, high = np.quantile([_reaches(one, power) for one in again], [0.025, 0.975])
-    return Fitted(first * _reaches(line, power), first * float(low), first * float(high), points)
-
-
-def _probit_line(roots: np.ndarray, refuted: np.ndarray, repetitions: int) -> np.ndarray:
-    """Most likely (a, b), power = Phi(a + b sqrt(n))."""
-
-    def loss(line: np.ndarray) -> float:
-        z = line[0] + line[1] * roots
-        return -float((refuted * log_ndtr(z) + (repetitions - refuted) * log_ndtr(-z)).sum())
-
-    return np.asarray(minimize(loss, [-4.0, 5.0], method="Nelder-Mead").x)
-
-
-def _reaches(line: np.ndarray, power: float) -> float:
-    """n over that of the first point; a line through too few repetitions to have a slope gives up at 16."""
-    root = (float(ndtri(power)) - line[0]) / line[1] if line[1] > 0 else 4.0
-    return float(np.clip(root, 0.0, 4.0)) ** 2
-
-
-def peak_memory(refutes: Refutes, pair: Pair, alpha: float) -> float | None:
-    """Growth of the resident set at its peak during one call, MiB; None where the system does not say (not Linux with glibc).
-
-    Not tracemalloc: compiled tests allocate behind Python's back.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return None
-    ctypes.CDLL(None).malloc_trim(0)  # else freed memory of earlier calls hides what this one takes
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = _status("VmRSS")
-    refutes(pair, alpha, 0)
-    return max(0.0, _status("VmHWM") - before)
-
-
-def _status(key: str) -> float:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
-    return int(line.split()[1]) / 1024.0

@@ -1,10 +1,10 @@
-"""The page of ``studies.power`` as Markdown: a pure function of its JSON."""
+"""The page of `studies.power` in Markdown: a pure function of its JSON."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .page import table
+from ..page import table
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -18,7 +18,7 @@ def _head(report: dict[str, Any]) -> str:
     most, command = effort["repetitions"], f"`{report['command']}`"
     if command.endswith("power`"):
         command = f"`make power` ({command})"
-    return f"""# Power, beside the tests in use today
+    return f"""# Power, compared with the tests in use today
 
 Command: {command}. Seed {report["seed"]}. {report["versions"]}; one thread.
 
