@@ -1,117 +1,26 @@
-"""Other people's samplers, judged: schedulers of diffusers on Gaussian mixtures in the plane, with the exact denoiser.
-
-    python -m studies.schedulers
-
-Two questions, each at 10 to 1,000 steps. Whose paths are those of the DDPM chain? They are judged by their innovations against the
-chain that is read off ``DDPMScheduler.step``. And how far are final samples from the data's law? They are judged against the
-mixture itself: the largest Kolmogorov distance along everything that is monitored, with its upper confidence bound.
-"""
+"""Certificates of paths and of final samples, and the cases that are known to go wrong."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from exactness_samplers.schedules import Schedule
-from exactness_samplers.torch.denoisers import MixtureDenoiser
-from torch import Tensor
 
 import exactness as ex
 from exactness.adapters import from_scheduler, sample_scheduler
 
-from .page import REPORTS
-from .schedulers_page import page
+from .setup import SCHEDULERS, STOCHASTIC, build, finals, laws
 
 STEPS = (10, 20, 50, 100, 1000)
-FINALS, PATHS, MANY = 20_000, 2_500, 50_000
 ALPHA = 1e-6
-_SLICE = 10_000
 Spacing = Literal["as shipped", "trailing"]
 Row = dict[str, Any]
 
-# Class, settings, options of step(); what is clipped is no mixture.
-SCHEDULERS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-    "DDPM": ("DDPMScheduler", {"clip_sample": False}, {}),
-    "DDIM, eta 1": ("DDIMScheduler", {"clip_sample": False}, {"eta": 1.0}),
-    "DDIM, eta 0": ("DDIMScheduler", {"clip_sample": False}, {}),
-    "PNDM": ("PNDMScheduler", {}, {}),
-    "DEIS": ("DEISMultistepScheduler", {}, {}),
-    "DPM-Solver++": ("DPMSolverMultistepScheduler", {}, {}),
-    "SDE-DPM-Solver++": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, {}),
-    "UniPC": ("UniPCMultistepScheduler", {}, {}),
-    "Euler ancestral": ("EulerAncestralDiscreteScheduler", {}, {}),
-}
-# Whose states have the scale of DDPM's, or are brought to it.
-STOCHASTIC = ("DDPM", "DDIM, eta 1", "Euler ancestral", "SDE-DPM-Solver++")
-
-
-def laws() -> dict[str, ex.GaussianMixture]:
-    angles = np.arange(8) * np.pi / 4
-    return {
-        "three modes": ex.GaussianMixture([0.5, 0.3, 0.2], [[1.5, 0.0], [-1.0, 1.0], [0.0, -1.5]], [0.02, 0.05, 0.1]),
-        "ring": ex.GaussianMixture(np.full(8, 0.125), 1.5 * np.stack([np.cos(angles), np.sin(angles)], 1), np.full(8, 0.01)),
-    }
-
-
-def scheduler(name: str, **more: Any) -> Any:
-    import diffusers
-
-    kind, settings, _ = SCHEDULERS[name]
-    return getattr(diffusers, kind)(**{**settings, **more})
-
-
-def denoiser(law: ex.GaussianMixture, of: Any) -> Callable[[Tensor, Tensor], Tensor]:
-    """The noise that the mixture's exact denoiser predicts, ``model(x, t)``, at the timesteps that are set, fractions included."""
-    train = of.alphas_cumprod.double().numpy()
-    times = np.unique(of.timesteps.double().numpy())
-    # Between training steps the noise level in units of the signal is interpolated, as Euler's scheduler does.
-    level = np.interp(times, np.arange(len(train)), np.sqrt((1.0 - train) / train))
-    signal, noise = 1.0 / np.sqrt(1.0 + level**2), level / np.sqrt(1.0 + level**2)
-    nothing = np.full(len(times), np.nan)
-    schedule = Schedule("timesteps", "sample", nothing, nothing, nothing, signal, noise, nothing, nothing)
-    clean = MixtureDenoiser(schedule, law.weights, law.means, law.covariances)
-
-    def model(x: Tensor, t: Tensor) -> Tensor:
-        i = int(np.argmin(np.abs(times - float(t))))
-        at = torch.full((len(x),), i)
-        return (x - float(signal[i]) * clean(at, x)) / float(noise[i])
-
-    return model
-
-
-def build(name: str, law: ex.GaussianMixture, steps: int, **more: Any) -> tuple[Any, Callable[[Tensor, Tensor], Tensor]]:
-    """The scheduler with its timesteps set, and the exact model at them."""
-    of = scheduler(name, **more)
-    of.set_timesteps(steps)
-    return of, denoiser(law, of)
-
-
-def finals(name: str, law: ex.GaussianMixture, steps: int, n: int, seed: int, **more: Any) -> tuple[Tensor, int]:
-    """Final samples (n, 2), and how often the model was called for each."""
-    of, model = build(name, law, steps, **more)
-    calls = 0
-
-    def counting(x: Tensor, t: Tensor) -> Tensor:
-        nonlocal calls
-        calls += 1
-        return model(x, t)
-
-    draw = sample_scheduler(of, counting, (2,), options=SCHEDULERS[name][2])
-    # Whole paths come out, and last states are kept: a slice at a time, each with a seed of its own.
-    slices = -(-n // _SLICE)
-    x = torch.cat([draw(min(_SLICE, n - i * _SLICE), seed + i)[:, -1] for i in range(slices)])
-    return x, calls // slices
-
 
 def distance(certificate: ex.Certificate) -> Row:
-    """The largest bounded difference of probabilities, estimated and bounded, and the discrepancy of characteristic functions."""
+    """The largest difference of probabilities, with its estimate and its bound, and the discrepancy of characteristic functions."""
     bounded = [f for f in certificate.findings if f.unit == "probability" and f.bound is not None]
     kernel = [f for f in certificate.findings if f.unit == "kernel units"]
     return {
@@ -135,7 +44,7 @@ def judged_finals(name: str, law: str, steps: int, spacing: Spacing, n: int) -> 
 
 
 def floor(law: str, n: int) -> Row:
-    """Exact draws of the mixture, judged in the same way: what no sampler can be seen to be below."""
+    """Exact draws of the mixture, judged in the same way. No sampler can be seen to be closer than they are."""
     certificate = ex.certify_paths(laws()[law].sample(n, 1), laws()[law], plan=ex.Plan(alpha=ALPHA, tolerance=0.03), name=law)
     return {"question": "floor", "scheduler": "exact draws", "law": law, **distance(certificate)}
 
@@ -143,7 +52,7 @@ def floor(law: str, n: int) -> Row:
 def judged_paths(
     name: str, law: str, steps: int, n: int, spacing: str = "leading", options: dict[str, Any] | None = None, **more: Any
 ) -> Row:
-    """Whole paths against the chain that DDPM's own steps make, at the same timesteps; ``more`` are settings of both."""
+    """Judge whole paths against the chain of DDPM's own steps at the same timesteps; ``more`` are settings of both schedulers."""
     of, model = build(name, laws()[law], steps, timestep_spacing=spacing, **more)
     ddpm, own = build("DDPM", laws()[law], steps, timestep_spacing=spacing, **more)
     chain = from_scheduler(ddpm, own, (2,))
@@ -157,7 +66,7 @@ def judged_paths(
 
 
 def refused(name: str, case: str, steps: int, **more: Any) -> Row:
-    """A scheduler whose steps are not even numbers: what `from_scheduler` says of it."""
+    """A scheduler that gives no finite steps: the message of `from_scheduler`."""
     try:
         of, model = build(name, laws()["three modes"], steps, **more)
         from_scheduler(of, model, (2,))
@@ -168,7 +77,7 @@ def refused(name: str, case: str, steps: int, **more: Any) -> Row:
 
 
 def diverged(name: str, steps: int, case: str, **more: Any) -> Row:
-    """Where the first state that is not a number comes up, and whether the timesteps there are what they should be."""
+    """Find the first state that is not finite, and show the timesteps around it."""
     of, model = build(name, laws()["three modes"], steps, **more)
     row: Row = {"question": "cases", "scheduler": name, "case": f"{case}, {steps:,} steps", "steps": steps}
     try:
@@ -186,7 +95,7 @@ def diverged(name: str, steps: int, case: str, **more: Any) -> Row:
 
 
 def cases(n: int) -> Iterator[Row]:
-    """What is known to go wrong, and does it still? Paths are many, for what is wrong is small."""
+    """The cases that are known to go wrong, to see whether they still do. They need many paths, because the errors are small."""
     yield refused("DDPM", "variance_type='fixed_large_log' (diffusers#14569)", 10, variance_type="fixed_large_log")
     yield refused("Euler ancestral", "cosine schedule, 4 steps (diffusers#14213)", 4, beta_schedule="squaredcos_cap_v2")
     for solver in ("DEIS", "DPM-Solver++", "UniPC"):
@@ -206,7 +115,7 @@ def cases(n: int) -> Iterator[Row]:
 
 
 def finals_of(steps: tuple[int, ...], n: int) -> Iterator[Row]:
-    """The last states of every scheduler, and exact draws beside them."""
+    """The last states of every scheduler, and exact draws to compare them with."""
     yield from (floor(law, n) for law in laws())
     spacings: tuple[tuple[str, Spacing], ...] = (("three modes", "as shipped"), ("three modes", "trailing"), ("ring", "as shipped"))
     for law, spacing in spacings:
@@ -214,32 +123,6 @@ def finals_of(steps: tuple[int, ...], n: int) -> Iterator[Row]:
             yield from (judged_finals(name, law, k, spacing, n) for name in SCHEDULERS)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few draws and few steps, to see that it runs")
-    parser.add_argument(
-        "--parts", default="paths,finals,cases", help="measured anew; the others stay as they are in the page's JSON"
-    )
-    parser.add_argument("--out", type=Path, default=REPORTS)
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
-    steps = STEPS[:2] if options.quick else STEPS
-    n, paths, many = (1_000, 500, 5_000) if options.quick else (FINALS, PATHS, MANY)
-    parts: dict[str, Callable[[], Iterator[Row]]] = {
-        "paths": lambda: (judged_paths(name, "three modes", k, paths) for k in steps for name in STOCHASTIC),
-        "finals": lambda: finals_of(steps, n),
-        "cases": lambda: cases(many),
-    }
-    target = options.out / "schedulers.json"
-    before = json.loads(target.read_text()) if target.exists() else {"parts": {}, "seconds": {}}
-    data = {**before, "finals": n, "paths": paths, "alpha": ALPHA}
-    for part in options.parts.split(","):
-        started = time.process_time()
-        data["parts"][part] = list(parts[part]())
-        data["seconds"][part] = time.process_time() - started
-    print(page(data, options.out))
-
-
-if __name__ == "__main__":
-    main()
+def paths_of(steps: tuple[int, ...], n: int) -> Iterator[Row]:
+    """The paths of every scheduler that might be DDPM's chain."""
+    return (judged_paths(name, "three modes", k, n) for k in steps for name in STOCHASTIC)
