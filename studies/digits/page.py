@@ -13,7 +13,8 @@ from .data import BANDS
 
 def write_page(found: dict[str, Any], out: Path = REPORTS) -> Path:
     """Write digits_network.md and digits_network.svg."""
-    figure(found["curve"], found["losses"]["empirical Bayes, held out"], *found["pictures"], out / "digits_network.svg")
+    made, real = found["pictures"]
+    figure(found["curve"], found["losses"]["empirical Bayes, held out"], made, real, out / "digits_network.svg")
     train, held_out = found["split"]
     text = "# Networks for the digits\n\n"
     text += f"Command: `python -m studies.digits`. {versions('torch', 'jax', 'scikit-learn', 'safetensors')}; one core.\n\n"

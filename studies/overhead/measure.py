@@ -1,20 +1,11 @@
-"""What speculation costs beside its target: verification and coupling, drafting, bookkeeping, as shares of the evaluations.
-
-    python -m studies.overhead
-
-The digits network in batches of 64 chains, window 8, on one thread: eager torch (and its residual compiled by `torch.compile`), and
-JAX, whose whole run is one compiled program. Shares are of times taken in one run, interleaved.
-"""
+"""Milliseconds of the parts of a round."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,8 +20,6 @@ from exactness_samplers.torch.processes import Process
 from exactness_samplers.torch.rejections import Maximal, Rejection, gamma, reflection
 from exactness_samplers.torch.speculative import Speculative
 from exactness_samplers.torch.verification import Verifier, block, token_wise
-
-from .page import REPORTS, table, versions, write
 
 BATCH, WINDOW, CHAINS, STEPS = 64, 8, 640, 50
 KEPT = Maximal("quantile", "kept")
@@ -83,7 +72,7 @@ def in_torch(repeats: int) -> list[dict[str, Any]]:
 
 
 def in_jax(repeats: int) -> list[dict[str, Any]]:
-    """The loop is one program, so its parts are told apart by leaving one out: the same run with a target that costs nothing."""
+    """The loop is one compiled program, so the target is timed by itself, and everything else is the difference."""
     import jax
     import jax.numpy as jnp
     from exactness_samplers.jax import drafters, networks, posterior, rejections, speculative, verification
@@ -126,7 +115,7 @@ def in_jax(repeats: int) -> list[dict[str, Any]]:
 
 
 def compiled_residual(repeats: int) -> dict[str, float]:
-    """`torch.compile` on the residual's quantile, the dearest of the pure functions: 64 rows, milliseconds."""
+    """Milliseconds of the residual's quantile, the costliest pure function, at 64 rows: eager and under `torch.compile`."""
     generator = torch.Generator().manual_seed(0)
     delta = 2.0 * torch.rand(BATCH, generator=generator, dtype=torch.float64) + 0.3
     u, weight = (torch.rand(BATCH, generator=generator, dtype=torch.float64) for _ in range(2))
@@ -144,58 +133,3 @@ def compiled_residual(repeats: int) -> dict[str, float]:
             times.append(time.perf_counter() - started)
         found[name] = 1e3 * statistics.median(times)
     return found
-
-
-def page(data: dict[str, Any], folder: Path) -> None:
-    text = "# What speculation costs beside its target\n\n"
-    text += f"Command: `python -m studies.overhead`. {versions('torch', 'jax', 'exactness')}; one thread.\n\n"
-    text += (
-        f"The digits network (about 10 microseconds a state), K = {STEPS}, {CHAINS} chains in a batch of {BATCH}, window {WINDOW}; "
-        "milliseconds a round. Verification and coupling as a share of the target's evaluations.\n\n## torch, eager\n\n"
-    )
-    cells = []
-    for row in data["torch"]:
-        judged = row["verification"] + row["coupling"]
-        rest = row["all"] - row["target"] - judged
-        cells.append((
-            row["sampler"], f"{row['target']:.2f}", f"{row['verification']:.2f}", f"{row['coupling']:.2f}", f"{rest:.2f}",
-            f"{judged / row['target']:.0%}", f"{1e3 * judged / 0.03 / (BATCH * (WINDOW + 1)):.0f}",
-        ))  # fmt: skip
-    head = ("sampler", "target", "verification", "coupling", "drafting and the rest", "share", "3% from, us a state")
-    text += table(head, cells, right=6)
-    text += (
-        "\nThe aim was 3%, which eager torch does not meet with a target as cheap as this one: each of the few hundred small "
-        "operations of the residual's quantile costs microseconds, however few rows it has. The last column: how dear a state of "
-        "the target must be, in microseconds, for verification and coupling to be 3% of it. They do not grow with the target.\n\n"
-        "## JAX, one compiled program a run\n\n"
-    )
-    compiled = [
-        (r["sampler"], f"{r['target']:.2f}", f"{r['all']:.2f}", f"{r['all'] / r['target'] - 1:.0%}", f"{r['compiling_s']:.1f}")
-        for r in data["jax"]
-    ]
-    text += table(("sampler", "target alone", "whole round", "everything else", "first run, s"), compiled, right=4)
-    r = data["compiled"]
-    text += (
-        f"\n## `torch.compile`\n\nThe residual's quantile at {BATCH} rows: {r['eager']:.2f} ms eager, {r['compiled']:.2f} compiled "
-        f"after {r['compiling_s']:.0f} s of compiling: its special functions are not fused, and the samplers do not use it.\n"
-    )
-    write("overhead.md", text, folder)
-    write("overhead.json", json.dumps(data, indent=1) + "\n", folder)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--out", type=Path, default=REPORTS)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    data = {
-        "torch": in_torch(options.repeats),
-        "jax": in_jax(options.repeats),
-        "compiled": compiled_residual(options.repeats),
-    }
-    page(data, options.out)
-
-
-if __name__ == "__main__":
-    main()

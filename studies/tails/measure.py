@@ -1,26 +1,16 @@
-"""How far out is the chi-square limit right? The one asymptotic null, down to where simulation reaches.
-
-    python -m studies.tails
-
-The Mahalanobis test of characteristic functions, on exact draws of mixtures in 2, 3 and 8 dimensions and of one with a rare and
-far component, each at the fewest draws at which it speaks: how often its chi-square p-value, before it is cut at the reach, is at
-most 0.05, 0.01 and 0.001.
-"""
+"""How often the test rejects exact draws."""
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 import exactness as ex
 from exactness.batteries.kernels import _FACTORS, moments_of_waves
-from exactness.evidence.nulls import ChiSquareLimit
 from exactness.evidence.summaries import Embedding
-
-from .page import REPORTS, table, versions, write
 
 LEVELS = (0.05, 0.01, 0.001)
 
@@ -37,7 +27,7 @@ def mixtures() -> dict[str, ex.GaussianMixture]:
 
 
 def statistics(mixture: ex.GaussianMixture, factor: float, certificates: int, seed: int) -> tuple[np.ndarray, int, int]:
-    """n |white mean|^2 of so many samples, its degrees of freedom, and n."""
+    """n |white mean|^2 for this many samples, its degrees of freedom, and n."""
     generator = np.random.default_rng(seed)
     omega = generator.standard_normal((32, mixture.dim)) / (factor * mixture.typical_distance())
     mean, covariance = moments_of_waves(mixture, omega)
@@ -52,29 +42,10 @@ def statistics(mixture: ex.GaussianMixture, factor: float, certificates: int, se
     return found, embedding._whiten.shape[1], n
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--certificates", type=int, default=1_500, help="of each law and bandwidth")
-    parser.add_argument("--out", type=Path, default=REPORTS)
-    options = parser.parse_args()
-    rows: list[tuple[object, ...]] = []
-    for name, mixture in mixtures().items():
-        for factor in _FACTORS:
-            found, freedom, n = statistics(mixture, factor, options.certificates, len(rows))
-            counts = [int((found >= stats.chi2.isf(level, freedom)).sum()) for level in LEVELS]
-            cells = []
-            for count in counts:
-                interval = stats.binomtest(count, options.certificates).proportion_ci(0.999)
-                cells.append(f"{count / options.certificates:.4f} ({interval.low:.4f} to {interval.high:.4f})")
-            rows.append((name, f"{factor:g}", f"{n:,}", freedom, *cells))
-    text = "# The tail of the one asymptotic test\n\n"
-    text += f"Command: `python -m studies.tails`. {versions('numpy', 'scipy', 'exactness')}.\n\n"
-    text += __doc__.split("\n\n")[2].strip() + f" {options.certificates:,} samples each, intervals at 99.9%.\n\n"
-    null = ChiSquareLimit(1)
-    text += f"The test claims no p-value below {null.smallest:g}, and none of fewer draws than n.\n\n"
-    text += table(("law", "bandwidth", "n", "freedom", *(f"{level:g}" for level in LEVELS)), rows)
-    print(write("tails.md", text, options.out))
-
-
-if __name__ == "__main__":
-    main()
+def measured(certificates: int) -> Iterator[dict[str, Any]]:
+    """The number of p-values up to each level, for every law and bandwidth."""
+    jobs = [(name, mixture, factor) for name, mixture in mixtures().items() for factor in _FACTORS]
+    for seed, (name, mixture, factor) in enumerate(jobs):
+        found, freedom, n = statistics(mixture, factor, certificates, seed)
+        counts = [int((found >= stats.chi2.isf(level, freedom)).sum()) for level in LEVELS]
+        yield {"law": name, "factor": factor, "n": n, "freedom": freedom, "counts": counts, "certificates": certificates}
