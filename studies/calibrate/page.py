@@ -26,18 +26,19 @@ def page(data: dict, n: int) -> str:
         f"{len(rows) - len(bad)} of {len(rows)} tests have the right rates"
         + ("." if not bad else "; the last column marks the others.") + "\n\n"
     )  # fmt: skip
+    smallest = min(uniform, default=1.0)
     text += (
-        f"Kolmogorov's test compares the p-values of the {len(uniform)} exact tests with the uniform law. The smallest result is "
+        f"Kolmogorov's test compares the p-values of {len(uniform)} exact tests with the uniform law. Its smallest p-value is "
+        f"{smallest:.2g}, and {min(1.0, len(uniform) * smallest):.2g} after Bonferroni's adjustment for their number.\n\n"
     )
-    text += f"p = {min(uniform, default=1.0):.2g}; times their number, it is {min(1.0, len(uniform) * min(uniform, default=1.0)):.2g}.\n\n"
     text += "## Whole certificates, three stages\n\n"
     text += table(
         ("law", "alpha", "refuted", "of", "interval"),
         [(a, f"{b:g}", c, f"{d:,}", "{:.4f} to {:.4f}".format(*interval(c, d, len(family)))) for a, b, c, d in family]
         + [(name, "1e-06", count, f"{of:,}", "") for name, (count, of) in strict.items()],
     )
-    text += "\n## The cost of stages\n\nThe mean draws until an exact sampler is certified at tolerance 0.05, in five stages (doubling) "
-    text += "and in one, at the same tolerance and confidence.\n\n"
+    text += "\n## The cost of stages\n\nThe mean draws until an exact sampler is certified at tolerance 0.05, in five stages "
+    text += "(doubling) and in one, at the same tolerance and confidence.\n\n"
     text += table(
         ("law", "five stages", "one stage", "ratio"), [(k, f"{a:,.0f}", f"{b:,.0f}", f"{a / b:.2f}") for k, (a, b) in cost.items()]
     )

@@ -24,13 +24,14 @@ def markdown(report: Report) -> str:
 
 Command: `make field` (`python -m studies.field`). Seed {settings["seed"]}. {report["versions"]}; one thread, CPU.
 
-[docs/field_study.md](../docs/field_study.md) tells the story; every p-value is in [field.json](field.json). The ring in the plane,
-40 steps; the same paths for all tests. A test in use today fails a sampler at p <= {settings["alpha"]:g}, ours at
-{settings["alpha of ours"]:g}, over all that it looks at; the moments fail one at a difference above {settings["tolerance"]:g}.
+[docs/field_study.md](../docs/field_study.md) tells the story, and every p-value is in [field.json](field.json). The law is the
+ring in the plane with 40 steps, and all tests see the same paths. A test in use today fails a sampler at p <=
+{settings["alpha"]:g}. Ours fails it at {settings["alpha of ours"]:g}, over everything that it looks at. The moments without an
+error rate fail it at a difference above {settings["tolerance"]:g}.
 
 ![share of wrong samplers caught, by test and by group; false alarms](field.svg)
 
-## In short
+## Summary
 
 """
     head = ["test", *(f"caught, n = {n:,}" for n in few), *(f"right ones refused, n = {n:,}" for n in few)]
@@ -45,7 +46,7 @@ Command: `make field` (`python -m studies.field`). Seed {settings["seed"]}. {rep
         for test in TESTS
     ]
     text += table(head, rows, right=len(head) - 1)
-    text += "\ns: processor time of one call, the median over all samplers, without drawing paths.\n"
+    text += "\n**s** is the processor time of one call, without drawing paths, as the median over all samplers.\n"
     text += f"\n## Test by test\n\n**{_short(few[0])}**: caught at n = {few[0]:,}"
     text += "".join(f"; **{_short(n)}**: not before n = {n:,}" for n in few[1:]) + "; empty: not caught.\n"
     for title, kind in (("Wrong", "caught"), ("Wrong, and beyond any test at this n", "beyond"), ("Right", "exact")):

@@ -11,7 +11,7 @@ FOLDERS = {
     "tests/evidence": "the judge: what a test is, nulls, error rates",
     "tests/laws": "the judge: laws",
     "tests/batteries": "the judge: batteries",
-    "tests/judging": "the judge: verdicts, plans, controls of one's own",
+    "tests/judging": "the judge: verdicts, plans, a user's own controls",
     "tests/samplers": "samplers: whole certificates, and theory's numbers",
     "tests/adapters": "adapters: samplers of other libraries",
     "tests/controls": "wrong samplers",

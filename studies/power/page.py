@@ -22,13 +22,14 @@ def _head(report: dict[str, Any]) -> str:
 
 Command: {command}. Seed {report["seed"]}. {report["versions"]}; one thread.
 
-The tests of one table are shown the same samples. **n** is the smallest number of draws that passed, of {most} repetitions while
-a call takes up to 0.1 s, {most // 2} up to 0.5 s, {max(1, most // 5)} beyond. A point passes if at most one repetition in 50 fails
-to refute (98 of 100, 49 of 50, 20 of 20), so "99%" means, with 97.5% confidence, a power above 0.93, 0.89 or 0.83. n is searched by
-doubling and two bisections, to a factor of 1.19. A two-sample test sees n draws of the sampler and n of the law.
-**"> n (power)"**: not reached at the largest n tried, with the power there; no test is tried at an n where one call takes
-over {effort["seconds"]:g} s, nor beyond {effort["largest"]:,}. **ms**: processor time of one call (median), without drawing the
-samples. **MiB**: growth of the resident set at its peak in one call, over the samples that are there already.
+All tests of one table see the same samples. **n** is the smallest number of draws that passed, in {most} repetitions while a call
+takes up to 0.1 s, {most // 2} up to 0.5 s, and {max(1, most // 5)} beyond. A point passes if at most one repetition in 50 fails to
+refute (98 of 100, 49 of 50, 20 of 20), so "99%" means, with 97.5% confidence, a power above 0.93, 0.89 or 0.83. n is searched by
+doubling and two bisections, to a factor of 1.19. A two-sample test sees n draws of the sampler and n draws of the law.
+**"> n (power)"** means that the power was not reached at the largest n tried, where it was the power in brackets. No test is tried
+at an n where one call takes over {effort["seconds"]:g} s, nor beyond {effort["largest"]:,}. **ms** is the processor time of one
+call (median), without drawing the samples. **MiB** is the growth of the resident set in one call at its peak; the samples
+themselves are not included.
 """
 
 
@@ -36,11 +37,12 @@ def _part_a(part: dict[str, Any]) -> str:
     text = [
         f"""## A. A mixture in d = 8
 
-Four components of unit covariance, weights .4/.3/.2/.1, means 2 N(0, I) fixed by a seed; draws needed at alpha = {part["alpha"]:g}.
-Ours: the smallest Holm-adjusted p-value of a one-stage certificate; compared with the law itself, or with n draws of it. The
-likelihood ratio knows both laws (normal limit; for the missing mode, it is told which draws visit it): no test needs fewer draws.
-Kernel tests have a Gaussian kernel as wide as the root mean square distance (hyppo: its own default, the median). Compress Then
-Test has compression level 3 and 32 bins, which it thins to powers of four, so that its n moves in steps of four."""
+The law has four components of unit covariance, with weights .4/.3/.2/.1 and means 2 N(0, I) that are fixed by a seed. The tables
+give the draws that are needed at alpha = {part["alpha"]:g}. Ours is the smallest Holm-adjusted p-value of a one-stage
+certificate; it compares with the law itself, or with n draws of it. The likelihood ratio knows both laws (normal limit; for the
+missing mode, it is told which draws visit it), so no test needs fewer draws. Kernel tests have a Gaussian kernel as wide as the
+root mean square distance (hyppo uses its own default, the median). Compress Then Test has compression level 3 and 32 bins, which
+it thins to powers of four, so its n moves in steps of four."""
     ]
     text += [f"### {case['name'].capitalize()}: {case['about']}\n\n{_departure(case)}" for case in part["departures"]]
     text.append(_alarms(part["false alarms"]))
@@ -63,7 +65,8 @@ def _found(row: dict[str, Any]) -> list[str]:
 def _alarms(part: dict[str, Any]) -> str:
     rows = [[r["name"], _of(r) if r["installed"] else "not installed"] for r in part["rows"]]
     about = (
-        f"Exact draws refuted at alpha = {part['alpha']:g}, n = {part['n']:,}: Holm, Bonferroni and bounds stay below the level."
+        f"How often exact draws are refuted at alpha = {part['alpha']:g} and n = {part['n']:,}. Holm's and Bonferroni's "
+        "adjustments and bounds stay below the level."
     )
     return f"### False alarms\n\n{about}\n\n" + table(["test", "refuted"], rows, 1)
 
@@ -76,9 +79,10 @@ def _part_b(part: dict[str, Any]) -> str:
         rows.append([row["name"] if i else f"{row['name']}, on paths", *cells])
     about = f"""## B. The five controls of the ring
 
-Eight Gaussians on a ring in the plane, 40 steps; samplers that are wrong on purpose. Paths needed at alpha = {part["alpha"]:g}
-(n · ms). Ours on whole paths against the chain's law; two-sample tests on last states x_0, or on pairs (x_0, x_1), against those of
-the plain sampler. Repetitions at one n are disjoint parts of {part["pool"]:,} paths: 8 where n is an eighth of them."""
+The law is eight Gaussians on a ring in the plane, with 40 steps; the samplers are wrong on purpose. The cells give the paths that
+are needed at alpha = {part["alpha"]:g} (n · ms). Ours compares whole paths with the chain's law. Two-sample tests compare last
+states x_0, or pairs (x_0, x_1), with those of the plain sampler. Repetitions at one n are disjoint parts of {part["pool"]:,}
+paths, so there are 8 where n is an eighth of them."""
     return f"{about}\n\n" + table(["test", *names], rows, len(names))
 
 
@@ -94,8 +98,9 @@ def _part_c(part: dict[str, Any]) -> str:
             rows.append([case["name"], r["name"], r["against"], f"{r['n']:,}", *known])
     about = f"""## C. Two samples of 5,000, alpha = {part["alpha"]:g}
 
-The mixture of A: its means are the same in all {part["repetitions"]} repetitions. Elsewhere, at other means of the same kind,
-PQMass took 8 ms and had power 0.54 under the shift and 0.90 under the correlation. One-sample tests see 1,000 draws."""
+The law is the mixture of A, with the same means in all {part["repetitions"]} repetitions. Others have reported, at other means of
+the same kind, that PQMass took 8 ms and had power 0.54 under the shift and 0.90 under the correlation. One-sample tests see 1,000
+draws."""
     return f"{about}\n\n" + table(["departure", "test", "compares with", "n", "refuted", "ms"], rows, 3)
 
 
@@ -113,10 +118,11 @@ def _part_d(part: dict[str, Any]) -> str:
         rows.append([f"{r['name']}: {r['about']}", f"{r['alpha']:g}", *needs, powers])
     about = f"""## D. The likelihood ratio, and a whole certificate
 
-A chain of {part["steps"]} steps in d = {part["dim"]}, start included: {(part["steps"] + 1) * part["dim"]} innovations a path.
-How many are needed for 99% power: the likelihood-ratio test knows the departure (exact for shift and scale, normal limit for the
-correlation); the certificate makes {part["tests"]} tests at once (one stage, Holm). Its n is read from a probit line through its
-powers, of {part["repetitions"]} repetitions each, at the ratio's n and on in steps of 2^(1/6); in brackets a 95% interval."""
+A chain of {part["steps"]} steps in d = {part["dim"]} has {(part["steps"] + 1) * part["dim"]} innovations per path, including its
+start. The table says how many innovations are needed for 99% power. The likelihood-ratio test knows the departure (exact for shift
+and scale, normal limit for the correlation). The certificate makes {part["tests"]} tests at once (one stage, Holm). Its n is read
+from a probit line through its powers, with {part["repetitions"]} repetitions each, at the ratio's n and then in steps of 2^(1/6);
+the brackets hold a 95% interval."""
     heads = ["departure", "alpha", "ratio test needs", "certificate needs", "paths", "over the ratio test's", "powers"]
     return f"{about}\n\n" + table(heads, rows, 6)
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..peers import Pair, Refutes
 from .memory import peak_memory
 
-# A point passes if no more than one repetition in so many fails to refute.
+# A point passes if at most one repetition in this many fails to refute.
 _PASS = 50
 # Repetitions behind a power that is reported of a point that does not pass, where the search itself would stop earlier.
 _LEAST = 10

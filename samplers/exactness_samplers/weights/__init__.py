@@ -1,6 +1,6 @@
 """Trained weights, one safetensors file a network, and where they come from: each file's own metadata.
 
-`python -m studies.train_digits` makes them; `reports/digits_network.md` says how good they are.
+`python -m studies.digits` makes them; `reports/digits_network.md` says how good they are.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def load(file: Path) -> Weights:
             name=error.name,
         ) from error
     if not file.is_file():
-        raise FileNotFoundError(f"there are no weights at {file}: `python -m studies.train_digits` makes them")
+        raise FileNotFoundError(f"there are no weights at {file}: `python -m studies.digits` makes them")
     try:
         with safe_open(file, framework="numpy") as content:
             return Weights({name: content.get_tensor(name) for name in content.keys()}, content.metadata() or {})  # noqa: SIM118
