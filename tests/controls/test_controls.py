@@ -16,8 +16,8 @@ from exactness_samplers.torch.wrong.rejecting import Unweighted
 import exactness as ex
 from exactness import batteries as B
 from exactness.catalogue import Setting, entries, find
-from exactness.catalogue.chains import CONTROLS, NOT_A_CONTROL, PROBLEM_NAMES
 from exactness.catalogue.chain_laws import PROBLEMS
+from exactness.catalogue.chains import CONTROLS, NOT_A_CONTROL, PROBLEM_NAMES
 from tests.registry import chain, process, quiet_plan, sampler, speculative
 
 SETTING = Setting()

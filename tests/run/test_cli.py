@@ -271,7 +271,7 @@ def test_the_gravest_outcome_decides():
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "studies.train_digits` makes them"), (b"no weights", "is not a readable safetensors file")]
+    ("content", "message"), [(None, "studies.digits` makes them"), (b"no weights", "is not a readable safetensors file")]
 )
 def test_weights_that_are_missing_or_broken_are_a_sentence(run, tmp_path, monkeypatch, content, message):
     from exactness_samplers import weights
