@@ -11,3 +11,160 @@ variance is v,
 so F = 0 is the best linear denoiser at every noise level. F is a residual perceptron without statistics over the batch: a
 row's prediction is a function of that row, up to the rounding of a matrix product.
 
+The weights are those of `samplers/exactness_digits`; `studies/digits/train.py` makes them with the functions below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import silu
+
+from .. import weights
+from ..schedules import Schedule
+from .denoisers import _by_slices
+
+Parameters = dict[str, Tensor]
+
+# F knows log s through bumps between these levels and takes the nearest beyond; skip, out and in go on as they are.
+LEVELS, BUMPS = (-5.5, 6.5), 16
+DIM = 64
+
+
+def bumps(level: Tensor) -> Tensor:
+    """Smooth features of log s, (m,) -> (m, BUMPS): Gaussian bumps as wide as they are apart."""
+    centres = torch.linspace(*LEVELS, BUMPS, dtype=level.dtype, device=level.device)
+    width = (LEVELS[1] - LEVELS[0]) / (BUMPS - 1)
+    return torch.exp(-0.5 * ((level.clamp(*LEVELS)[:, None] - centres) / width) ** 2)
+
+
+def trunk(p: Parameters, modulation: Tensor, z: Tensor, drop: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    """The residual perceptron: modulation (m, 2 * blocks * width), z (m, inputs) -> (m, outputs). ``drop`` is for training."""
+    blocks, width = p["up_bias"].shape
+    scale, shift = modulation.view(len(z), 2, blocks, width).unbind(1)
+    h = torch.addmm(p["enter_bias"], z, p["enter"])
+    for i in range(blocks):
+        unit = h * torch.rsqrt((h * h).mean(1, keepdim=True) + 1e-6)
+        inner = silu(torch.addmm(p["up_bias"][i], unit, p["up"][i]) * (1.0 + scale[:, i]) + shift[:, i])
+        h = h + torch.addmm(p["down_bias"][i], inner if drop is None else drop(inner), p["down"][i])
+    return torch.addmm(p["leave_bias"], silu(h), p["leave"])
+
+
+def denoise(
+    p: Parameters, modulation: Tensor, level: Tensor, y: Tensor, drop: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:  # fmt: skip
+    """E[x_0 | y] for y = x_0 + s xi, level = log s: (m,), (m, 64) -> (m, 64). ``modulation`` is that of :func:`trunk`."""
+    noise, deviation = torch.exp(level)[:, None], torch.sqrt(p["variances"])
+    total = torch.sqrt(p["variances"] + noise**2)
+    z = ((y - p["mean"]) @ p["basis"]) / total
+    f = trunk(p, modulation, z, drop)
+    return p["mean"] + (deviation / total * (deviation * z + noise * f)) @ p["basis"].T
+
+
+def foresee(
+    p: Parameters, modulation: Tensor, level: Tensor, y: Tensor, base_level: Tensor, base_y: Tensor, base_sample: Tensor
+) -> Tensor:
+    """D_k(y_k) from D_j(y_j), ``base_sample``, made at a noisier state: levels (m,), states (m, 64) -> (m, 64).
+
+    Bayes for x_0 ~ N(D_j, V) sees the surprise y_k - E[y_k | y_j, x_0 = D_j]; here V = v s_j^2/(v + s_j^2), axis by axis, only
+    sets the units: the network says which multiple of the surprise to add, and what else. Its last layer starts at zero,
+    which is plain reuse, and at lag 0 the answer is D_j whatever the network says.
+    """
+    unseen = -torch.expm1(2.0 * (level - base_level))[:, None]
+    noise2, base_noise2 = torch.exp(2.0 * level)[:, None], torch.exp(2.0 * base_level)[:, None]
+    doubt = p["variances"] * base_noise2 / (p["variances"] + base_noise2)
+    spread = torch.sqrt(unseen * doubt + noise2)
+    # At lag 0 the surprise is zero or a rounding error, and 0/0 must not be.
+    root = torch.sqrt(unseen.clamp_min(1e-9))
+    surprise = ((y - (1.0 - unseen) * base_y - unseen * base_sample) @ p["basis"]) / (root * spread)
+    now = ((y - p["mean"]) @ p["basis"]) / torch.sqrt(p["variances"] + noise2)
+    then = ((base_sample - p["mean"]) @ p["basis"]) / torch.sqrt(p["variances"])
+    shift, gain = trunk(p, modulation, torch.cat([surprise, now, then], 1)).chunk(2, 1)
+    return base_sample + (doubt * torch.sqrt(unseen) / spread * (shift + gain * surprise)) @ p["basis"].T
+
+
+class _Placed:
+    """Parameters and a schedule's tables, one copy for each device and dtype seen. Entry k - 1 belongs to step k."""
+
+    def __init__(self, schedule: Schedule, arrays: dict[str, np.ndarray], needed: tuple[str, ...], inputs: int) -> None:
+        if schedule.signal[-1] == 0.0:
+            raise ValueError(
+                f"x_K of {schedule.name} is pure noise: the network sees states divided by their signal, which is 0 there; let the "
+                "schedule begin a little later"
+            )
+        absent = [name for name in needed if name not in arrays]
+        if absent:
+            raise ValueError(f"these are not the weights of this network: {', '.join(absent)} not among their arrays")
+        if len(arrays["enter"]) != inputs:
+            raise ValueError(
+                f"these are not the weights of this network: enter has {len(arrays['enter'])} rows in its shape, not {inputs}"
+            )
+        self._arrays = arrays
+        self._signal, self._noise = schedule.signal[1:], schedule.noise[1:]
+        self._needed = needed
+        self._copies: dict[tuple[torch.device, torch.dtype], Parameters] = {}
+
+    def beside(self, x: Tensor) -> Parameters:
+        key = (x.device, x.dtype)
+        if key not in self._copies:
+            put = lambda a: torch.as_tensor(a, dtype=x.dtype, device=x.device)  # noqa: E731
+            p = {name: put(self._arrays[name]) for name in self._needed}
+            p["signal"], p["level"] = put(self._signal), put(np.log(self._noise / self._signal))
+            # The modulations depend on the step alone: a table of them makes the conditioning free.
+            for name in [name for name in self._needed if name.startswith("modulate")]:
+                p[name] = bumps(p["level"]) @ p[name]
+            self._copies[key] = p
+        return self._copies[key]
+
+
+_TRUNK = ("mean", "basis", "variances", "enter", "enter_bias", "up", "up_bias", "down", "down_bias", "leave", "leave_bias")
+
+
+class DigitsNetwork:
+    """Callable as ``predict(steps, x, condition)`` of kind ``sample``: steps (m,) in 1..K, x (m, 64) -> (m, 64)."""
+
+    def __init__(self, schedule: Schedule, arrays: dict[str, np.ndarray]) -> None:
+        self._at = _Placed(schedule, arrays, (*_TRUNK, "modulate"), inputs=DIM)
+
+    def __call__(self, steps: Tensor, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        # 512 rows at a time stay in a CPU's cache: 1.5 times as fast at 8,192 rows.
+        return _by_slices(self._denoise, steps, x, entries=512)
+
+    def _denoise(self, steps: Tensor, x: Tensor) -> Tensor:
+        p, row = self._at.beside(x), steps - 1
+        return denoise(p, p["modulate"][row], p["level"][row], x / p["signal"][row][:, None])
+
+
+class DigitsAhead:
+    """Callable as ``ahead(steps, x, base_steps, base_x, base_sample)``: the sample prediction at x from that at base_x.
+
+    steps, base_steps: (m,) in 1..K, steps <= base_steps; the rest (m, 64) -> (m, 64).
+    """
+
+    def __init__(self, schedule: Schedule, arrays: dict[str, np.ndarray]) -> None:
+        self._at = _Placed(schedule, arrays, (*_TRUNK, "modulate", "modulate_base"), inputs=3 * DIM)
+
+    def __call__(self, steps: Tensor, x: Tensor, base_steps: Tensor, base_x: Tensor, base_sample: Tensor) -> Tensor:
+        p, row, base = self._at.beside(x), steps - 1, base_steps - 1
+        modulation = p["modulate"][row] + p["modulate_base"][base]
+        y, base_y = x / p["signal"][row][:, None], base_x / p["signal"][base][:, None]
+        return foresee(p, modulation, p["level"][row], y, p["level"][base], base_y, base_sample)
+
+
+def digits_network(schedule: Schedule, file: Path | None = None) -> DigitsNetwork:
+    """The target: 265,600 trained parameters."""
+    return DigitsNetwork(schedule, weights.load(file or weights.path(weights.DIGITS)).arrays)
+
+
+def digits_distilled(schedule: Schedule, file: Path | None = None) -> DigitsNetwork:
+    """A network a tenth of its size, trained to say what the target says."""
+    return DigitsNetwork(schedule, weights.load(file or weights.path(weights.DIGITS_DISTILLED)).arrays)
+
+
+def digits_ahead(schedule: Schedule, file: Path | None = None) -> DigitsAhead:
+    """Carries the target's prediction at one state to states further on."""
+    return DigitsAhead(schedule, weights.load(file or weights.path(weights.DIGITS_AHEAD)).arrays)
