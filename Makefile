@@ -33,7 +33,7 @@ study: install
 
 install: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml constraints.txt samplers/exactness_digits/pyproject.toml
+$(VENV)/installed: pyproject.toml hatch_build.py constraints.txt samplers/exactness_digits/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]" --editable samplers/exactness_digits
 	touch $@

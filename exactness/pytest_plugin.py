@@ -219,6 +219,10 @@ def check_places(folder: Path | None, page: Path | None) -> None:
     """Raises ``pytest.UsageError`` before any test runs if certificates or the page could not be written at the end."""
     try:
         check_writable(folder, page)
+        if page is not None:
+            from .show.report import require_report_extra
+
+            require_report_extra()
     except BadInput as error:
         raise pytest.UsageError(f"exactness: {error}") from None
     except OSError as error:

@@ -76,6 +76,7 @@ def test_pytest_finds_the_plugin_and_judges(request, environments, tmp_path):
     done = request.getfixturevalue(environments).run("-m", "pytest", "-p", "no:cacheprovider", cwd=tmp_path)
     assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
     assert "NotAsClaimed: test_mine.py::test_wrong: refuted" in done.stdout
+    assert "warning" not in done.stdout.lower()
 
 
 def test_without_the_weights_one_sentence_says_what_to_install(build, environment, tmp_path):
