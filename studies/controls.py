@@ -32,7 +32,7 @@ def page(found: dict[str, Matrix]) -> str:
     smallest = first.smallest_set()
     text = [
         "# Would it notice?\n",
-        "Every wrong sampler of `samplers/exactness_samplers/faults.py`, and those that only look wrong, on the ring of eight "
+        "Every wrong sampler of `samplers/exactness_samplers/faults/`, and those that only look wrong, on the ring of eight "
         "Gaussians in the plane "
         f"(DDPM, 40 steps; labels on the labelled mixture): alpha {first.plan.alpha:g} each, stages of {first.plan.stages[0]:,} "
         f"paths doubled up to {first.plan.max_paths:,}, seed {first.seed}. `all` is what all tests together take, which pay for "

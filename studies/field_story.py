@@ -73,7 +73,8 @@ def _what(c: Counts) -> str:
 
 A speculative sampler promises the law of the plain one. People check that promise with the tests at hand: a Kolmogorov-Smirnov
 test of what comes out, means and variances within a tolerance, an energy distance, a kernel distance (MMD), or a look at one step.
-We ran them on the catalogue of ways in which such samplers go wrong (`exactness_samplers.faults`), many of them seen in public code.
+We ran them on the catalogue of ways in which such samplers go wrong (`exactness_samplers.faults`), many of them seen in public
+code.
 
 On a ring of eight Gaussians in the plane, with 40 steps, {len(c.wrong)} samplers are wrong and can be caught, {len(c.beyond)} are
 wrong by too little for a test to be asked to see, and {len(c.exact)} look wrong and are right. Each draws {c.many:,} paths, once;

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
-from exactness_samplers.torch import wrong
+from exactness_samplers import faults
 
 import exactness as ex
 from exactness import cli
@@ -115,7 +117,9 @@ def test_output_that_cannot_be_judged_is_caught_as_that():
 @pytest.mark.parametrize(("name", "expected"), [("drafter-that-fails", "exact"), ("accept-always", "caught")])
 def test_a_sampler_that_breaks_is_never_as_it_should_be(name, expected, monkeypatch):
     """A right one that emits NaN is refuted; a wrong one that raises is a broken control, not one that was caught."""
-    monkeypatch.setitem(wrong.BUILD, name, wrong.BUILD["half-uniforms-that-can-be-one"])
+    breaks = faults.fault("half-uniforms-that-can-be-one")
+    broken = replace(faults.fault(name), replaces=breaks.replaces, spoils=breaks.spoils, instead=breaks.instead)
+    monkeypatch.setattr(faults, "FAULTS", (broken,))
     (found,) = run_faults([name], plan=SMALL).records
     assert found.expected == expected
     assert (found.caught_at is not None) == (expected == "exact")
