@@ -52,7 +52,7 @@ STANDARD: tuple[str, ...] = tuple(f.name for f in FAULTS if f.standard)
 
 
 def fault(name: str) -> Fault:
-    """The fault of this name. Raises ``KeyError`` if there is none."""
+    """The fault of this name. Raises ``KeyError`` for an unknown one."""
     return {f.name: f for f in FAULTS}[name]
 
 

@@ -1,4 +1,4 @@
-"""What faults say differently in JAX, whose noise is a function of the key, the chain and its round already."""
+"""The few parts of faults that differ in JAX, where noise is already a function of the key, the chain and its round."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What faults say differently in torch: where arrays live, and sources of noise that draw from a generator."""
+"""The few parts of faults that differ in torch, where arrays have a device and noise is drawn from a generator."""
 
 from __future__ import annotations
 

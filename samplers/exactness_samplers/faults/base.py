@@ -1,4 +1,4 @@
-"""What a fault is: a row that describes it, and the one function that it puts in place of a right one.
+"""A fault is a row that describes it, and the one function that it puts in place of a right one.
 
 The function is written once for torch and JAX. Its first argument is a :class:`Backend`, which holds the array namespace and the
 samplers of the library that is asked for; nothing is imported before that.
@@ -45,7 +45,7 @@ class Backend:
 
     @property
     def own(self) -> Any:
-        """What must be said differently in each library: :mod:`._torch` or :mod:`._jax`, which define the same names."""
+        """The parts that differ between the libraries: :mod:`._torch` or :mod:`._jax`, which define the same names."""
         return importlib.import_module(f"{__package__}._{self.name}")
 
     @property
@@ -74,7 +74,7 @@ class Backend:
         return self._part("verification")
 
     def arange(self, count: int, like: Array) -> Array:
-        """0 .. count - 1, on the device of ``like``."""
+        """The integers from 0 to ``count`` - 1, on the device of ``like``."""
         return self.own.arange(count, like)
 
     def _part(self, module: str) -> Any:

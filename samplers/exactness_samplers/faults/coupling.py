@@ -47,7 +47,7 @@ def reflected_without_mean_shift(of: Backend, step: Any, noise: Any, source: Any
     seen=("transformers#28508", "flashinfer#425"),
 )  # fmt: skip
 def rejected_from_target(of: Backend, step: Any, noise: Any, source: Any) -> Emitted:
-    """What the draft already covers is emitted twice."""
+    """This emits twice the part of the law that the draft already covers."""
     return step.mean + step.sigma[:, None] * noise.fresh, 1
 
 
