@@ -142,10 +142,11 @@ def test_resuming_notices_another_dtype_and_a_changed_sampler(run, tmp_path, mon
     assert run("certify", "labelled/control/*", "--out", "certs", "--jobs", "1", "--resume")[0] == 0
     assert ex.Certificate.load(path).environment.dtype == "float64"
     before = path.stat().st_mtime_ns
-    from exactness_samplers.torch import wrong
+    from exactness_samplers import faults
 
-    half = lambda r, d, u, lengths: (lengths // 2, 0 * r[:, 0])  # noqa: E731
-    monkeypatch.setitem(wrong.BUILD, "accept-always", lambda process: replace(wrong.poor(process), verifier=half))
+    half = lambda of, r, d, u, lengths: (lengths // 2, 0 * r[:, 0])  # noqa: E731
+    other = tuple(replace(f, instead=half) if f.name == "accept-always" else f for f in faults.FAULTS)
+    monkeypatch.setattr(faults, "FAULTS", other)
     assert run("certify", "labelled/control/*", "--out", "certs", "--jobs", "1", "--resume")[0] in (0, 1)
     assert path.stat().st_mtime_ns != before
 
