@@ -1,7 +1,7 @@
 """Every wrong sampler is caught at the draws that the published matrix says, and none that only looks wrong is.
 
-They are judged with the published seed, at alpha 1e-6, in one stage of twice the draws that a run of several stages took: its draws
-are others.
+They are judged with the published seed, at alpha 1e-6, in two stages: the draws that the published run took, and twice as many,
+because these draws are others.
 """
 
 from __future__ import annotations
@@ -46,20 +46,21 @@ def known(name: str) -> int:
     return found
 
 
-def judge(name: str, paths: int, backend: str = "torch"):
-    plan = ex.Plan(alpha=1e-6, tolerance=0.2, first_paths=paths, max_paths=paths)
+def judge(name: str, first: int, last: int, backend: str = "torch"):
+    plan = ex.Plan(alpha=1e-6, tolerance=0.2, first_paths=first, max_paths=last)
     return judge_fault(fault(name), plan, 0, Setting(backend=backend), 1)[0]
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_each_wrong_sampler_is_caught(name):
-    assert judge(name, min(2 * known(name), published().plan.max_paths)).caught_at is not None
+    draws = known(name)
+    assert judge(name, draws, min(2 * draws, published().plan.max_paths)).caught_at is not None
 
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_no_right_sampler_is_refuted(name):
     """False alarms: at most 1e-6 each."""
-    record = judge(name, 2_000)
+    record = judge(name, 2_000, 2_000)
     assert record.caught_at is None, record.leading
 
 
@@ -67,7 +68,7 @@ def test_no_right_sampler_is_refuted(name):
 @pytest.mark.parametrize("name", WRONG)
 def test_each_wrong_sampler_of_jax_is_caught(name):
     module_or_skip("jax")
-    assert judge(name, 2 * known(name), "jax").caught_at is not None
+    assert judge(name, known(name), 2 * known(name), "jax").caught_at is not None
 
 
 def test_what_was_published_is_of_these_faults_and_as_it_should_be():
