@@ -27,9 +27,9 @@ power: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[peers]"
 	$(BIN)/python -m studies.power
 
-# The slow tier of the tests.
+# The statistical studies among the tests, with programs of JAX compiled as users have them.
 study: install
-	$(BIN)/python -m pytest -n 2 -m slow
+	XLA_FLAGS= $(BIN)/python -m pytest -n 2 -m slow
 
 install: $(VENV)/installed
 

@@ -6,6 +6,8 @@ import importlib
 import json
 import os
 import secrets
+import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,29 @@ from hypothesis import settings
 # Runs pytest in a test, for the tests of our own plugin.
 pytest_plugins = ["pytester"]
 
-GOLDEN = Path(__file__).parent / "golden"
+ROOT = Path(__file__).parents[1]
+GOLDEN = ROOT / "tests" / "golden"
+
+# These are read when torch and JAX are imported, which is later. The arrays of the tests are small, so threads that wait for each
+# other cost more than they compute: with two workers on two busy cores, ten times as much.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def _compile_fast() -> None:
+    """Ask XLA for programs that are compiled in a third of the time; most of them run only once.
+
+    A flag that XLA does not know aborts the process, so flags are set only for the release that they were tried with.
+    ``make study`` keeps the compiler's own settings.
+    """
+    try:
+        tried = f"jaxlib=={version('jaxlib')}" in (ROOT / "constraints.txt").read_text().splitlines()
+    except PackageNotFoundError:
+        return
+    if tried:
+        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
+
+
+_compile_fast()
 
 settings.register_profile("exactness", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("exactness")
@@ -51,6 +75,14 @@ def pytest_report_header(config: pytest.Config) -> str:
 @pytest.fixture(scope="session")
 def seed(request: pytest.FixtureRequest) -> int:
     return int(request.config.getoption("--seed"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_compiled_programs():
+    """Drop what JAX compiled for a file when the file is done: a worker that keeps all programs grows by gigabytes."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -89,10 +89,10 @@ def claim_of(entry: Entry, setting: Setting) -> Claim:
     if entry.kind == "sequential":
         runner = of.part("sequential").Sequential(problem.process)
     elif entry.kind == "control":
-        from exactness_samplers.faults import fault
+        from exactness_samplers.faults import build, fault
 
         control = entry.name.rsplit("/", 1)[1]
-        runner, wrong = of.part("wrong").build(control, problem.process), fault(control).what
+        runner, wrong = build(control, problem.process, of.name), fault(control).what
     else:
         runner = _right(entry.name, problem)
     if entry.kind != "sequential":

@@ -38,9 +38,10 @@ def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
     if law.steps < _LEAST_STEPS:
         raise BadInput(f"standard controls draft steps, and this chain has {law.steps}: pass controls of your own")
     try:
-        from exactness_samplers.faults import STANDARD, fault
-        from exactness_samplers.torch.wrong import build
-        from exactness_samplers.torch.wrong.bases import good, poor, stale
+        from exactness_samplers.faults import STANDARD, Backend, build, fault
+        from exactness_samplers.faults.unspoiled import good, poor, stale
+
+        torch = Backend("torch")
     except ModuleNotFoundError as error:
         raise BadInput(f"standard controls are torch samplers and need {error.name}: pip install 'exactness[torch]'") from None
     if isinstance(sample, SavedPaths):
@@ -51,10 +52,10 @@ def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
     if arrays is None:
         return []
     process = _process(sample, law, arrays)
-    runners = {name: build(name, process) for name in STANDARD if law.dim >= fault(name).least_dim}
+    runners = {name: build(name, process, "torch") for name in STANDARD if law.dim >= fault(name).least_dim}
     # On some chains a fault is none: a neighbour's sigma where all are equal, a stale draft where the drift never changes. What
     # draws the paths of the right sampler that it should spoil is left out.
-    right = [_pilot(base(process), arrays) for base in (stale, poor, good)]
+    right = [_pilot(base(torch, process), arrays) for base in (stale, poor, good)]
     return [
         Claim(f"standard/{name}", _sample(runner, arrays), law, wrong=fault(name).what, required=False)
         for name, runner in runners.items()

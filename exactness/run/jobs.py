@@ -78,7 +78,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     def claim(self) -> Claim:
         """The claim, with the plan that this run judges it by. Raises ``BadInput``."""
-        found = next((c for c in _claims(self.source, self.setting) if c.name == self.name), None)
+        found = next((c for c in claims_of(self.source, self.setting) if c.name == self.name), None)
         if found is None:
             raise BadInput(f"{self.source} no longer has a claim called {self.name!r}")
         plan = self.overrides.apply(found.plan or Plan())
@@ -158,12 +158,6 @@ def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutc
         return found if same and found.probe == probe_of(claim, seed) else None
     except Exception:  # A sampler that raises today is judged today: that is its certificate.
         return None
-
-
-@cache
-def _claims(source: str, setting: Setting) -> list[Claim]:
-    """A process that judges many claims of a file runs the file once."""
-    return claims_of(source, setting)
 
 
 @cache

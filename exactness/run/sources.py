@@ -10,6 +10,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from ..catalogue import Entry, Setting, entries, find
@@ -61,9 +62,16 @@ def claims_of(source: str, setting: Setting) -> list[Claim]:
     if is_saved_source(source):
         return [load_saved(source)]
     if is_file_claim(source):
-        return load_claims(source)
+        file = Path(file_of(source) or source)
+        return _loaded(source, file.stat().st_mtime_ns if file.is_file() else 0)
     (entry,) = find([source])
     return [entry.build(setting)]
+
+
+@lru_cache(maxsize=64)
+def _loaded(source: str, changed: int) -> list[Claim]:
+    """A process that judges many claims of a file runs the file once, until it has ``changed``."""
+    return load_claims(source)
 
 
 def is_file_claim(name: str) -> bool:

@@ -26,7 +26,7 @@ def test_rounds_are_measured_and_held_against_theory(tmp_path):
     peer += [{**row, "dim": 512} for row in peer]
     page({"rows": rows, "peer": peer, "speed": speed, "refilling": refilled}, tmp_path)
     text = (tmp_path / "rounds.md").read_text()
-    assert "0 beyond 4" in text
+    assert "0 are beyond 4" in text
     assert "as stated for a public sampler" in text
     assert (tmp_path / "rounds.svg").read_text().startswith("<?xml")
 
