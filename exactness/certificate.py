@@ -94,7 +94,8 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True):
 class ControlOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What the same batteries, at the same budget, said of a sampler that is known to be wrong (or known to be exact).
 
-    ``required``: whether a pass beside it means little if it was judged otherwise.
+    ``required``: whether a pass next to it means little if it was judged otherwise. ``needs``: about how many draws would have
+    refuted a wrong sampler that was missed, as far as its loudest finding tells.
     """
 
     name: str
@@ -104,6 +105,7 @@ class ControlOutcome(msgspec.Struct, frozen=True, kw_only=True):
     paths: int
     leading: str
     required: bool = True
+    needs: int | None = None
 
     @property
     def as_it_should(self) -> bool:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
+from .batteries.standard import chosen_batteries
 from .errors import BadInput
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from .evidence.base import Battery
-    from .evidence.nulls import Null
-    from .laws.base import Law
+from .evidence.base import Battery
+from .evidence.nulls import Null
+from .laws.base import Law
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -168,9 +165,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 def _monitored(law: Law, batteries: Sequence[Battery] | None) -> list[tuple[Null, int]]:
     """The tests with bounds, and their numbers of rows, of the batteries (the standard ones if left out) that apply to a law."""
-    from .batteries.standard import chosen_batteries
-    from .laws.base import Law
-
     if not isinstance(law, Law):
         raise BadInput(f"the law must be one of exactness.laws; got {type(law).__name__}")
     chosen = [b for b in chosen_batteries(batteries) if b.applies(law)]

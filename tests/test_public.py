@@ -37,7 +37,8 @@ def test_importing_loads_nothing_heavy():
         "statsmodels",
         "scipy.stats",
         "scipy.interpolate",
-        "samplers",
+        "exactness_samplers",
+        "exactness_digits",
         "jinja2",
     )
     code = f"import exactness, sys; print([m for m in {heavy!r} if m in sys.modules])"
@@ -47,7 +48,7 @@ def test_importing_loads_nothing_heavy():
 
 def test_samplers_import_nothing_of_the_judge():
     code = (
-        "import exactness_samplers.torch.wrong, exactness_samplers.torch.denoisers, sys; "
+        "import exactness_samplers.faults._torch, exactness_samplers.torch.denoisers, sys; "
         "print([m for m in sys.modules if m.partition('.')[0] == 'exactness'])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -64,7 +64,7 @@ class Couplings(Battery):
         if law.kind == "reflection":
             summaries["reflection"] = points
 
-        def update(sample: Array) -> None:
+        def update(sample: Array, noise: np.random.Generator) -> None:
             x, y = law.noise(sample)
             margins["draft"].add(y)
             if "target" in margins:

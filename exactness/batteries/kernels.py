@@ -1,4 +1,4 @@
-"""Kernel tests against an analytic mixture: no permutations, because mean, covariance and score are closed form."""
+"""Kernel tests against a law whose characteristic function, embedding or score is known, so that no permutation is needed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import numpy as np
 from ..arrays import Array, double, like, namespace, to_numpy
 from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.summaries import Differences, Embedding
-from ..evidence.summaries.embedded import Embedded
-from ..laws.base import Law
-from ..laws.mixtures import GaussianMixture
-from .reference import beside, noise_of
+from ..evidence.summaries.embedded import EmbeddedDraws
+from ..laws.base import Characterised, Embedded, Law, Scored
+from .reference import side_by_side
 
 # Bandwidths, relative to the root mean square distance between two draws of the law.
 _FACTORS = (0.25, 0.5, 1.0)
@@ -31,21 +30,21 @@ class CharacteristicFunction(Battery):
     name: ClassVar[str] = "characteristic function"
 
     def applies(self, law: Law) -> bool:
-        return isinstance(law.output_law, GaussianMixture)
+        return isinstance(law.output_law, Characterised)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
-        mixture = law.output_law
-        assert isinstance(mixture, GaussianMixture)
-        scale = mixture.typical_distance()
+        output = law.output_law
+        assert isinstance(output, Characterised)
+        scale = output.typical_distance()
         waves, fields = [], {}
         for factor in _FACTORS:
-            omega = generator.standard_normal((self.frequencies, mixture.dim)) / (factor * scale)
+            omega = generator.standard_normal((self.frequencies, output.dim)) / (factor * scale)
             waves.append(omega.T)
-            mean, covariance = moments_of_waves(mixture, omega)
+            mean, covariance = moments_of_waves(output, omega)
             fields[f"bandwidth {factor:g} x typical distance"] = Embedding(mean, covariance, 1.0 + float(np.linalg.norm(mean)), 2.0)
         all_waves = np.concatenate(waves, axis=1)
 
-        def update(sample: Array) -> None:
+        def update(sample: Array, noise: np.random.Generator) -> None:
             x = double(law.output(sample))
             xp = namespace(x)
             # In pieces: features are many more numbers than draws.
@@ -73,24 +72,24 @@ class MeanEmbedding(Battery):
     name: ClassVar[str] = "mean embedding"
 
     def applies(self, law: Law) -> bool:
-        return isinstance(law.output_law, GaussianMixture)
+        return isinstance(law.output_law, Embedded)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
-        mixture = law.output_law
-        assert isinstance(mixture, GaussianMixture)
-        scale, key = mixture.typical_distance(), int(generator.integers(1 << 63))
-        kept = Embedded(mixture, {f"bandwidth {f:g} x typical distance": f * scale for f in _FACTORS}, self.most)
+        output = law.output_law
+        assert isinstance(output, Embedded)
+        scale = output.typical_distance()
+        kept = EmbeddedDraws(output, {f"bandwidth {f:g} x typical distance": f * scale for f in _FACTORS}, self.most)
 
-        def update(sample: Array) -> None:
+        def update(sample: Array, noise: np.random.Generator) -> None:
             draws = law.output(sample)
-            kept.add(noise_of(draws, key).random(int(draws.shape[0])), to_numpy(double(draws)))
+            kept.add(noise.random(int(draws.shape[0])), to_numpy(double(draws)))
 
         return Evidence(Origin(self, law, generator), {f"at most {self.most} draws": kept}, update)
 
 
 @dataclass(frozen=True)
 class SteinDiscrepancy(Battery):
-    """Stein features at a few places, beside those of as many exact draws.
+    """Stein features at a few places, compared with those of as many exact draws.
 
     xi_v(x) = k(x, v) score(x) + grad_x k(x, v) has mean 0 under the law (Liu, Lee and Jordan 2016; Chwialkowski, Strathmann and
     Gretton 2016; at finitely many places v: Jitkrittum et al., A linear-time kernel goodness-of-fit test, 2017). Its variance
@@ -102,35 +101,37 @@ class SteinDiscrepancy(Battery):
     name: ClassVar[str] = "Stein discrepancy"
 
     def applies(self, law: Law) -> bool:
-        return isinstance(law.output_law, GaussianMixture)
+        return isinstance(law.output_law, Scored)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
-        mixture = law.output_law
-        assert isinstance(mixture, GaussianMixture)
-        places = mixture.sample(self.places, int(generator.integers(1 << 31)))
-        width, key = 0.5 * mixture.typical_distance(), int(generator.integers(1 << 63))
-        features = Differences(self.places * mixture.dim)
+        output = law.output_law
+        assert isinstance(output, Scored)
+        reference = law.output_law
+        assert reference is not None
+        places = np.asarray(output.sample(self.places, int(generator.integers(1 << 31))))
+        width = 0.5 * output.typical_distance()
+        features = Differences(self.places * output.dim)
 
         def stein(x: Array) -> Array:
             xp = namespace(x)
             offset = like(places, x)[None] - x[:, None, :]
             kernel = xp.exp(-0.5 * xp.sum(offset * offset, axis=2) / width**2)
-            pull = mixture.score(x)[:, None, :] + offset / width**2
+            pull = output.score(x)[:, None, :] + offset / width**2
             return xp.reshape(kernel[:, :, None] * pull, (x.shape[0], -1))
 
-        def update(sample: Array) -> None:
-            for ours, theirs in beside(mixture, law.output(sample), key):
+        def update(sample: Array, noise: np.random.Generator) -> None:
+            for ours, theirs in side_by_side(reference, law.output(sample), noise):
                 features.add(stein(ours) - stein(theirs))
 
         return Evidence(Origin(self, law, generator), {"features": features}, update)
 
 
-def moments_of_waves(mixture: GaussianMixture, omega: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def moments_of_waves(law: Characterised, omega: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean (2m,) and covariance (2m, 2m) of (cos <omega_j, X>, sin <omega_j, X>)_j/sqrt(m), for omega (m, d)."""
     m = len(omega)
-    first = mixture.characteristic_function(omega)
+    first = law.characteristic_function(omega)
     pairs = [(omega[:, None] + sign * omega[None]).reshape(m * m, -1) for sign in (1, -1)]
-    plus, minus = (mixture.characteristic_function(p).reshape(m, m) for p in pairs)
+    plus, minus = (law.characteristic_function(p).reshape(m, m) for p in pairs)
     mean = np.concatenate([first.real, first.imag])
     cross = 0.5 * (plus.imag - minus.imag)
     second = 0.5 * np.block([[(plus + minus).real, 2.0 * cross], [2.0 * cross.T, (minus - plus).real]])

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..evidence.base import Battery, Evidence, Origin
-from ..evidence.summaries import Tally
+from ..evidence.summaries import THE_DRAW, Tally
 from ..laws.base import Law, Projected
 
 
@@ -31,8 +31,10 @@ class ProjectedKS(Battery):
         assert isinstance(output, Projected)
         projections = output.projections(self.directions, generator)
         tally = Tally(projections.names, "uniform", relation="dependent")
+        if law.output_law is not None and law.output_law.event_shape == (1,) and len(projections.names) == 1:
+            tally.measures = THE_DRAW
 
-        def update(sample: Array) -> None:
+        def update(sample: Array, noise: np.random.Generator) -> None:
             for row, values in enumerate(projections.transform(law.output(sample))):
                 tally.add(row, values)
 

@@ -17,9 +17,8 @@ from ..errors import BadInput
 from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.summaries import Differences, PairTally, Summary
 from ..evidence.summaries.permuted import Permuted
-from ..laws.base import Law
-from ..laws.trusted import TrustedSampler
-from .reference import beside, noise_of
+from ..laws.base import Drawable, Law, Transformed
+from .reference import exact_draws, side_by_side
 
 _PILOT = 512
 # Beyond so many dimensions, so many random orthogonal directions are looked along.
@@ -43,7 +42,8 @@ class TwoSample(Battery):
     name: ClassVar[str] = "two-sample"
 
     def applies(self, law: Law) -> bool:
-        return isinstance(law.output_law, TrustedSampler)
+        # What knows its conditional distribution functions is judged by them: draws would only add noise.
+        return isinstance(law.output_law, Drawable) and not isinstance(law.output_law, Transformed)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
         view = _View(law.output_law, generator)
@@ -56,10 +56,9 @@ class TwoSample(Battery):
         means, squares = Differences(view.dim), Differences(len(i))
         fields = {factor: Differences(2 * self.frequencies) for factor in waves}
         all_waves = np.concatenate(list(waves.values()), axis=1)
-        key = int(generator.integers(1 << 63))
 
-        def update(sample: Array) -> None:
-            for ours, theirs in beside(view.law, law.output(sample), key):
+        def update(sample: Array, noise: np.random.Generator) -> None:
+            for ours, theirs in side_by_side(view.law, law.output(sample), noise):
                 x, y = view(ours), view(theirs)
                 tally.add(np.stack([_cells(x, edges), _cells(y, edges)]), int(x.shape[0]))
                 means.add(x - y)
@@ -92,18 +91,17 @@ class PermutationTwoSample(Battery):
     name: ClassVar[str] = "two-sample by permutation"
 
     def applies(self, law: Law) -> bool:
-        return isinstance(law.output_law, TrustedSampler)
+        return isinstance(law.output_law, Drawable)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
         view = _View(law.output_law, generator)
-        key = int(generator.integers(1 << 63))
         kept = Permuted(self.most, self.permutations, view.median, int(generator.integers(1 << 31)))
 
-        def update(sample: Array) -> None:
+        def update(sample: Array, noise: np.random.Generator) -> None:
             draws = law.output(sample)
             # Which pairs are kept does not depend on what they are.
-            keys = noise_of(draws, key + 1).random(int(draws.shape[0]))
-            for ours, theirs in beside(view.law, draws, key):
+            keys = noise.random(int(draws.shape[0]))
+            for ours, theirs in side_by_side(view.law, draws, noise):
                 here, keys = keys[: len(ours)], keys[len(ours) :]
                 kept.add(here, to_numpy(view(ours)), to_numpy(view(theirs)))
 
@@ -114,9 +112,11 @@ class _View:
     """Flat draws (n, D), scaled by a pilot and turned to at most _MOST_DIMENSIONS directions."""
 
     def __init__(self, law: Law | None, generator: np.random.Generator) -> None:
-        assert isinstance(law, TrustedSampler)
+        assert law is not None
         self.law = law
-        pilot, again = (to_numpy(double(law.draw(_PILOT, int(generator.integers(1 << 31))))).reshape(_PILOT, -1) for _ in range(2))
+        pilot, again = (
+            to_numpy(double(exact_draws(law, _PILOT, int(generator.integers(1 << 31))))).reshape(_PILOT, -1) for _ in range(2)
+        )
         if np.array_equal(pilot, again) and np.ptp(pilot) > 0.0:
             raise BadInput("the trusted sampler gives the same draws for different seeds: derive all its randomness from the seed")
         self._centre = np.median(pilot, axis=0)

@@ -42,7 +42,7 @@ class Acceptance(Battery):
         plain, weighted = (Promises(names, [1.0] * count) for _ in range(2))
         length = Promises(["all steps"], [1.0])
 
-        def update(sample: Array) -> None:
+        def update(sample: Array, noise: np.random.Generator) -> None:
             promised = law.promised(sample[:, :-1])
             xp = namespace(promised)
             tau = xp.astype(sample[:, -1], promised.dtype)

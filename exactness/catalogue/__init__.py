@@ -1,6 +1,44 @@
-"""The built-in claims: every exact combination on every law, the plain sampler, and the controls that must be refuted."""
+"""The built-in claims: samplers that must be certified, and controls that must be refuted. A file per family."""
 
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Sequence
+from functools import cache
+
+from ..errors import BadInput
+from . import chains
 from .backends import BACKENDS
-from .base import Entry, Setting, entries, find
+from .base import Entry, Setting
 
-__all__ = ["BACKENDS", "Entry", "Setting", "entries", "find"]
+__all__ = ["BACKENDS", "Entry", "FAMILIES", "Setting", "entries", "find", "tour"]
+
+FAMILIES = [chains]
+"""The one list of families: modules with ``entries()``."""
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """All members, family by family."""
+    return tuple(entry for family in FAMILIES for entry in family.entries())
+
+
+def tour() -> list[Entry]:
+    """About forty members that tell the whole story: each law, plain and published samplers, our best, and every control."""
+    return [entry for entry in entries() if entry.tour]
+
+
+def find(patterns: Sequence[str]) -> list[Entry]:
+    """Entries by name or shell pattern, in the catalogue's order; all of them if none is given. Raises ``BadInput``."""
+    if not patterns:
+        return list(entries())
+    chosen: set[str] = set()
+    for pattern in patterns:
+        hits = [e.name for e in entries() if fnmatch.fnmatchcase(e.name, pattern)]
+        if not hits:
+            near = difflib.get_close_matches(pattern, [e.name for e in entries()], n=3, cutoff=0.4)
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            raise BadInput(f"no claim of the catalogue is called {pattern!r}{hint} (`exactness list` shows them all)")
+        chosen.update(hits)
+    return [e for e in entries() if e.name in chosen]

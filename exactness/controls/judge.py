@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..batteries.chains import Innovations
 from ..batteries.standard import standard
 from ..catalogue import Setting
-from ..catalogue.chains import problem
+from ..catalogue.chain_laws import problem
 from ..certificate import Environment
 from ..claim import Claim
 from ..environment import environment
@@ -19,6 +19,7 @@ from ..judging.draws import Draws
 from ..judging.judgement import findings_of
 from ..plan import Plan
 from . import limits
+from .expected import must_see
 from .matrix import UNUSABLE, Record
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def claim_of(fault: Fault, setting: Setting) -> Claim:
     found = problem("labelled" if fault.labelled else "ring", setting.backend)
     of, described = found.backend, found.described
     of.check(setting.device, setting.dtype)
-    runner = of.part("wrong").build(fault.name, found.process)
+    runner = fault.build(found.process, setting.backend)
     # Paths of the labelled law hold no labels: its last states are judged.
     sample = of.sampler(
         runner, setting.device, of.dtype(setting.dtype, described.dtype), described.outputs is None, described.labels,
@@ -68,7 +69,7 @@ def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience:
         smallest, leading = 0.0, str(error)
         # A wrong sampler that breaks is caught only if that is its fault, else it is the control that is broken; a right one that
         # breaks is refuted.
-        if UNUSABLE in fault.caught_by or fault.expected != "caught":
+        if UNUSABLE in must_see(fault.name) or fault.expected != "caught":
             # The probe draws too, and the batch in which it happened was not finished.
             caught_at = alone[UNUSABLE] = max(draws.paths, plan.stages[0])
     limit = limits.of(fault, plan, claim.law) if fault.expected == "beyond" else None
@@ -77,14 +78,14 @@ def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience:
         seconds=round(time.perf_counter() - started, 3), beyond=None if limit is None else limit.why,
         most_power=None if limit is None else limit.power,
     )  # fmt: skip
-    return record, environment(draws.array, draws.dtype, draws.device)
+    return record, environment(draws.where.array, draws.where.dtype, draws.where.device)
 
 
 def said_of(fault: Fault) -> dict[str, Any]:
     """What a record repeats of its fault."""
     return {
         "name": fault.name, "group": fault.group, "what": fault.what, "touches": fault.touches, "seen": list(fault.seen),
-        "expected": fault.expected, "must_be_seen_by": list(fault.caught_by), "law": "labelled" if fault.labelled else "ring",
+        "expected": fault.expected, "must_be_seen_by": list(must_see(fault.name)), "law": "labelled" if fault.labelled else "ring",
     }  # fmt: skip
 
 

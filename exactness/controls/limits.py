@@ -62,7 +62,7 @@ def _wider_last_step(plan: Plan, law: GaussianChain) -> Limit:
 def _bfloat16(plan: Plan, law: GaussianChain) -> Limit:
     """One rounded acceptance changes the density of the emitted coordinate, whose divergence is integrated; a path has K of them.
 
-    The drafts are one standard deviation off (`exactness_samplers.*.wrong.bases.poor`), so delta = 1 at every step.
+    The drafts are one standard deviation off (`exactness_samplers.faults.unspoiled.poor`), so delta = 1 at every step.
     """
     nats = plan.max_paths * law.steps * rounded_divergence(1.0)
     power = most_power(nats, plan.alpha)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, digest
 from ..errors import BadInput
 from ..laws.base import Law
 from .nulls import Null
@@ -19,7 +21,10 @@ from .summaries import Summary
 
 @dataclass(frozen=True)
 class Result:
-    """One test. ``rows`` > 1: the most extreme of so many rows, and the p-value is that of the row times their number."""
+    """One test. ``rows`` > 1: the most extreme of that many rows, and the p-value is that of the row times their number.
+
+    ``measures`` names the tested quantity where another summary may hold the same one.
+    """
 
     battery: str
     name: str
@@ -31,6 +36,7 @@ class Result:
     paths: int
     rows: int
     bounded: bool = True
+    measures: str | None = None
 
     def bound(self, error: float) -> float | None:
         """An upper confidence bound on the effect, where there is one."""
@@ -58,6 +64,10 @@ class Origin:
         # A law may hold a network, and functions that no other process knows.
         return {"battery": self.battery, "law": self.law, "state": self.state}
 
+    def noise_of(self, sample: Array) -> np.random.Generator:
+        """The judge's noise for a sample of which nothing else is known: it depends on every bit of the sample."""
+        return np.random.default_rng([zlib.crc32(self.state.encode()), digest(sample)])
+
     def differences(self, other: Origin) -> list[str]:
         """In words; empty if there is none."""
         found = {
@@ -66,31 +76,66 @@ class Origin:
         return [name for name, differs in found.items() if differs]
 
 
+Update = Callable[[Array, np.random.Generator], None]
+"""``update(sample, noise)`` feeds the summaries of an evidence; ``noise`` is the judge's own generator for these draws."""
+
+
 class Evidence:
-    """Everything a battery keeps of the samples it has seen: constant memory, and it adds up.
+    """Everything that a battery keeps of the samples it has seen: constant memory, and it adds up.
 
     It may be pickled, to be merged elsewhere; what comes back takes no more draws in.
     """
 
-    def __init__(self, origin: Origin, summaries: Mapping[str, Summary], update: Callable[[Array], None] | None) -> None:
+    def __init__(self, origin: Origin, summaries: Mapping[str, Summary], update: Update | None) -> None:
         self.origin, self.summaries, self.paths = origin, summaries, 0
         self._update = update
+        # Copied before the first draw, so that what is handed out by ``take`` can be replaced by what it was at the start.
+        self._empty: dict[str, Summary] | None = None
 
     @property
     def battery(self) -> str:
         return self.origin.battery.name
 
     def __getstate__(self) -> dict[str, object]:
-        return {**vars(self), "_update": None}
+        return {**vars(self), "_update": None, "_empty": None}
 
-    def update(self, sample: Array) -> None:
-        """Take in more draws; ``sample`` has been accepted by the law."""
+    def update(self, sample: Array, noise: np.random.Generator | None = None) -> None:
+        """Take in more draws; ``sample`` has been accepted by the law.
+
+        ``noise`` is the judge's noise for these draws. If it is left out, it follows from the draws' own bits, so that shards get
+        different noise wherever they are judged, and the same shard always gets the same.
+        """
         if self._update is None:
             raise BadInput("this evidence was made elsewhere and takes no draws in: merge it into evidence that was started here")
-        self._update(sample)
+        self._update(sample, noise or self.origin.noise_of(sample))
         for summary in self.summaries.values():
             summary.close()
         self.paths += int(sample.shape[0])
+
+    def empty(self) -> Evidence:
+        """Evidence of the same battery, law and seed that has seen nothing: merge others into it."""
+        if self._empty is None:
+            if self.paths:
+                raise BadInput("ask for empty evidence before the first draws are taken in")
+            self._empty = copy.deepcopy(dict(self.summaries))
+        return Evidence(self.origin, copy.deepcopy(self._empty), None)
+
+    def take(self) -> Evidence:
+        """What was seen since the start, or since the last call, as evidence of its own. This one is empty again.
+
+        Needs a call of :meth:`empty` before the first draws.
+        """
+        if self._empty is None:
+            raise BadInput("call empty() before the first draws are taken in")
+        taken, fresh = Evidence(self.origin, {}, None), self.empty()
+        for name, summary in self.summaries.items():
+            # The update function holds the summaries themselves, so their contents are exchanged.
+            full = copy.copy(summary)
+            vars(summary).clear()
+            vars(summary).update(vars(fresh.summaries[name]))
+            taken.summaries[name] = full  # type: ignore[index]
+        taken.paths, self.paths = self.paths, 0
+        return taken
 
     def merge(self, other: Evidence) -> None:
         """Take in another evidence of the same battery, law and seed, of other draws. Associative and commutative."""
@@ -107,7 +152,19 @@ class Evidence:
 
     def results(self) -> list[Result]:
         return [
-            Result(self.battery, name, summary.distribution, t.null, t.where, t.statistic, t.n, self.paths, t.rows, t.bounded)
+            Result(
+                self.battery,
+                name,
+                summary.distribution,
+                t.null,
+                t.where,
+                t.statistic,
+                t.n,
+                self.paths,
+                t.rows,
+                t.bounded,
+                summary.measures,
+            )
             for name, summary in self.summaries.items()
             for t in summary.tests()
         ]
@@ -125,9 +182,9 @@ class Evidence:
 class Battery(ABC):
     """One way of looking at samples.
 
-    To add one: say which laws it ``applies`` to, and make an :class:`Evidence` of ``Origin(self, law, generator)`` whose summaries
-    are fed by ``update(sample)`` with values whose null distribution is known. Tests, multiplicity, bounds and labels follow
-    from the summaries.
+    To add one, say which laws it ``applies`` to (ask for a capability of :mod:`exactness.laws.base`, not for a certain law), and
+    make an :class:`Evidence` of ``Origin(self, law, generator)`` whose summaries are fed by ``update(sample, noise)`` with values
+    whose null distribution is known. Tests, multiplicity, bounds and labels follow from the summaries.
     """
 
     name: ClassVar[str]

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..certificate import TOLERATED, ControlOutcome, Finding, Histogram, Verdict, missed
+from ..certificate import TOLERATED, Certificate, ControlOutcome, Finding, Histogram, Verdict, missed
 from ..errors import InvalidSample
-from ..evidence.base import Evidence
+from ..evidence.base import Evidence, Result
 from ..evidence.nulls import null_of
 from ..plan import Plan
 
 
 def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
     """All tests of all batteries, Holm-adjusted together, loudest first."""
-    results = [result for one in evidence for result in one.results()]
+    results = distinct([result for one in evidence for result in one.results()])
     if any(not math.isfinite(r.statistic) for r in results):
         raise InvalidSample("a statistic is NaN or infinite: the output holds numbers too large to be judged")
     adjusted = adjust([r.p_value for r in results], plan)
@@ -48,6 +48,21 @@ def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
             )
         )
     return sorted(found, key=lambda f: (f.adjusted_p, f.p_value, f.name))
+
+
+def distinct(results: Sequence[Result]) -> list[Result]:
+    """The results without those that test once more what an earlier one tests: the same quantity by the same test.
+
+    Which ones these are follows from the law and the batteries, never from the draws, so the adjustment stays valid.
+    """
+    seen, kept = set(), []
+    for result in results:
+        key = (result.measures, result.null.name)
+        if result.measures is None or result.rows > 1 or key not in seen:
+            kept.append(result)
+        if result.rows == 1:
+            seen.add(key)
+    return kept
 
 
 def adjust(p_values: Sequence[float], plan: Plan) -> list[float]:
@@ -108,6 +123,20 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
 def draws_before_a_pass(controls: Sequence[ControlOutcome]) -> int:
     """Early passes are for batteries that see: none before as many draws as the controls took."""
     return max((c.paths for c in controls if c.verdict is Verdict.REFUTED), default=0)
+
+
+def draws_to_refute(certificate: Certificate) -> int | None:
+    """About how many draws would refute a sampler whose loudest finding shows the effect that it seems to have.
+
+    None where no number would do, or nothing is known: there is no finding, or it may be chance.
+    """
+    leading, plan = certificate.leading, certificate.plan
+    if leading is None or leading.adjusted_p > 0.05:
+        return None
+    null = null_of(leading.test, leading.parameters)
+    level = plan.level(len(certificate.findings) * leading.rows)
+    values = null.needed(abs(leading.effect), level, 1.0 - plan.power)
+    return math.ceil(values * leading.paths / leading.n) if math.isfinite(values) else None
 
 
 def beside_controls(verdict: Verdict, controls: Sequence[ControlOutcome]) -> Verdict:

@@ -5,7 +5,6 @@ What they show is what the same batteries would have caught on this very model, 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,11 +38,12 @@ def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
     if law.steps < _LEAST_STEPS:
         raise BadInput(f"standard controls draft steps, and this chain has {law.steps}: pass controls of your own")
     try:
-        from exactness_samplers.faults import STANDARD, fault
-        from exactness_samplers.torch.wrong import build
-        from exactness_samplers.torch.wrong.bases import good, poor, stale
+        from exactness_samplers.faults import STANDARD, Backend, build, fault
+        from exactness_samplers.faults.unspoiled import good, poor, stale
+
+        torch = Backend("torch")
     except ModuleNotFoundError as error:
-        raise BadInput(_lacking(error.name or str(error))) from None
+        raise BadInput(f"standard controls are torch samplers and need {error.name}: pip install 'exactness[torch]'") from None
     if isinstance(sample, SavedPaths):
         # A file cannot be drawn from, but its paths start somewhere.
         starts = sample.rows(0, min(sample.count, _STARTS))
@@ -52,27 +52,15 @@ def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
     if arrays is None:
         return []
     process = _process(sample, law, arrays)
-    runners = {name: build(name, process) for name in STANDARD if law.dim >= fault(name).least_dim}
+    runners = {name: build(name, process, "torch") for name in STANDARD if law.dim >= fault(name).least_dim}
     # On some chains a fault is none: a neighbour's sigma where all are equal, a stale draft where the drift never changes. What
     # draws the paths of the right sampler that it should spoil is left out.
-    right = [_pilot(base(process), arrays) for base in (stale, poor, good)]
+    right = [_pilot(base(torch, process), arrays) for base in (stale, poor, good)]
     return [
         Claim(f"standard/{name}", _sample(runner, arrays), law, wrong=fault(name).what, required=False)
         for name, runner in runners.items()
         if not _same(_pilot(runner, arrays), right)
     ]
-
-
-def _lacking(module: str) -> str:
-    """What to do about the module that was not found."""
-    package = module.partition(".")[0]
-    if package == "torch":
-        return "standard controls are made of torch samplers: pip install 'exactness[torch]'"
-    # Ours is installed with exactness: where a part of it is not found, the package found first is somebody else's.
-    if package == "samplers" and (other := sys.modules.get(package)) is not None:
-        where = getattr(other, "__file__", None) or ", ".join(getattr(other, "__path__", []))
-        return f"standard controls need {module}, and a package `samplers` of your own hides exactness's: {where}; rename it"
-    return f"standard controls need {module}, which is not installed"
 
 
 @dataclass(frozen=True)

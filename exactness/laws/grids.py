@@ -14,7 +14,7 @@ from scipy.special import ndtr
 
 from ..arrays import Array, is_array, like, to_numpy
 from ..errors import BadInput
-from .base import Law, Projected, Projections
+from .base import Law, Projections
 
 # The propagation converges spectrally, the cubic interpolant with the fourth power of the spacing: when two grids agree to
 # this, the finer one is right to about a sixteenth of it.
@@ -24,7 +24,7 @@ _ROWS = 64
 _REACH = 9.0
 
 
-class GridLaw(Law, Projected):
+class GridLaw(Law):
     """A distribution on the line, given by its distribution function and density on a fine grid.
 
     ``cdf`` is the cubic Hermite interpolant of both; on the grids that :func:`chain_marginals` makes its error is about 1e-10.

@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 
 from ..arrays import Array, device, double, like, namespace, ndtr
 from ..errors import BadInput
-from .base import Law, Projected, Projections, checked_weights, unit_directions
+from .base import Law, Projections, checked_weights, unit_directions
 
 # Arrays of (draws, components, dimensions) are made in pieces of about so many numbers.
 _PIECE = 1 << 21
@@ -18,7 +18,7 @@ _PIECE = 1 << 21
 _LEGIBLE = 1_000
 
 
-class GaussianMixture(Law, Projected):
+class GaussianMixture(Law):
     """sum_c weights_c N(means_c, covariances_c).
 
     Args:
@@ -144,13 +144,29 @@ class GaussianMixture(Law, Projected):
         omega = np.asarray(frequencies, dtype=np.float64)
         return (self.weights * np.exp(1j * omega @ self.means.T - 0.5 * self._variance_along(omega))).sum(1)
 
-    def innovations(self, x: Array, uniforms: np.ndarray) -> tuple[Array, Array]:
+    def kernel_at(self, x: np.ndarray, bandwidth: float) -> np.ndarray:
+        """E k(x, X) for the Gaussian kernel k(x, y) = exp(-|x - y|^2 / (2 bandwidth^2)): (n, d) -> (n,).
+
+        k(x, .) is (2 pi h^2)^(d/2) times the density of N(x, h^2 I), and Gaussians convolve.
+        """
+        smooth = self._widened(bandwidth**2 * np.eye(self.dim))
+        return np.exp(smooth.log_density(x) + 0.5 * self.dim * np.log(2.0 * np.pi * bandwidth**2))
+
+    def kernel_between(self, bandwidth: float) -> float:
+        """E k(X, X') of two independent draws, for the same kernel."""
+        total = 0.0
+        for weight, mean, covariance in zip(self.weights, self.means, self.full_covariances(), strict=True):
+            smooth = self._widened(covariance + bandwidth**2 * np.eye(self.dim))
+            total += weight * np.exp(smooth.log_density(mean[None])[0] + 0.5 * self.dim * np.log(2.0 * np.pi * bandwidth**2))
+        return float(total)
+
+    def decompose(self, x: Array, uniforms: np.ndarray) -> tuple[Array, Array]:
         """Each draw's component, drawn from its responsibilities, and its whitened offset: labels (n,) and z (n, d).
 
         X follows the mixture if and only if the labels follow the weights and z ~ N(0, I) independently of them, because x is a
         function of the two. ``uniforms`` (n,): the judge's noise. O(n C d), in pieces of constant memory.
         """
-        return self._in_pieces(self._innovations, x, like(np.asarray(uniforms), double(x)))
+        return self._in_pieces(self._decompose, x, like(np.asarray(uniforms), double(x)))
 
     def rosenblatt(self, x: Array) -> Array:
         """u_i = P(X_i <= x_i | X_1..X_{i-1} = x_1..x_{i-1}), independent and uniform under the mixture: (n, d) -> (n, d).
@@ -160,7 +176,7 @@ class GaussianMixture(Law, Projected):
         """
         return self._in_pieces(self._rosenblatt, x)[0]
 
-    def _innovations(self, x: Array, uniforms: Array) -> tuple[Array, Array]:
+    def _decompose(self, x: Array, uniforms: Array) -> tuple[Array, Array]:
         xp = namespace(x)
         white = self._white(x)
         share = _softmax(self._log_joint(x, white))
@@ -221,6 +237,9 @@ class GaussianMixture(Law, Projected):
             return [self.projected_cdf(v, x @ like(v, x)) for v in directions.values()]
 
         return Projections(list(directions), transform)
+
+    def _widened(self, more: np.ndarray) -> GaussianMixture:
+        return GaussianMixture(self.weights, self.means, self.full_covariances() + more)
 
     def _spread(self) -> np.ndarray:
         """Standard deviations, broadcastable to (n, C, d)."""

@@ -10,12 +10,12 @@ from scipy.special import ndtr, ndtri
 
 from ..arrays import Array, double, to_numpy
 from ..errors import BadInput
-from .base import Law, Projected, Projections, unit_directions
+from .base import Law, Projections, unit_directions
 from .grids import GridLaw
 from .univariate import UnivariateLaw
 
 
-class ProductLaw(Law, Projected):
+class ProductLaw(Law):
     """X = rotation @ Y with independent Y_i of laws ``factors``.
 
     Args:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
+from ..catalogue import Setting
 from ..certificate import Certificate, Finding, Verdict
 from ..claim import Claim
+from ..errors import BadInput
 from ..evidence.nulls import Null, null_of
-from ..judging.certify import certify
+from ..judging.certify import certify_claim
 from ..judging.judgement import adjust, beside_controls, decide, draws_before_a_pass
+from .sources import claims_of, controls_of, is_file_claim, is_saved_source, items_of
 
 _CLOSE = 1e-9
 
@@ -21,6 +25,18 @@ class Recheck(msgspec.Struct, frozen=True):
 
     faults: list[str]
     how: str = ""
+
+
+def recheck(certificate: Certificate, *, run: bool = True) -> Recheck:
+    """Recompute the verdict from the recorded statistics; with ``run`` also run the claim again, where its source is recorded."""
+    faults, how = check_arithmetic(certificate), "its verdict follows from its findings"
+    if run and certificate.source is not None:
+        try:
+            again = repeat(certificate, *_claims_of(certificate))
+            faults, how = faults + again.faults, f"{how}, {again.how}"
+        except BadInput as error:
+            faults = [*faults, f"it cannot be run again from here: {error} (--no-run checks its arithmetic alone)"]
+    return Recheck(faults, how)
 
 
 def check_arithmetic(certificate: Certificate) -> list[str]:
@@ -72,11 +88,10 @@ def repeat(certificate: Certificate, claims: Sequence[Claim], controls: Sequence
     if claim is None:
         return Recheck([f"its source {certificate.source} no longer has a claim called {certificate.name!r}"])
     faults = []
-    new = certify(
-        claim.sample, claim.law, plan=certificate.plan, seed=certificate.seed, name=claim.name, batteries=claim.batteries,
-        controls=claim.controls if controls is None else certificate.controls, wrong=claim.wrong, about=claim.about,
-        source=certificate.source,
-    )  # fmt: skip
+    again = replace(claim, plan=certificate.plan, controls=claim.controls if controls is None else ())
+    new = certify_claim(
+        again, seed=certificate.seed, outcomes=() if controls is None else certificate.controls, source=certificate.source
+    )
     names = sorted([c.name for c in new.controls] if controls is None else controls)
     if sorted(c.name for c in certificate.controls) != names:
         faults.append(f"its controls should be {', '.join(names) or 'none'}; it carries {len(certificate.controls)}")
@@ -95,6 +110,19 @@ def repeat(certificate: Certificate, claims: Sequence[Claim], controls: Sequence
         if moved:
             faults.append(f"same first draws, but other statistics: {', '.join(moved[:3])}")
     return Recheck(faults, "and it repeats")
+
+
+def _claims_of(certificate: Certificate) -> tuple[list[Claim], list[str] | None]:
+    """The claims of its source, and the controls that a certificate of the catalogue must carry."""
+    assert certificate.source is not None
+    where, backend = certificate.environment, str(certificate.sampler.get("backend", "torch"))
+    setting = Setting(where.device.split()[0], where.dtype, backend)  # type: ignore[arg-type]
+    claims = claims_of(certificate.source, setting)
+    if is_file_claim(certificate.source) or is_saved_source(certificate.source):
+        return claims, None
+    (item,) = items_of([certificate.source])
+    controls = controls_of({item.group}) if item.group is not None and not item.wrong else []
+    return claims, [control.name for control in controls]
 
 
 def _null(finding: Finding) -> Null | None:

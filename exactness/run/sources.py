@@ -1,17 +1,77 @@
-"""Claims and laws written by users: ``file.py:claim``, ``file.py:law``."""
+"""What to judge, by name: a member of the catalogue, ``file.py:claim`` of a user, or saved draws and the law of a file.
+
+A *source* is the text that a certificate records, from which its claim can be made again anywhere.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import shlex
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+from ..catalogue import Entry, Setting, entries, find
 from ..claim import Claim
 from ..errors import BadInput
 from ..laws.base import Law
 from ..plan import Plan
 from ..saved import SavedPaths
+
+
+@dataclass(frozen=True)
+class Item:
+    """One claim to judge, as it was asked for.
+
+    ``group`` is the law of a claim of the catalogue, whose controls are judged before it; a user's claim has none. ``wrong`` says
+    whether it must be refuted.
+    """
+
+    source: str
+    name: str
+    wrong: bool
+    group: str | None = None
+
+
+def items_of(names: Sequence[str]) -> list[Item]:
+    """The claims of names and shell patterns of the catalogue, of ``file.py:claim``, and of :func:`saved_source` texts."""
+    found = []
+    for name in names:
+        if is_saved_source(name) or is_file_claim(name):
+            file, _, attribute = name.partition(":")
+            source = name if is_saved_source(name) else f"{file}:{attribute or 'claim'}"
+            found += [Item(source, claim.name, claim.wrong is not None) for claim in claims_of(source, Setting())]
+    patterns = [name for name in names if not (is_saved_source(name) or is_file_claim(name))]
+    return found + [item_of(entry) for entry in (find(patterns) if patterns else [])]
+
+
+def item_of(entry: Entry) -> Item:
+    """A member of the catalogue as a claim to judge."""
+    return Item(entry.name, entry.name, entry.kind == "control", entry.problem)
+
+
+def controls_of(groups: set[str]) -> list[Item]:
+    """The controls of these laws of the catalogue."""
+    return [item_of(entry) for entry in entries() if entry.kind == "control" and entry.problem in groups]
+
+
+def claims_of(source: str, setting: Setting) -> list[Claim]:
+    """The claims that a source stands for. Raises ``BadInput`` if they cannot be made here."""
+    if is_saved_source(source):
+        return [load_saved(source)]
+    if is_file_claim(source):
+        file = Path(file_of(source) or source)
+        return _loaded(source, file.stat().st_mtime_ns if file.is_file() else 0)
+    (entry,) = find([source])
+    return [entry.build(setting)]
+
+
+@lru_cache(maxsize=64)
+def _loaded(source: str, changed: int) -> list[Claim]:
+    """A process that judges many claims of a file runs the file once, until it has ``changed``."""
+    return load_claims(source)
 
 
 def is_file_claim(name: str) -> bool:

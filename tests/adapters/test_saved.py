@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import exactness as ex
+from exactness import batteries as B
 from exactness import cli
 from tests.conftest import module_or_skip
 from tests.registry import plain_chain, quiet_plan
@@ -145,7 +146,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     del file
     law = ex.GaussianChain.from_mean(lambda k, x: 0.5 * x, sigma=np.ones(100), dim=1)
     tracemalloc.start()
-    judged = ex.certify_paths(tmp_path / "large.npy", law, plan=ex.Plan(max_paths=20_000), batteries=[ex.Innovations(lags=1)])
+    judged = ex.certify_paths(tmp_path / "large.npy", law, plan=ex.Plan(max_paths=20_000), batteries=[B.Innovations(lags=1)])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert judged.verdict is ex.Verdict.REFUTED

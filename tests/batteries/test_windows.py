@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import exactness as ex
+from exactness import batteries as B
 from exactness.errors import BadInput, InvalidSample
 from tests.conftest import module_or_skip
 from tests.evidence.test_evidence import collect, key
@@ -150,7 +151,7 @@ def test_promised_lengths_match_golden(golden, mode):
 @pytest.mark.parametrize("mode", VERIFIERS)
 def test_the_variance_of_the_length_is_right_or_a_bound(mode, seed):
     """Token by token it is that of tau given the drafts: within 5 standard errors (6e-7) at 50,000 windows. In a block: below."""
-    evidence = collect(ex.Acceptance(), ex.VerifiedWindow(3, mode), [windows(VERIFIERS[mode])(50_000, seed)])
+    evidence = collect(B.Acceptance(), ex.VerifiedWindow(3, mode), [windows(VERIFIERS[mode])(50_000, seed)])
     claimed = next(r for r in evidence.results() if r.name == "length").null.variance
     draws = windows(VERIFIERS[mode])(50_000, seed)
     gaps = (draws[:, -1] - ex.VerifiedWindow(3, mode).promised(draws[:, :-1]).sum(1)) / 3
@@ -198,7 +199,7 @@ def test_shards_in_any_order_give_one_and_the_same_evidence(cuts, order):
     law = ex.VerifiedWindow(3, "block")
     parts = np.split(DRAWS, sorted(cuts))
     order.shuffle(parts)
-    assert key(collect(ex.Acceptance(), law, parts)) == key(collect(ex.Acceptance(), law, [DRAWS]))
+    assert key(collect(B.Acceptance(), law, parts)) == key(collect(B.Acceptance(), law, [DRAWS]))
 
 
 @pytest.mark.parametrize("mode", VERIFIERS)
@@ -207,7 +208,7 @@ def test_other_arrays_give_the_same_evidence(mode, backend):
     """torch in double to 1e-10; JAX in single here."""
     law = ex.VerifiedWindow(3, mode)
     other = torch.as_tensor(DRAWS) if backend == "torch" else module_or_skip("jax.numpy").asarray(DRAWS, dtype="float32")
-    expected, got = collect(ex.Acceptance(), law, [DRAWS]), collect(ex.Acceptance(), law, [other])
+    expected, got = collect(B.Acceptance(), law, [DRAWS]), collect(B.Acceptance(), law, [other])
     if backend == "torch":
         assert key(got) == key(expected)
     for a, b in zip(expected.results(), got.results(), strict=True):

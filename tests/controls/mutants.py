@@ -509,20 +509,24 @@ _ALL = [
     # Randomness.
     Mutant(
         "one-stream-for-sampler-and-judge", "The judge's directions come from the same numbers as the sampler's seeds.",
-        "seeds:_stream", lambda right: lambda root, name, key: right(root, name, 0), (STREAMS,),
+        "seeds:_stream", lambda right: lambda root, name, *key: right(root, name, 0), (STREAMS,),
     ),
     Mutant(
         "claims-share-draws", "Claims of one run get the same seeds whatever they are called.",
-        "seeds:_stream", lambda right: lambda root, name, key: right(root, "", key), (STREAMS,),
+        "seeds:_stream", lambda right: lambda root, name, *key: right(root, "", *key), (STREAMS,),
     ),
     Mutant(
         "seeds-come-again", "Every call of the sampler in a certificate gets the same seed.",
         "seeds:sampler_seed", lambda right: lambda root, name, index: right(root, name, 0), (STREAMS,), "blackjax#957",
     ),
     Mutant(
-        "judge-noise-is-not-of-the-draws", "Every batch of draws is judged with the same noise.",
-        "batteries.reference:noise_of", lambda right: lambda draws, key: np.random.default_rng(key),
+        "judge-noise-is-not-of-the-draws", "Every batch of draws that is judged by hand gets the same noise.",
+        "evidence.base:Origin.noise_of", lambda right: lambda self, sample: np.random.default_rng(1),
         (MIXTURES + "::test_a_digest_depends_on_every_bit_and_on_the_order",),
+    ),
+    Mutant(
+        "blocks-share-judge-noise", "Every block of draws is judged with the same noise.",
+        "seeds:block_generator", lambda right: lambda root, name, block, place: right(root, name, 0, place), (STREAMS,),
     ),
 ]  # fmt: skip
 

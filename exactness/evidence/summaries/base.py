@@ -25,14 +25,21 @@ class Test(NamedTuple):
     bounded: bool = True
 
 
+THE_DRAW = "F(x)"
+"""What a summary measures if it holds the probability integral transform of a draw that is one number."""
+
+
 class Summary(ABC):
-    """Constant memory; ``merge`` is associative and commutative.
+    """What is kept of samples in constant memory, so that summaries of separate draws merge into one.
 
     To add one: ``add`` (any arguments) takes values in where they live and keeps sums of them on the host; ``tests`` turns the
     sums into tests.
     """
 
     distribution: str
+
+    measures: str | None = None
+    """The quantity that is tested, where several summaries may hold the same one. Its tests are then counted once."""
 
     @abstractmethod
     def merge(self, other: Any) -> None:

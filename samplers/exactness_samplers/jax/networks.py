@@ -12,7 +12,7 @@ so F = 0 is the best linear denoiser at every noise level. F is a residual perce
 row's prediction is a function of that row, up to the rounding of a matrix product.
 
 Everything is a pure function of a dictionary of parameters; the classes keep such a dictionary for each dtype, and are
-called inside or outside of ``jit``. The weights are those of `samplers/exactness_samplers/weights`.
+called inside or outside of ``jit``. The weights are those of `samplers/exactness_digits`.
 """
 
 from __future__ import annotations
