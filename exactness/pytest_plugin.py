@@ -1,4 +1,4 @@
-"""What the pytest fixture ``certify`` does when a test calls it.
+"""Judges a sampler when a test calls the pytest fixture ``certify``.
 
 The hooks are in ``pytest_exactness.py``, which every pytest session imports and which therefore imports this module only when a
 test needs it. Nothing here imports the hooks.

@@ -43,6 +43,7 @@ class Innovations(Battery):
     directions: int = 2
     lags: int = 8
     name: ClassVar[str] = "innovations"
+    apart: ClassVar[bool] = True
 
     def applies(self, law: Law) -> bool:
         return isinstance(law, Innovating)

@@ -14,17 +14,27 @@ from .projections import ProjectedKS
 from .trusted import TwoSample
 from .windows import Acceptance
 
+STANDARD: tuple[type[Battery], ...] = (
+    Innovations,
+    MixtureInnovations,
+    Rosenblatt,
+    ProjectedKS,
+    CharacteristicFunction,
+    SteinDiscrepancy,
+    TwoSample,
+    Couplings,
+    Acceptance,
+)
+"""The one list of batteries that ``certify`` runs, each where the law knows what it looks at."""
+
 
 def standard() -> tuple[Battery, ...]:
-    """The batteries that ``certify`` runs, each where it applies."""
-    return (
-        Innovations(), MixtureInnovations(), Rosenblatt(), ProjectedKS(), CharacteristicFunction(), SteinDiscrepancy(), TwoSample(),
-        Couplings(), Acceptance(),
-    )  # fmt: skip
+    """The batteries that ``certify`` runs, with their usual settings."""
+    return tuple(battery() for battery in STANDARD)
 
 
 def chosen_batteries(batteries: Sequence[Battery] | None) -> tuple[Battery, ...]:
-    """The batteries that were asked for, the standard ones if none were named. Raises ``BadInput`` for what is none."""
+    """The batteries that were asked for, or the standard ones. Raises ``BadInput`` for anything that is not a battery."""
     if batteries is None:
         return standard()
     if isinstance(batteries, (str, Battery)) or not isinstance(batteries, Sequence):

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import importlib
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 from ..errors import BadInput
-from . import chains
 from .backends import BACKENDS
 from .base import Entry, Setting
 
-__all__ = ["BACKENDS", "Entry", "FAMILIES", "Setting", "entries", "find", "tour"]
+__all__ = ["BACKENDS", "Entry", "FAMILIES", "Setting", "entries", "family", "find", "tour"]
 
-FAMILIES = [chains]
-"""The one list of families: modules with ``entries()``."""
+FAMILIES = ("chains",)
+"""The one list of families: files of this folder with ``entries()``, and ``control(fault, setting)`` if there are faults of it."""
+
+
+def family(name: str) -> Any:
+    """The file of a family."""
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 @cache
 def entries() -> tuple[Entry, ...]:
     """All members, family by family."""
-    return tuple(entry for family in FAMILIES for entry in family.entries())
+    return tuple(entry for name in FAMILIES for entry in family(name).entries())
 
 
 def tour() -> list[Entry]:

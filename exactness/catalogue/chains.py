@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..claim import Claim
+from ..claim import Claim, Sample
 from .base import Entry, Setting
 
 if TYPE_CHECKING:
+    from exactness_samplers.faults import Fault
+
     from .chain_laws import Problem
 
 PROBLEM_NAMES = ("two-modes", "ring", "grid", "product", "digits", "network", "labelled")
@@ -89,10 +91,10 @@ def claim_of(entry: Entry, setting: Setting) -> Claim:
     if entry.kind == "sequential":
         runner = of.part("sequential").Sequential(problem.process)
     elif entry.kind == "control":
-        from exactness_samplers.faults import build, fault
+        from exactness_samplers.faults import fault
 
-        control = entry.name.rsplit("/", 1)[1]
-        runner, wrong = build(control, problem.process, of.name), fault(control).what
+        spoiled = fault(entry.name.rsplit("/", 1)[1])
+        runner, wrong = spoiled.build(problem.process, of.name), spoiled.what
     else:
         runner = _right(entry.name, problem)
     if entry.kind != "sequential":
@@ -102,11 +104,26 @@ def claim_of(entry: Entry, setting: Setting) -> Claim:
             "verifier": _name(runner.verifier),
             "rejection": _name(runner.rejection),
         }
-    sample = of.sampler(
+    return Claim(entry.name, _sampler(runner, problem, setting), problem.law, described.plan, wrong=wrong, about=about)
+
+
+def control(fault: Fault, setting: Setting) -> Claim:
+    """A fault on the ring, or on the labelled mixture if it is about labels."""
+    from .chain_laws import problem as built
+
+    problem = built("labelled" if fault.labelled else "ring", setting.backend)
+    problem.backend.check(setting.device, setting.dtype)
+    sample = _sampler(fault.build(problem.process, setting.backend), problem, setting)
+    return Claim(f"control/{fault.name}", sample, problem.law, wrong=None if fault.exact else fault.what)
+
+
+def _sampler(runner: Any, problem: Problem, setting: Setting) -> Sample:
+    described, of = problem.described, problem.backend
+    # Paths of the labelled law hold no labels: its last states are judged.
+    return of.sampler(
         runner, setting.device, of.dtype(setting.dtype, described.dtype), described.outputs is None, described.labels,
         described.plan.first_paths,
     )  # fmt: skip
-    return Claim(entry.name, sample, problem.law, described.plan, wrong=wrong, about=about)
 
 
 def _right(name: str, problem: Problem) -> Any:

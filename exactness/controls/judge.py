@@ -6,10 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..batteries.chains import Innovations
 from ..batteries.standard import standard
-from ..catalogue import Setting
-from ..catalogue.chain_laws import problem
+from ..catalogue import Setting, family
 from ..certificate import Environment
 from ..claim import Claim
 from ..environment import environment
@@ -27,17 +25,8 @@ if TYPE_CHECKING:
 
 
 def claim_of(fault: Fault, setting: Setting) -> Claim:
-    """The fault on the ring, or on the labelled mixture if it is about labels."""
-    found = problem("labelled" if fault.labelled else "ring", setting.backend)
-    of, described = found.backend, found.described
-    of.check(setting.device, setting.dtype)
-    runner = fault.build(found.process, setting.backend)
-    # Paths of the labelled law hold no labels: its last states are judged.
-    sample = of.sampler(
-        runner, setting.device, of.dtype(setting.dtype, described.dtype), described.outputs is None, described.labels,
-        described.plan.first_paths,
-    )  # fmt: skip
-    return Claim(f"control/{fault.name}", sample, found.law, wrong=None if fault.exact else fault.what)
+    """The fault as a claim on a law of its family."""
+    return family(fault.family).control(fault, setting)
 
 
 def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience: int) -> tuple[Record, Environment]:
@@ -100,9 +89,9 @@ def chosen(names: Sequence[str]) -> list[Fault]:
 
 
 def _apart(evidence: Evidence) -> list[tuple[str, Evidence]]:
-    """The tests of the innovations, each as if it were the whole battery (they share the sums, and only the owner takes draws
-    in); every other battery as it is.
+    """The tests of a battery that wants it so, each as if it were the whole battery (they share the sums, and only the owner takes
+    draws in); every other battery as it is.
     """
-    if evidence.battery != Innovations.name:
+    if not evidence.origin.battery.apart:
         return [(evidence.battery, evidence)]
     return [(name, Evidence(evidence.origin, {name: summary}, None)) for name, summary in evidence.summaries.items()]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..laws import GaussianChain, Law
+from ..laws.base import Innovating, Law
 from ..plan import Plan
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Limit:
 
 def of(fault: Fault, plan: Plan, law: Law) -> Limit:
     """Raises ``KeyError`` for a fault of which no bound is known."""
-    assert isinstance(law, GaussianChain)
+    assert isinstance(law, Innovating)
     return {
         "last-step-a-little-wider": _wider_last_step,
         "accept-in-bfloat16": _bfloat16,
@@ -50,7 +50,7 @@ def most_power(nats: float, alpha: float) -> float:
     return almost if divergence(almost) <= 0 else float(brentq(divergence, least, almost))
 
 
-def _wider_last_step(plan: Plan, law: GaussianChain) -> Limit:
+def _wider_last_step(plan: Plan, law: Innovating) -> Limit:
     """n d squared normals, 1% too large: the likelihood ratio is their sum, so its chi-square test is the best there is."""
     from scipy import stats
 
@@ -59,7 +59,7 @@ def _wider_last_step(plan: Plan, law: GaussianChain) -> Limit:
     return Limit(power, f"the likelihood-ratio test itself, on {freedom:,} squared normals, has power {power:.2f}")
 
 
-def _bfloat16(plan: Plan, law: GaussianChain) -> Limit:
+def _bfloat16(plan: Plan, law: Innovating) -> Limit:
     """One rounded acceptance changes the density of the emitted coordinate, whose divergence is integrated; a path has K of them.
 
     The drafts are one standard deviation off (`exactness_samplers.faults.unspoiled.poor`), so delta = 1 at every step.
@@ -93,7 +93,7 @@ def _to_bfloat16(x: np.ndarray) -> np.ndarray:
     return np.ldexp(np.round(mantissa * 256.0) / 256.0, exponent)
 
 
-def _infinite(plan: Plan, law: GaussianChain) -> Limit:
+def _infinite(plan: Plan, law: Innovating) -> Limit:
     """At most K d normals a path are drawn afresh, each infinite with probability 2^-25; a run without one is a right one, so that
     the total variation is the probability of one at all.
     """

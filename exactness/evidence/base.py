@@ -188,6 +188,8 @@ class Battery(ABC):
     """
 
     name: ClassVar[str]
+    apart: ClassVar[bool] = False
+    """Whether the matrix of controls lists its tests one by one."""
 
     def __post_init__(self) -> None:
         """Batteries are frozen dataclasses of counts: each must be an integer that makes sense."""

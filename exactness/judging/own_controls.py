@@ -14,7 +14,7 @@ import numpy as np
 from ..arrays import Array, as_kind, device_of, digest, kind_of
 from ..claim import Claim, Sample
 from ..errors import BadInput
-from ..laws import GaussianChain, Law
+from ..laws.base import Law, Stepped
 from ..saved import SavedPaths
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
     None if the sampler cannot be asked: its own certificate will say why. Raises ``BadInput`` for a law that is no chain, for a
     chain too short to speculate on, and without torch.
     """
-    if not isinstance(law, GaussianChain):
+    if not isinstance(law, Stepped):
         raise BadInput(f"standard controls are wrong samplers of a chain, and the law is a {type(law).__name__}: pass your own")
     if law.steps < _LEAST_STEPS:
         raise BadInput(f"standard controls draft steps, and this chain has {law.steps}: pass controls of your own")
@@ -91,7 +91,7 @@ def _arrays_of(sample: Sample) -> _Arrays | None:
         return None
 
 
-def _process(sample: Sample, law: GaussianChain, arrays: _Arrays) -> Any:
+def _process(sample: Sample, law: Stepped, arrays: _Arrays) -> Any:
     """The law as a process whose prediction is the drift, m_k(x) - x: what a stale draft reuses, in units of any schedule."""
     from exactness_samplers.schedules import Schedule
     from exactness_samplers.torch.processes import Process
@@ -101,7 +101,7 @@ def _process(sample: Sample, law: GaussianChain, arrays: _Arrays) -> Any:
     return Process(schedule, _drift(law, arrays), "gradient", law.dim, _start(sample, law, arrays))
 
 
-def _drift(law: GaussianChain, arrays: _Arrays) -> Callable[..., Tensor]:
+def _drift(law: Stepped, arrays: _Arrays) -> Callable[..., Tensor]:
     import torch
 
     # What the prediction takes: the sampler's arrays, unless the law says otherwise.
@@ -126,7 +126,7 @@ def _padded(rows: int) -> int:
     return next(size for power in range(20) if (size := 64 * 8**power) >= rows)
 
 
-def _start(sample: Sample, law: GaussianChain, arrays: _Arrays) -> Callable[[Tensor, Tensor | None], Tensor]:
+def _start(sample: Sample, law: Stepped, arrays: _Arrays) -> Callable[[Tensor, Tensor | None], Tensor]:
     def start(z: Tensor, condition: Tensor | None) -> Tensor:
         if law.start is not None:
             return law.start[0] + law.start[1] * z

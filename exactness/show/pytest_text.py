@@ -1,4 +1,4 @@
-"""What pytest shows of certificates: the message of a failing test, its section, JUnit properties, and the summary's table."""
+"""Writes what pytest shows of certificates: a failing test's message and section, JUnit properties, and the summary's table."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_too_few_paths_are_inconclusive_and_say_how_many_would_do(count):
 
 
 def test_nan_and_repetition_are_invalid(monkeypatch):
-    monkeypatch.setattr("exactness.judging.draws._BATCH_VALUES", 10_000)
+    monkeypatch.setattr("exactness.judging.draws._BLOCK_VALUES", 10_000)
     holed = PATHS.copy()
     holed[2_345, 1, 0] = np.nan
     judged = ex.certify_paths(holed, CHAIN, plan=PLAN)
@@ -139,7 +139,7 @@ def test_single_precision_saved_in_double_and_laws_with_atoms_may_repeat():
 
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     """200 MB on disk, judged in less than a quarter of that; without the map it would be all of it."""
-    monkeypatch.setattr("exactness.judging.draws._BATCH_VALUES", 1 << 18)
+    monkeypatch.setattr("exactness.judging.draws._BLOCK_VALUES", 1 << 18)
     monkeypatch.setattr(sys.modules["exactness.saved"], "_PIECE", 1 << 18)
     file = np.lib.format.open_memmap(tmp_path / "large.npy", "w+", "<f8", (250_000, 101, 1))
     file[:, 0, 0] = np.arange(250_000)

@@ -1,4 +1,4 @@
-"""What the distributions hold, and what an installation exposes."""
+"""Tests of what the distributions hold and what an installation exposes."""
 
 from __future__ import annotations
 

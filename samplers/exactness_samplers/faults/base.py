@@ -111,6 +111,7 @@ class Fault:
         expected: ``caught``; ``beyond``, if it is too small for any test to see at the usual budget; or ``exact``.
         least_dim: in fewer dimensions than this it is not wrong.
         labelled: whether it needs a process with a condition.
+        family: whose samplers it spoils; the judge takes a law of that family.
         standard: whether it is judged next to a law of the user's own (``controls="standard"``).
 
     Example:
@@ -131,6 +132,7 @@ class Fault:
     least_dim: int = 1
     labelled: bool = False
     standard: bool = False
+    family: str = "chains"
 
     @property
     def exact(self) -> bool:
