@@ -89,8 +89,8 @@ class Evidence:
     def __init__(self, origin: Origin, summaries: Mapping[str, Summary], update: Update | None) -> None:
         self.origin, self.summaries, self.paths = origin, summaries, 0
         self._update = update
-        # Copied before the first draw, so that what is handed out by ``take`` can be replaced by what it was at the start.
-        self._empty: dict[str, Summary] | None = None
+        # The contents of the summaries before the first draw, so that what ``take`` hands out can be replaced.
+        self._empty: dict[str, dict[str, object]] | None = None
 
     @property
     def battery(self) -> str:
@@ -117,8 +117,10 @@ class Evidence:
         if self._empty is None:
             if self.paths:
                 raise BadInput("ask for empty evidence before the first draws are taken in")
-            self._empty = copy.deepcopy(dict(self.summaries))
-        return Evidence(self.origin, copy.deepcopy(self._empty), None)
+            self._empty = {name: _remembered(summary) for name, summary in self.summaries.items()}
+        fresh = Evidence(self.origin, {name: copy.copy(summary) for name, summary in self.summaries.items()}, None)
+        fresh._reset(self._empty)
+        return fresh
 
     def take(self) -> Evidence:
         """What was seen since the start, or since the last call, as evidence of its own. This one is empty again.
@@ -127,15 +129,16 @@ class Evidence:
         """
         if self._empty is None:
             raise BadInput("call empty() before the first draws are taken in")
-        taken, fresh = Evidence(self.origin, {}, None), self.empty()
-        for name, summary in self.summaries.items():
-            # The update function holds the summaries themselves, so their contents are exchanged.
-            full = copy.copy(summary)
-            vars(summary).clear()
-            vars(summary).update(vars(fresh.summaries[name]))
-            taken.summaries[name] = full  # type: ignore[index]
+        # The update function holds the summaries themselves, so their contents are handed out and replaced.
+        taken = Evidence(self.origin, {name: copy.copy(summary) for name, summary in self.summaries.items()}, None)
         taken.paths, self.paths = self.paths, 0
+        self._reset(self._empty)
         return taken
+
+    def _reset(self, contents: Mapping[str, dict[str, object]]) -> None:
+        for name, summary in self.summaries.items():
+            vars(summary).clear()
+            vars(summary).update(_recalled(contents[name]))
 
     def merge(self, other: Evidence) -> None:
         """Take in another evidence of the same battery, law and seed, of other draws. Associative and commutative."""
@@ -205,3 +208,18 @@ class Battery(ABC):
     @abstractmethod
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
         """Empty evidence. ``generator`` is the judge's own: the same root seed gives the same directions."""
+
+
+def _remembered(summary: Summary) -> dict[str, object]:
+    """The contents of an empty summary. Its arrays are mostly zeros, of which none are stored."""
+    return {
+        name: np.broadcast_to(value.dtype.type(0), value.shape)
+        if isinstance(value, np.ndarray) and not value.any()
+        else copy.deepcopy(value)
+        for name, value in vars(summary).items()
+    }
+
+
+def _recalled(contents: Mapping[str, object]) -> dict[str, object]:
+    """The same contents, to be written into."""
+    return {name: np.array(v) if isinstance(v, np.ndarray) else copy.deepcopy(v) for name, v in contents.items()}

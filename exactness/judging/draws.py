@@ -236,6 +236,7 @@ class Draws:
         while self.paths < size:
             for taken in self._take(next(self._blocks)):
                 self._add(taken)
+                del taken  # before the next one is made
                 if self.progress is not None:
                     self.progress(self.claim.name, self.paths, self.plan.max_paths)
 
