@@ -67,6 +67,9 @@ def test_no_right_sampler_is_refuted(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WRONG)
 def test_each_wrong_sampler_of_jax_is_caught(name):
+    """``make test`` judges the same functions in torch (:func:`test_each_wrong_sampler_is_caught`), builds each in JAX, refutes
+    some of JAX end to end, and compares the samplers that they spoil (`tests/samplers/test_backends.py`).
+    """
     module_or_skip("jax")
     assert judge(name, known(name), 2 * known(name), "jax").caught_at is not None
 
