@@ -1,6 +1,6 @@
-"""The mean embedding of a Gaussian mixture in the space of a Gaussian kernel k(x, y) = exp(-|x - y|^2/(2 h^2)): closed form.
+"""The mean embedding of a Gaussian mixture in the space of a Gaussian kernel k(x, y) = exp(-|x - y|^2/(2 h^2)).
 
-k(x, .) is (2 pi h^2)^(d/2) times the density of N(x, h^2 I), and Gaussians convolve.
+It has a closed form, because k(x, .) is (2 pi h^2)^(d/2) times the density of N(x, h^2 I), and Gaussians convolve to Gaussians.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from .mixtures import GaussianMixture
 
 
 def kernel_at(mixture: GaussianMixture, x: np.ndarray, bandwidth: float) -> np.ndarray:
-    """E k(x, X): (n, d) -> (n,)."""
+    """E k(x, X) at each row x, for X drawn from the mixture: (n, d) -> (n,)."""
     smooth = _widened(mixture, bandwidth**2 * np.eye(mixture.dim))
     return np.exp(smooth.log_density(x) + 0.5 * mixture.dim * np.log(2.0 * np.pi * bandwidth**2))
 
 
 def kernel_between(mixture: GaussianMixture, bandwidth: float) -> float:
-    """E k(X, X') of two independent draws."""
+    """E k(X, X') for two independent draws of the mixture."""
     total = 0.0
     for weight, mean, covariance in zip(mixture.weights, mixture.means, mixture.full_covariances(), strict=True):
         smooth = _widened(mixture, covariance + bandwidth**2 * np.eye(mixture.dim))

@@ -228,7 +228,7 @@ def test_a_law_says_which_arrays_its_prediction_works_on(kind):
     judged = ex.certify_paths(paths, ex.GaussianChain.from_mean(mean, arrays=kind, **arguments), plan=quiet_plan(tolerance=0.4))
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
     if kind == "torch":
-        with pytest.raises(ex.BadInput, match="x was a numpy array; a law that wants another kind says so with arrays="):
+        with pytest.raises(ex.BadInput, match="x was a numpy array; if predict needs another kind, name it with arrays="):
             ex.certify_paths(paths, ex.GaussianChain.from_mean(mean, **arguments))
 
 
