@@ -159,7 +159,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
         (lambda p: _write(p / "paths.csv", b"1,2"), "paths are read from .npy, .npz, .safetensors files"),
         (lambda p: _write(p / "text.npy", b"not numpy"), "cannot be read"),
         (lambda p: _write(p / "text.npz", b"not numpy"), "cannot be read"),
-        (lambda p: _write(p / "text.safetensors", b"not safetensors at all"), "no safetensors file, or is cut short"),
+        (lambda p: _write(p / "text.safetensors", b"not safetensors at all"), "not a safetensors file, or is cut short"),
         (lambda p: _write(p / "short.safetensors", (9).to_bytes(8, "little") + b"{not json"), "cannot be read"),
         (lambda p: _tensors(p / "half.safetensors", 160_000), "damaged or cut short: its header says F64 of shape"),
         (lambda p: _tensors(p / "swapped.safetensors", 0, first=320_000), "damaged or cut short"),
