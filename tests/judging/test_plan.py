@@ -61,7 +61,7 @@ def test_a_tolerance_that_cannot_be_had_says_so():
         ex.Plan.for_tolerance(0.1, MIXTURE, batteries=[B.MeanEmbedding()])
     for arguments, message in (
         ({"stages": 100}, "at most 40"),
-        ({"max_paths": 10}, "the draws follow"),
+        ({"max_paths": 10}, "it computes the number of draws"),
         ({"law": "x"}, "must be one of exactness.laws"),
     ):
         with pytest.raises(ex.BadInput, match=message):
