@@ -213,9 +213,6 @@ class _Run:
                 self.draws.up_to(size)
                 enough = may_pass(size, self.plan, controls, self.draws.claim.wrong is not None)
                 verdict, reason = self._look(last=stage == len(self.plan.stages) - 1, may_pass=enough)
-                    last=stage == len(self.plan.stages) - 1,
-                    may_pass=may_pass(size, self.plan, controls, self.draws.claim.wrong is not None),
-                )
                 if verdict is not None:
                     return verdict, reason
         except InvalidSample as error:

@@ -71,9 +71,8 @@ def check_arithmetic(certificate: Certificate) -> list[str]:
             if not _agree(written, value):
                 faults.append(f"{finding.name} ({finding.where}): {name} is written as {written}, its statistic gives {value}")
     last = certificate.stages[-1].paths >= plan.max_paths
-    verdict, _ = decide(
-        findings, plan, last, may_pass(certificate.paths, plan, certificate.controls, certificate.expected == "wrong")
-    )
+    enough = may_pass(certificate.paths, plan, certificate.controls, certificate.expected == "wrong")
+    verdict, _ = decide(findings, plan, last, enough)
     verdict = verdict and beside_controls(verdict, certificate.controls)
     if verdict is not certificate.verdict:
         given = "no verdict yet" if verdict is None else verdict.value

@@ -151,6 +151,8 @@ def test_a_pass_waits_while_a_p_value_is_small_and_until_its_controls_were_refut
     plan = ex.Plan(tolerance=0.2, first_paths=1_000, max_paths=4_000)
     assert ex.certify(MIXTURE.sample, MIXTURE, plan=plan).paths == 1_000
     assert ex.certify(MIXTURE.sample, MIXTURE, plan=plan, controls=[control]).paths == 2_000
+    # A control gets every chance to be refuted, however small its bounds are.
+    assert ex.certify(MIXTURE.sample, MIXTURE, plan=plan, wrong="In truth nothing.").paths == 4_000
 
 
 def test_stages_cost_at_most_1_7_times_the_draws_of_one_look():
