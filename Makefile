@@ -30,9 +30,10 @@ power: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[peers]"
 	$(BIN)/python -m studies.power
 
-# The statistical studies among the tests, with programs of JAX compiled as users have them.
+# The statistical studies among the tests, and the samplers' tests once more, with programs of JAX compiled as users have them.
 study: install
 	XLA_FLAGS= $(BIN)/python -m pytest -n 2 -m slow
+	XLA_FLAGS= $(BIN)/python -m pytest -n 2 --dist worksteal tests/samplers
 
 install: $(VENV)/installed
 
