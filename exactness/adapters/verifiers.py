@@ -17,7 +17,7 @@ from .libraries import needs
 
 Arrays = Literal["numpy", "torch", "jax"]
 Drafts = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
-"""``drafts(n, generator)`` -> log-ratios (n, L) and distances delta (n, L), both numpy."""
+"""``drafts(n, generator)`` -> log-ratios (n, L), and what the masses of residuals follow from (n, ...), both numpy."""
 
 # The distances of the windows that are drafted here: from nearly right to nearly always rejected.
 _NEAR, _FAR = 0.05, 3.0
@@ -38,9 +38,12 @@ def from_verifier(
 
     Args:
         verify: ``verify(log_ratios, deltas, uniforms)``, each (n, L) -> tau (n,), the number of drafts kept; or a tuple whose
-            first entry it is. ``log_ratios`` are log p/q at each draft, ``deltas`` the distances of the means in units of sigma.
+            first entry it is. ``log_ratios`` are log p/q at each draft, ``deltas`` the distances of the means in units of sigma,
+            from which the masses of Gaussian residuals follow; verification token by token does not need them.
         length, mode: of the window, and whose claim it is: see :class:`exactness.VerifiedWindow`.
-        drafts: another source of windows. Distances must not depend on drafts that come later.
+        drafts: another source of windows, ``drafts(n, generator)`` -> two arrays with a row a window: the log-ratios (n, L), and
+            what ``verify`` takes for ``deltas``. For tokens these are the laws of target and draft at each position, from which
+            the masses are sums. They must not depend on drafts that come later.
         arrays: the kind that ``verify`` works on, in double precision where there is double.
 
     The uniforms must be what decides: the sampler raises ``BadInput``, and its certificate is ``INVALID``, if other uniforms
