@@ -1,4 +1,4 @@
-"""The one door: a sampler and a law go in, a certificate comes out."""
+"""``certify`` and its variants: they take a sampler and a law, and return a certificate."""
 
 from __future__ import annotations
 
@@ -44,27 +44,29 @@ def certify(
     """Judge whether ``sample`` follows ``law``.
 
     Args:
-        sample: ``sample(n, seed)`` -> (n, d) for a mixture, (n, K + 1, d) in running order for a chain; numpy, torch or JAX, on
-            any device; or a tuple of that and a dict of costs. Same n and seed must give the same output. :class:`SavedPaths`
-            are looked at once.
-        law: what it should follow.
+        sample: a function ``sample(n, seed)`` that returns (n, d) for a mixture, or (n, K + 1, d) in running order for a chain:
+            a numpy, torch or JAX array on any device, or a tuple of such an array and a dict of costs. The same n and seed must
+            give the same output. Or :class:`SavedPaths`.
+        law: the law that the sampler should follow.
         plan: error rates, tolerance and budget.
-        seed: root of all randomness; the sampler and the judge get separate streams of it.
-        batteries: instead of the standard ones; those that do not apply to the law are left out.
-        controls: claims known to be wrong. Each is judged first, in the same way, and must be refuted; the sampler is not
-            certified on fewer draws than that took. Outcomes of controls judged before may be passed instead of claims.
-            ``"standard"`` stands for wrong samplers of the law's own chain (torch is needed), of which at least one must be
-            refuted.
-        wrong, about, source: recorded, see :class:`exactness.Claim`.
-        progress: called after every batch of draws.
+        seed: the root of all randomness. The sampler and the judge get separate streams of it.
+        name: the name of the sampler in the certificate. Samplers with different names get different seeds.
+        batteries: these replace the standard ones. Batteries that do not apply to the law are left out.
+        controls: claims that are known to be wrong. Each control is judged first, in the same way, and must be refuted. The
+            sampler is not certified with fewer draws than its controls took. Outcomes of controls that were judged before may be
+            passed instead of claims. ``"standard"`` stands for wrong samplers of the law's own chain, of which at least one must
+            be refuted; they need torch.
+        wrong, about: see :class:`exactness.Claim`.
+        source: where the claim comes from. It is recorded in the certificate.
+        progress: a function that is called after every block of draws.
 
     Returns:
-        A certificate. A sampler that raises or returns something unusable gets the verdict ``INVALID`` with the reason; what
-        was found before is kept.
+        A certificate. A sampler that raises an exception or returns something unusable gets the verdict ``INVALID`` with the
+        reason, and what was found before is kept.
 
     Raises:
         BadInput: if the law, plan or batteries cannot be used, before anything is sampled; or if the law's own prediction
-            raises or returns another shape.
+            raises an exception or returns another shape.
 
     >>> import numpy as np
     >>> import exactness as ex
@@ -75,7 +77,7 @@ def certify(
     'certified'
     """
     if not isinstance(controls, Sequence):
-        raise BadInput(f"controls must be a list of claims and outcomes, or 'standard'; not {controls!r:.60}")
+        raise BadInput(f"controls must be a list of claims and outcomes, or 'standard', not {controls!r:.60}")
     outcomes = [c for c in controls if isinstance(c, ControlOutcome)]
     to_judge = controls if isinstance(controls, str) else [c for c in controls if not isinstance(c, ControlOutcome)]
     claim = Claim(name, sample, law, plan or Plan(), batteries, to_judge, wrong, about=dict(about or {}))
@@ -92,7 +94,7 @@ def certify_claim(
     probe: Probe | None = None,
     take: Take | None = None,
 ) -> Certificate:
-    """:func:`certify` for a claim. ``probe`` and ``take`` come from elsewhere where its blocks are drawn elsewhere."""
+    """Do what :func:`certify` does, for a claim. If its blocks are drawn elsewhere, pass the ``probe`` and ``take`` from there."""
     claim, chosen = ready(claim, seed)
     assert claim.plan is not None
     controls = claim.controls
@@ -107,18 +109,21 @@ def certify_claim(
     if others := [c for c in judged if not c.required]:
         reasons.append(_seen(others))
     if blind := [_with_need(c) for c in missed(judged)]:
-        reasons.append(f"controls that were not refuted as they must be: {', '.join(blind)}; a pass next to them means little")
+        reasons.append(f"these controls got the wrong verdict: {', '.join(blind)}; a pass next to them means little")
     return run.certificate(beside_controls(verdict, judged), reasons, judged, source)
 
 
 def ready(claim: Claim, seed: int) -> tuple[Claim, list[Battery]]:
-    """The claim with the plan that it will be judged by, and the batteries that apply. Raises ``BadInput``."""
+    """The claim with its final plan, and the batteries that apply. Raises ``BadInput`` if it cannot be judged."""
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise BadInput(f"seed must be an integer of at least 0, not {seed!r}")
     chosen = [battery for battery in chosen_batteries(claim.batteries) if battery.applies(claim.law)]
-    # No battery, no certificate: silence must not look like a pass.
+    # Without a battery there is no certificate, because the absence of tests must not look like a pass.
     if not chosen:
-        raise BadInput(f"no battery applies to {type(claim.law).__name__}: an empty set of checks certifies nothing")
+        raise BadInput(
+            f"no battery applies to {type(claim.law).__name__}, and an empty set of checks certifies nothing: name other "
+            "batteries, or give the law what they need, such as an exact sample(n, seed)"
+        )
     plan, about = claim.plan or Plan(), claim.about
     if isinstance(claim.sample, SavedPaths):
         plan, about = claim.sample.plan_for(claim.law, plan), {**about, "saved": claim.sample.describe()}
@@ -136,13 +141,19 @@ def compare(
     batteries: Sequence[Battery] | None = None,
     controls: Sequence[Claim] = (),
 ) -> Certificate:
-    """Judge whether two samplers have one law, where nothing else is known of either.
+    """Judge whether two samplers have the same law, when nothing else is known about either.
 
     Args:
-        sample, reference: ``sample(n, seed)`` -> (n, d) or (n, K + 1, d) each; the two get seeds of their own.
-        name, reference_name: what the certificate calls them.
-        plan, seed, batteries, controls: as of :func:`exactness.certify`; the standard battery is
+        sample, reference: functions ``sample(n, seed)`` that return (n, d) or (n, K + 1, d). They get different seeds.
+        name, reference_name: their names in the certificate.
+        plan, seed, batteries, controls: see :func:`exactness.certify`. The standard battery is
             :class:`exactness.batteries.TwoSample`.
+
+    Returns:
+        A certificate.
+
+    Raises:
+        BadInput: if the reference, plan or batteries cannot be used.
 
     >>> import numpy as np
     >>> from exactness import compare
@@ -166,14 +177,21 @@ def certify_paths(
     controls: Sequence[Claim] = (),
     entry: str | None = None,
 ) -> Certificate:
-    """Judge draws that were made before, by any program in any language.
+    """Judge draws that were saved before, by any program in any language.
 
     Args:
-        paths: an array (n, d) or (n, K + 1, d), x_K first; or a ``.npy``, ``.npz`` or ``.safetensors`` file of one.
-        entry: which array of the file; see :class:`SavedPaths`, which says what is and is not claimed of saved draws.
-        plan: its ``max_paths`` is the most draws that are looked at; all of them if left out.
-        seed: of the judge's own noise.
-        law, name, batteries, controls: as of :func:`exactness.certify`; the name is the file's if left out.
+        paths: an array (n, d) or (n, K + 1, d) with x_K first, or a ``.npy``, ``.npz`` or ``.safetensors`` file of one.
+        law, batteries, controls: see :func:`exactness.certify`.
+        plan: at most ``max_paths`` of the draws are judged; without a plan, all of them are.
+        seed: the seed of the judge's own noise.
+        name: the name in the certificate. If left out, it is the name of the file.
+        entry: which array of the file to judge. :class:`SavedPaths` explains what is and is not claimed of saved draws.
+
+    Returns:
+        A certificate. Its ``reproducible`` is None, because nobody can run the sampler again.
+
+    Raises:
+        BadInput: if the file, law, plan or batteries cannot be used.
 
     >>> import exactness as ex
     >>> law = ex.GaussianMixture([1.0], [[0.0, 0.0]], [1.0])
@@ -189,17 +207,17 @@ def certify_paths(
 def _seen(controls: Sequence[ControlOutcome]) -> str:
     refuted = [c for c in controls if c.as_it_should]
     most = max((c.paths for c in refuted), default=0)
-    said = f"of {len(controls)} wrong samplers of this very chain {len(refuted)} were refuted, within {most:,} draws"
+    said = f"{len(refuted)} of {len(controls)} wrong samplers of this chain were refuted, within {most:,} draws"
     unseen = [c.name.rpartition("/")[2] for c in controls if not c.as_it_should]
-    return said + (f"; not at this budget: {', '.join(unseen)}" if unseen else "")
+    return said + (f"; this budget was too small for {', '.join(unseen)}" if unseen else "")
 
 
 def _with_need(control: ControlOutcome) -> str:
-    return control.name + ("" if control.needs is None else f" (would take about {control.needs:,} draws: raise max_paths)")
+    return control.name + ("" if control.needs is None else f" (it needs about {control.needs:,} draws: raise max_paths)")
 
 
 class _Run:
-    """One certificate in the making."""
+    """The making of one certificate."""
 
     def __init__(self, draws: Draws) -> None:
         self.draws, self.plan = draws, draws.plan
@@ -259,13 +277,13 @@ class _Run:
 
 
 def _control(control: Claim, beside: Claim, seed: int, progress: Progress | None) -> ControlOutcome:
-    """Judged by the same batteries, at the same plan: what it shows is what these would have caught."""
+    """Judge a control by the same batteries and the same plan: its outcome shows what these would have caught."""
     alike = replace(control, plan=beside.plan, batteries=beside.batteries, controls=())
     return outcome_of(certify_claim(alike, seed=seed, progress=progress), control.wrong, control.required)
 
 
 def outcome_of(judged: Certificate, wrong: str | None, required: bool = True) -> ControlOutcome:
-    """A certificate of a control, as one line of somebody else's certificate."""
+    """The outcome of a control, from its own certificate, to be recorded in the certificate of another sampler."""
     leading = judged.leading
     return ControlOutcome(
         name=judged.name,
@@ -280,6 +298,6 @@ def outcome_of(judged: Certificate, wrong: str | None, required: bool = True) ->
 
 
 def qualified_name(function: object) -> str:
-    """``module.name`` of a function, or of the type of an object that can be called."""
+    """``module.name`` of a function, or of the type of a callable object."""
     module = getattr(function, "__module__", None) or type(function).__module__
     return f"{module}.{getattr(function, '__qualname__', type(function).__qualname__)}"

@@ -1,7 +1,7 @@
-"""Taking draws of a claim and feeding them to its batteries: everything of a certificate that samples.
+"""Calls the sampler of a claim and feeds the draws to its batteries.
 
-Draws come in blocks. Which blocks there are follows from the plan and the law alone, each has a seed and judge's noise of its own,
-and evidence is added up in the order of the blocks. So a certificate is the same, bit for bit, whoever draws which block.
+Draws come in blocks. The plan and the law alone determine the blocks. Each block has its own seed and its own judge's noise, and
+evidence is added up in the order of the blocks. So a certificate is the same, bit for bit, wherever each block is drawn.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from ..saved import SavedPaths
 from ..seeds import block_generator, judge_generator, sampler_seed
 
 Progress = Callable[[str, int, int], None]
-"""(what is being done, draws so far, draws at most)."""
+"""A function of (what is being done, draws so far, largest number of draws)."""
 
-# A block holds at most about this many numbers: memory stays flat however large n is.
+# A block holds at most about this many numbers, so that memory stays constant however large n is.
 _BLOCK_VALUES = 1 << 22
-# A certificate has at most about this many blocks, so that the judge's fixed cost per block stays small,
+# A certificate has at most about this many blocks, so that the judge's fixed cost per block stays small.
 _MOST_BLOCKS = 64
-# and a block has no need to be larger than this if the first stage is.
+# A block need not be larger than this, even if the first stage is.
 _ENOUGH_DRAWS = 4096
 _PROBE_DRAWS = 16
 _PROBE_CALLS = 2
@@ -41,7 +41,7 @@ _HEAD = 64
 
 @dataclass(frozen=True)
 class Block:
-    """Draws ``start`` .. ``start + size - 1`` of a certificate, drawn by one call of the sampler."""
+    """The draws ``start`` to ``start + size - 1`` of a certificate, which one call of the sampler makes."""
 
     index: int
     start: int
@@ -70,7 +70,7 @@ def blocks_of(plan: Plan, law: Law) -> list[list[Block]]:
 
 @dataclass(frozen=True)
 class Where:
-    """What kind of array a sampler returns, in which dtype, on which device."""
+    """The kind of array that a sampler returns, its dtype and its device."""
 
     array: str = "none"
     dtype: str = "none"
@@ -79,7 +79,7 @@ class Where:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a first small sample showed: its SHA-256, whether it repeats, and what is wrong with the sampler if something is."""
+    """What a first small sample showed: its SHA-256 digest, whether it repeats, and what is wrong with the sampler, if anything."""
 
     digest: str | None = None
     reproducible: bool | None = None
@@ -89,9 +89,9 @@ class Probe:
 
 @dataclass(frozen=True)
 class Taken:
-    """What is kept of one block: evidence, costs, and a mark by which equal blocks are noticed. It travels between processes.
+    """What is kept of one block: evidence, costs, and a mark that reveals equal blocks. It can be sent between processes.
 
-    ``fault`` says why the block could not be judged; then there is no evidence.
+    If the block could not be judged, ``fault`` says why, and there is no evidence.
     """
 
     block: Block
@@ -103,7 +103,7 @@ class Taken:
 
 
 class Drawing:
-    """Draws any block of a claim, in any order. Whatever is wrong with the sampler is part of what it returns."""
+    """Draws any block of a claim, in any order. If something is wrong with the sampler, the returned value says so."""
 
     def __init__(self, claim: Claim, plan: Plan, seed: int, batteries: Sequence[Battery]) -> None:
         self.claim, self.plan, self.seed = claim, plan, seed
@@ -112,15 +112,15 @@ class Drawing:
         self.empty = [evidence.empty() for evidence in self._live]
 
     def probe(self) -> Probe:
-        """Two calls with one seed must agree, and a call with another seed must not. Bits are compared."""
+        """Check, bit by bit, that two calls with the same seed agree, and that a call with another seed does not."""
         sample = self.claim.sample
         if isinstance(sample, SavedPaths):
-            # Draws of a continuous law do not coincide, except by rounding; those of a law with atoms may.
+            # Draws of a continuous law do not coincide, except by rounding. Draws of a law with atoms may.
             copied = self.claim.law.atomless and sample.more_copies_than_chance
             return Probe(sample.digest, None, _copies(sample) if copied else None)
         n, seed, other = _PROBE_DRAWS, self._seed(0), self._seed(1)
         try:
-            # Copies, because a sampler may hand out one buffer every time.
+            # The calls return copies, because a sampler may return the same buffer every time.
             calls = [self._call(n, s, 0) for s in (seed, seed, other)]
         except InvalidSample as error:
             return Probe(fault=str(error))
@@ -130,12 +130,12 @@ class Drawing:
         if not reproducible and self.plan.seed_must_count:
             fault = (
                 f"two calls of sample(n={n}, seed={seed}) differ: the sampler ignores its seed or draws from a global generator; "
-                "derive all randomness from the seed (or set seed_must_count=False in the plan, which is recorded)"
+                "derive all randomness from the seed (or set seed_must_count=False in the plan, and the certificate will say so)"
             )
         elif np.array_equal(first, different):
             fault = (
-                f"sample(n={n}, seed) is the same for the seeds {seed} and {other}: the sampler ignores its "
-                "seed, so more draws would repeat the same ones"
+                f"sample(n={n}, seed) returns the same draws for the seeds {seed} and {other}: the sampler ignores its "
+                "seed, so more draws would repeat the same ones; derive all randomness from the seed"
             )
         return Probe(digest, reproducible, fault, where)
 
@@ -167,15 +167,15 @@ class Drawing:
         return np.array(to_numpy(draws)), costs, _where(draws)
 
     def _sample(self, n: int, seed: int, done: int) -> tuple[Array, dict[str, float]]:
-        """n accepted draws and their costs, after ``done`` others."""
+        """n draws that the law accepts, and their costs, after ``done`` other draws."""
         sample = self.claim.sample
         try:
             output = sample.rows(done, done + n) if isinstance(sample, SavedPaths) else sample(n, seed)
         except InvalidSample:
             raise
-        except (Exception, SystemExit) as error:  # Whatever a stranger's sampler raises is its verdict, not our crash.
+        except (Exception, SystemExit) as error:  # An exception of the sampler decides its verdict. It must not crash the judge.
             where = traceback.extract_tb(error.__traceback__)[-1]
-            # What it says may hold bytes that are no text: a certificate must be written all the same.
+            # The message may hold bytes that are not text, and the certificate must be written nevertheless.
             said = str(error).encode(errors="backslashreplace").decode()
             raise InvalidSample(
                 f"sample(n={n}, seed={seed}) raised {type(error).__name__}: {said} "
@@ -195,14 +195,14 @@ class Drawing:
 
 
 Take = Callable[[Sequence[Block]], Iterable[Taken]]
-"""Draws blocks, here or elsewhere, and returns them in the same order."""
+"""A function that draws blocks, here or elsewhere, and returns them in the same order."""
 
 
 class Draws:
-    """The evidence of a claim, growing block by block in their order.
+    """The evidence of a claim, which grows block by block in their order.
 
-    ``probe`` first, then ``up_to`` as often as wanted; both raise ``InvalidSample`` for what cannot be judged, and keep what was
-    taken in before. ``take`` draws the blocks, in this process if it is left out.
+    Call ``probe`` first, then ``up_to`` as often as needed. Both raise ``InvalidSample`` if the output cannot be judged, and keep
+    what was taken in before. ``take`` draws the blocks; without it, this process draws them.
     """
 
     def __init__(
@@ -226,6 +226,7 @@ class Draws:
         self.cost: dict[str, float] = {"seconds_sampling": 0.0, "seconds_judging": 0.0}
 
     def probe(self) -> None:
+        """Look at a first small sample."""
         self.probed = self._probe()
         self.where = self.probed.where
         if self.probed.fault is not None:
@@ -246,11 +247,14 @@ class Draws:
         if taken.fault is not None:
             raise InvalidSample(taken.fault)
         if taken.block.start != self.paths:
-            raise BadInput(f"block {taken.block.index} begins at draw {taken.block.start}, and {self.paths} draws were taken in")
+            raise BadInput(
+                f"block {taken.block.index} begins at draw {taken.block.start}, but {self.paths} draws were taken in before it: "
+                "pass the blocks in their order"
+            )
         if taken.mark and taken.mark == self.mark:
             raise InvalidSample(
                 f"two blocks with different seeds begin with the same draws, after {self.paths} draws: the sampler ignores its "
-                "seed when n is large, so more draws repeat the same ones"
+                "seed when n is large, so more draws repeat the same ones; derive all randomness from the seed"
             )
         for whole, part in zip(self.evidence, taken.evidence, strict=True):
             whole.merge(part)
@@ -258,7 +262,10 @@ class Draws:
 
 
 def probe_of(claim: Claim, seed: int) -> str:
-    """The digest of the first small sample that a certificate of this claim and seed records; raises what the sampler does."""
+    """The digest of the first small sample, as a certificate of this claim and seed records it.
+
+    An exception of the sampler is passed on.
+    """
     if isinstance(claim.sample, SavedPaths):
         return claim.sample.digest
     output = claim.sample(_PROBE_DRAWS, sampler_seed(seed, claim.name, 0))
@@ -266,7 +273,7 @@ def probe_of(claim: Claim, seed: int) -> str:
 
 
 def _mark(draws: Array) -> str:
-    """A digest of the first draws, of all of them if these are few different ones, and nothing if all are the same."""
+    """A digest of the first draws; of all draws, if few of the first ones differ; empty, if all draws are equal."""
     rows = to_numpy(draws[:_HEAD])
     if 2 * len(np.unique(rows.reshape(len(rows), -1), axis=0)) < len(rows):
         rows = to_numpy(draws)
@@ -281,8 +288,8 @@ def _where(draws: Array) -> Where:
 
 def _copies(saved: SavedPaths) -> str:
     return (
-        f"{saved.copies} of {saved.count} paths of {saved.name} are copies of others, bit by bit: was one seed used "
-        "for several runs, or were they saved with fewer digits?"
+        f"{saved.copies} of {saved.count} paths of {saved.name} are copies of others, bit by bit: check whether several runs used "
+        "the same seed, and whether the paths were saved with all their digits"
     )
 
 

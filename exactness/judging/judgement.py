@@ -1,4 +1,4 @@
-"""From evidence to findings and a decision. Pure: nothing is sampled here, so a certificate can be checked again."""
+"""From evidence to findings and a decision. These functions are pure and sample nothing, so a certificate can be checked again."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ..plan import Plan
 
 
 def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
-    """All tests of all batteries, Holm-adjusted together, loudest first."""
+    """The findings of all tests of all batteries, adjusted together by Holm's method, strongest first."""
     results = distinct([result for one in evidence for result in one.results()])
     if any(not math.isfinite(r.statistic) for r in results):
-        raise InvalidSample("a statistic is NaN or infinite: the output holds numbers too large to be judged")
+        raise InvalidSample("a statistic is NaN or infinite: the output holds numbers that are too large to be judged")
     adjusted = adjust([r.p_value for r in results], plan)
     discrepancies = sum(r.rows for r in results if r.bound(0.5) is not None)
     found = []
@@ -51,9 +51,9 @@ def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
 
 
 def distinct(results: Sequence[Result]) -> list[Result]:
-    """The results without those that test once more what an earlier one tests: the same quantity by the same test.
+    """The results without duplicates, that is, without those that test the same quantity as an earlier one by the same test.
 
-    Which ones these are follows from the law and the batteries, never from the draws, so the adjustment stays valid.
+    The law and the batteries decide which results are duplicates, and never the draws. So the adjustment stays valid.
     """
     seen, kept = set(), []
     for result in results:
@@ -66,10 +66,10 @@ def distinct(results: Sequence[Result]) -> list[Result]:
 
 
 def adjust(p_values: Sequence[float], plan: Plan) -> list[float]:
-    """Holm over the tests (Holm 1979), times the numbers of stages and of claims: the family-wise p-value of each test.
+    """The family-wise p-value of each test: adjusted by Holm's method (Holm 1979), times the numbers of stages and of claims.
 
-    Written out, because statsmodels' ``multipletests`` collects garbage at every call, 0.1 s of a stage's few milliseconds;
-    the tests hold it against that function.
+    This is written out because ``multipletests`` of statsmodels collects garbage at every call, which takes 0.1 s in a stage that
+    takes a few milliseconds. The test suite compares this function with that one.
     """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
@@ -79,10 +79,10 @@ def adjust(p_values: Sequence[float], plan: Plan) -> list[float]:
 
 
 def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool = True) -> tuple[Verdict | None, str]:
-    """The verdict, or None to go on, and a sentence that says why. ``may_pass``: a stage before the last may certify."""
-    # An empty set of checks must never pass: nothing was looked at.
+    """The verdict, or None to go on, and the reason. ``may_pass`` says whether a stage before the last may certify."""
+    # An empty set of checks must never pass, because nothing was looked at.
     if not findings:
-        return Verdict.INVALID, "no test had any data: an empty battery certifies nothing"
+        return Verdict.INVALID, "no test had any data, and an empty set of checks certifies nothing"
     leading = min(findings, key=lambda f: (f.adjusted_p, f.p_value))
     if leading.adjusted_p <= plan.alpha:
         return Verdict.REFUTED, (
@@ -95,7 +95,7 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
         return (
             (
                 Verdict.INCONCLUSIVE,
-                "no monitored difference of probabilities has an upper bound, so no tolerance is promised",
+                "not refuted, but no monitored difference of probabilities has an upper bound, so no tolerance can be certified",
             )
             if last
             else (None, "go on")
@@ -121,7 +121,7 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
 
 
 def draws_before_a_pass(controls: Sequence[ControlOutcome]) -> int:
-    """The number of draws before which a sampler is not certified: as many as its controls took to be refuted."""
+    """The least number of draws for a pass: as many as the controls took, because only then the batteries have shown power."""
     return max((c.paths for c in controls if c.verdict is Verdict.REFUTED), default=0)
 
 
@@ -131,9 +131,9 @@ def may_pass(paths: int, plan: Plan, controls: Sequence[ControlOutcome], wrong: 
 
 
 def draws_to_refute(certificate: Certificate) -> int | None:
-    """About how many draws would refute a sampler whose loudest finding shows the effect that it seems to have.
+    """About how many draws would refute a sampler, if its leading finding shows the true effect.
 
-    None where no number would do, or nothing is known: there is no finding, or it may be chance.
+    None if no number is enough, or if nothing is known, because there is no finding or it may be due to chance.
     """
     leading, plan = certificate.leading, certificate.plan
     if leading is None or leading.adjusted_p > 0.05:
@@ -145,7 +145,7 @@ def draws_to_refute(certificate: Certificate) -> int | None:
 
 
 def beside_controls(verdict: Verdict, controls: Sequence[ControlOutcome]) -> Verdict:
-    """A pass beside a control that was not judged as it must be is none."""
+    """The verdict in view of the controls: a pass becomes ``INCONCLUSIVE`` if a control got the wrong verdict."""
     return Verdict.INCONCLUSIVE if missed(controls) and verdict is Verdict.CERTIFIED else verdict
 
 
@@ -154,8 +154,8 @@ def _enough(plan: Plan, findings: Sequence[Finding]) -> str:
     tolerated = [f for f in findings if f.bound is not None and f.unit == TOLERATED]
     needed = max(null_of(f.test, f.parameters).paths_for_bound(plan.tolerance, error) for f in tolerated)
     if not math.isfinite(needed):
-        return "no number of draws is enough for so small a tolerance"
-    return f"about {math.ceil(needed):,} draws would do"
+        return "no number of draws is enough for a tolerance this small"
+    return f"about {math.ceil(needed):,} draws would be enough"
 
 
 def histograms_of(evidence: Sequence[Evidence]) -> list[Histogram]:

@@ -1,4 +1,4 @@
-"""One certificate drawn in several places: each draws a shard of the blocks, and all shards together make the certificate."""
+"""One certificate, drawn in several places. Each place draws a shard of the blocks, and all shards make the certificate."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .draws import Block, Drawing, Probe, Taken, blocks_of
 
 @dataclass(frozen=True)
 class Shard:
-    """What one place has drawn: evidence in kilobytes, which can be pickled and sent.
+    """What one place has drawn. It holds kilobytes of evidence, and can be pickled and sent.
 
     Attributes:
-        name, seed, plan, law: of the certificate that the shard belongs to; ``law`` is the law's description.
+        name, seed, plan, law: the certificate that the shard belongs to. ``law`` is the description of the law.
         index, count: this is shard ``index`` of ``count``.
-        probe: what the first small sample showed here.
+        probe: what the first small sample showed in this place.
         taken: the blocks, each with its evidence, its costs and the kind of array that the sampler returned.
     """
 
@@ -38,15 +38,16 @@ def draw_shard(claim: Claim, index: int, count: int, *, seed: int = 0) -> Shard:
     """Draw shard ``index`` of ``count`` of a certificate: every ``count``-th block of all that its plan may need.
 
     Args:
-        claim: the same in every place.
-        index, count: 0 <= index < count.
-        seed: root of all randomness, the same in every place.
+        claim: the claim. It must be the same in every place.
+        index, count: integers with 0 <= index < count.
+        seed: the root of all randomness. It must be the same in every place.
 
     Returns:
-        A :class:`Shard`. A sampler that raises or returns something unusable does not raise here: the shard says so.
+        A :class:`Shard`. If the sampler raises an exception or returns something unusable, the shard says so, and nothing is
+        raised here.
 
     Raises:
-        BadInput: if the claim cannot be judged, or the numbers make no sense.
+        BadInput: if the claim cannot be judged, or if index and count are not such integers.
 
     >>> import numpy as np
     >>> import exactness as ex
@@ -60,7 +61,7 @@ def draw_shard(claim: Claim, index: int, count: int, *, seed: int = 0) -> Shard:
         if isinstance(value, bool) or not isinstance(value, int):
             raise BadInput(f"{label} must be an integer, not {value!r}")
     if not 0 <= index < count:
-        raise BadInput(f"index must be at least 0 and less than count; got shard {index} of {count}")
+        raise BadInput(f"index must be at least 0 and less than count; got index {index} and count {count}")
     claim, batteries = ready(claim, seed)
     assert claim.plan is not None
     drawing = Drawing(claim, claim.plan, int(seed), batteries)
@@ -73,16 +74,21 @@ def draw_shard(claim: Claim, index: int, count: int, *, seed: int = 0) -> Shard:
 def certify_shards(
     claim: Claim, shards: Sequence[Shard], *, outcomes: Sequence[ControlOutcome] = (), source: str | None = None
 ) -> Certificate:
-    """The certificate of all shards of a claim: the one that :func:`certify` gives, whatever the number of shards and their order.
+    """Make the certificate from all shards of a claim. :func:`certify` gives the same one, for any number and order of shards.
 
-    Only costs in seconds and the time of making differ. Controls of the claim are judged here; ``outcomes`` are those of controls
-    that were judged before.
+    Only the costs in seconds and the time of creation differ.
+
+    Args:
+        claim: the claim. Its controls are judged here.
+        shards: all shards of the claim, in any order.
+        outcomes: the outcomes of controls that were judged before.
+        source: where the claim comes from. It is recorded in the certificate.
 
     Raises:
-        BadInput: if a shard is missing, there twice, or belongs to another claim, plan, law or seed.
+        BadInput: if a shard is missing, occurs twice, or belongs to another claim, plan, law or seed.
     """
     if not shards:
-        raise BadInput("no shard was given")
+        raise BadInput("no shard was given: pass the shards that draw_shard made")
     first = shards[0]
     ready_claim, _ = ready(claim, first.seed)
     of = (ready_claim.name, first.seed, ready_claim.plan, ready_claim.law.describe(), first.count)
@@ -92,26 +98,26 @@ def certify_shards(
             raise BadInput(f"shard {shard.index} of {shard.name!r} belongs to another certificate: its {differ[0]} differs")
     there = sorted(shard.index for shard in shards)
     if there != list(range(first.count)):
-        raise BadInput(f"the shards must be 0 to {first.count - 1}, each once; got {there}")
+        raise BadInput(f"pass all shards from 0 to {first.count - 1}, each once; got {there}")
     taken = {one.block.index: one for shard in shards for one in shard.taken}
     probe = next((shard.probe for shard in shards if shard.probe != first.probe), first.probe)
     if probe != first.probe and first.probe.fault is None:
         probe = Probe(
             first.probe.digest, False, "the sampler gives other draws in another place for the same seed: derive all its "
-            "randomness from the seed, and run the same versions everywhere", first.probe.where,
+            "randomness from the seed, and use the same versions everywhere", first.probe.where,
         )  # fmt: skip
 
     def take(blocks: Sequence[Block]) -> Iterator[Taken]:
         for block in blocks:
             if block.index not in taken:
-                raise BadInput(f"block {block.index} was not drawn, because its shard had found a fault before")
+                raise BadInput(f"block {block.index} was not drawn, because its shard stopped at an earlier fault of the sampler")
             yield taken[block.index]
 
     return certify_claim(claim, seed=first.seed, outcomes=outcomes, source=source, probe=probe, take=take)
 
 
 def _until_fault(drawing: Drawing, blocks: Sequence[Block]) -> Iterator[Taken]:
-    """After a fault no block is needed: whoever puts the shards together stops there, or before."""
+    """Draw blocks until one cannot be judged. Later blocks are not needed, because the certificate ends there or earlier."""
     for block in blocks:
         taken = drawing.take(block)
         yield taken

@@ -1,7 +1,7 @@
-"""Work in this process or in others: jobs go out, results come back as they are finished, and a lost job says why it was lost.
+"""Runs jobs in this process or in others. Results come back as jobs finish, and a lost job says why it was lost.
 
-Written out, because no pool at hand does it: that of the standard library breaks as a whole when one process dies, and knows no
-time-outs; pebble 5.2 takes a process that ends with exit code 0 for one that has done its work, and waits for it for ever.
+This is written out because no available pool does it. The pool of the standard library breaks as a whole when one process dies,
+and has no time-outs. Pebble 5.2 believes that a process which ends with exit code 0 has done its work, and waits for it forever.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Progress = Callable[[str, int, int], None]
 
 
 class Runs(Protocol):
-    """A job: it can be pickled, and run anywhere."""
+    """A job. It can be pickled, and run in any process."""
 
     def run(self, progress: Progress | None) -> Any:
-        """Do the work. ``progress`` is told what is being done, how much is done and how much there is."""
+        """Do the work, and tell ``progress`` what is being done, how much is done and how much there is."""
 
 
 J = TypeVar("J", bound=Runs)
@@ -36,23 +36,25 @@ J = TypeVar("J", bound=Runs)
 
 @dataclass(frozen=True)
 class Lost:
-    """What comes back instead of a result from a job that did not finish. ``why`` is a sentence."""
+    """This comes back instead of a result if a job did not finish. ``why`` says what happened."""
 
     why: str
 
 
 class Workers:
-    """A context in which jobs run: ``workers.run(jobs)`` yields (job, result) as they finish.
+    """A context in which jobs run: ``workers.run(jobs)`` yields (job, result) as jobs finish.
 
     Args:
-        count: how many processes. With 1 and no time-out jobs run in this process, one after the other.
-        timeout: seconds after which a job is stopped; its process is replaced, and the other jobs go on. None means never.
-        progress: told how far the running jobs are, from a thread of its own if they run elsewhere.
+        count: the number of processes. With one process and no time-out, jobs run in this process, one after the other.
+        timeout: the number of seconds after which a job is stopped. Its process is replaced, and the other jobs continue. None
+            means that jobs are never stopped.
+        progress: a function that is told how far the running jobs are. It is called in a separate thread if they run in other
+            processes.
     """
 
     def __init__(self, count: int, timeout: float | None = None, progress: Progress | None = None) -> None:
         if timeout is not None and not timeout > 0:
-            raise BadInput(f"the time-out must be a positive number of seconds, not {timeout!r}")
+            raise BadInput(f"timeout must be a positive number of seconds, not {timeout!r}")
         self.count, self.timeout, self.progress = count, timeout, progress
         self._elsewhere = count > 1 or timeout is not None
         self._idle: list[_Process] = []
@@ -68,7 +70,7 @@ class Workers:
 
     def __exit__(self, *_: object) -> None:
         if self._elsewhere:
-            # After an interruption what is finished has been handed out; what is running is dropped.
+            # After an interruption, finished results have been returned already, and running jobs are dropped.
             for process in [*self._idle, *self._busy]:
                 process.stop()
             self._over.set()
@@ -76,7 +78,7 @@ class Workers:
             self._news.cleanup()
 
     def run(self, jobs: Iterable[J]) -> Iterator[tuple[J, Any]]:
-        """Run jobs. An exception of a job is raised here; the end of its process, or the time-out, gives :class:`Lost`."""
+        """Run jobs. An exception of a job is raised here. If its process ends or the time runs out, the result is :class:`Lost`."""
         if not self._elsewhere:
             for job in jobs:
                 yield job, job.run(self.progress)
@@ -97,20 +99,20 @@ class Workers:
                 yield job, result
 
     def _listen(self) -> None:
-        # Files, because a process that is stopped in the middle of a queue's lock would leave it locked.
+        # Progress travels in files, because a process that is stopped while it holds the lock of a queue would leave it locked.
         while not self._over.wait(_PAUSE):
             for file in Path(self._news.name).glob("*.txt") if self.progress is not None else ():
-                with contextlib.suppress(OSError, ValueError):  # Half written, or gone: the next look will do.
+                with contextlib.suppress(OSError, ValueError):  # It is half written or gone. The next look reads it.
                     done, most, name = file.read_text().split(" ", 2)
                     assert self.progress is not None
                     self.progress(name, int(done), int(most))
 
 
 class _Process:
-    """A worker process, and the job that it has."""
+    """A worker process and its current job."""
 
     def __init__(self, count: int, news: str) -> None:
-        # Spawned and not forked: torch and JAX do not survive that.
+        # Processes are spawned, because torch and JAX do not survive a fork.
         context = get_context("spawn")
         self.pipe, there = context.Pipe()
         self._process = context.Process(target=_work, args=(there, count, news))
@@ -123,21 +125,21 @@ class _Process:
         self.job = job
         if timeout is not None:
             self.deadline, self._timeout = time.monotonic() + timeout, timeout
-        with contextlib.suppress(OSError):  # It died while it was idle: ``finish`` says so.
+        with contextlib.suppress(OSError):  # It died while it was idle. ``finish`` says so.
             self.pipe.send(job)
 
     def finish(self) -> tuple[Any, Any, bool]:
-        """Its job, the result (or exception, or why there is none), and whether the process can go on."""
+        """The job, its result (or exception, or :class:`Lost`), and whether the process can take another job."""
         try:
             if self.pipe.poll():
                 return self.job, self.pipe.recv(), True
             self.stop()
-            said = f"it did not finish within {self._timeout:g} seconds and was stopped: raise the time-out if it needs longer"
+            said = f"the job did not finish within {self._timeout:g} seconds and was stopped: raise the time-out if it needs longer"
         except (EOFError, OSError):
             self._process.join()
             said = (
-                f"the process that ran it ended with exit code {self._process.exitcode} before it was finished: the sampler, or a "
-                "library that it uses, ends the process or crashes it"
+                f"the process of this job ended with exit code {self._process.exitcode} before the job was finished: check whether "
+                "the sampler, or a library that it uses, ends or crashes the process"
             )
         return self.job, Lost(said), False
 
@@ -148,7 +150,7 @@ class _Process:
 
 
 def _ready(busy: list[_Process]) -> list[_Process]:
-    """Those that have an answer, have died, or are late."""
+    """The processes that have an answer, have died, or are late. Waits until there is one."""
     left = min(process.deadline for process in busy) - time.monotonic()
     answered = wait([process.pipe for process in busy], None if left == float("inf") else max(0.0, left))
     now = time.monotonic()
@@ -159,9 +161,9 @@ _PAUSE = 0.3
 
 
 def _work(pipe: Connection, count: int, news: str) -> None:
-    """What a worker process does: jobs come, results go."""
-    # Workers share the cores: two that each use all of them are many times slower than two that use half. The variable is read
-    # when a library is imported; torch may be there already.
+    """The loop of a worker process: it receives jobs and sends results."""
+    # Workers share the cores: two that each use all cores are many times slower than two that use half. Libraries read the
+    # variable when they are imported, and torch may have been imported already.
     threads = max(1, (os.cpu_count() or 1) // count)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     if (torch := sys.modules.get("torch")) is not None:
@@ -172,10 +174,10 @@ def _work(pipe: Connection, count: int, news: str) -> None:
         nonlocal last
         if time.monotonic() - last > _PAUSE:
             last = time.monotonic()
-            with contextlib.suppress(OSError):  # Nobody listens any more.
+            with contextlib.suppress(OSError):  # Nobody listens any longer.
                 file.write_text(f"{done} {most} {name}")
 
-    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):  # The parent is gone, or wants to go.
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):  # The parent has ended, or wants to end.
         while True:
             job = pipe.recv()
             try:
@@ -184,5 +186,5 @@ def _work(pipe: Connection, count: int, news: str) -> None:
                 result = error
             try:
                 pipe.send(result)
-            except (TypeError, ValueError, AttributeError) as error:  # Cannot be pickled.
+            except (TypeError, ValueError, AttributeError) as error:  # It cannot be pickled.
                 pipe.send(BadInput(f"the result of a job cannot be sent to another process: {error}"))

@@ -1,4 +1,4 @@
-"""Many faults in one run: in parallel, each record saved as it is finished, resumable."""
+"""Judges many faults in one run, in parallel. Each record is saved when it is finished, so a run can be resumed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUDGET = Plan(alpha=1e-6, tolerance=0.02, first_paths=1_000, max_paths=200_000)
 
 
 class FaultJob(msgspec.Struct, frozen=True):
-    """What a worker needs to judge one fault, and what makes a saved record its own."""
+    """Everything that a worker needs to judge one fault. A saved record is reused only for an equal job."""
 
     name: str
     plan: Plan
@@ -34,7 +34,7 @@ class FaultJob(msgspec.Struct, frozen=True):
     version: str
 
     def run(self, progress: Progress | None = None) -> tuple[Record, Environment]:
-        """Judge the fault."""
+        """Judge the fault, and return its record and the environment."""
         (fault,) = chosen([self.name])
         setting = Setting(self.device, self.dtype, self.backend)  # type: ignore[arg-type]
         return judge_fault(fault, self.plan, self.seed, setting, self.patience)
@@ -58,8 +58,10 @@ def run_faults(
     resume: bool = False,
     done: Callable[[Record], None] = lambda record: None,
 ) -> Matrix:
-    """Judge the named faults (all if none is named). With ``folder`` each is saved there; ``resume`` keeps those that are there
-    and were judged alike.
+    """Judge the named faults, or all of them if no name is given.
+
+    With ``folder``, each record is saved there. ``resume`` keeps the records in the folder that were made in the same way. Raises
+    ``BadInput`` for an unknown name, and for a fault that could not be judged.
     """
     from importlib.metadata import version
 
@@ -102,6 +104,6 @@ def _kept(task: FaultJob, folder: Path) -> _Saved | None:
         return None
     if saved.task != task:
         return None
-    # What is said of a fault may have been put better since; what was measured stays.
+    # The description of a fault may have been improved since. Its measurements stay.
     (fault,) = chosen([task.name])
     return msgspec.structs.replace(saved, record=msgspec.structs.replace(saved.record, **said_of(fault)))

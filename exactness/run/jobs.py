@@ -1,7 +1,7 @@
-"""One job for every claim: a member of the catalogue, a user's claim, saved draws, a control, a shard of one certificate.
+"""Jobs: each judges one claim, or draws a part of it.
 
-A job says everything that is needed to do it, so it runs in any process, and its result is known without running it again if its
-certificate lies there already.
+The claim may be a member of the catalogue, a user's claim, saved draws or a control. A job holds everything that is needed to run
+it, so it runs in any process. It need not run again if its certificate is already in the folder.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from ..plan import Plan
 from .executors import Progress
 from .sources import claims_of
 
-# A quick run takes at most this many draws, or as many as the controls of the same law took to be refuted.
+# A quick run takes at most this many draws, or as many as it took to refute the controls of the same law.
 QUICK_PATHS = 2_000
 
 
 class Overrides(msgspec.Struct, frozen=True):
-    """What a run changes in a claim's own plan; None keeps it.
+    """The changes that a run makes to the plan of each claim. None keeps the plan's own value.
 
     ``claims`` is the number of claims of the run, which share one alpha. ``quick`` shortens the plans of samplers that should be
-    certified to what :data:`QUICK_PATHS` draws can show; controls keep theirs.
+    certified to what :data:`QUICK_PATHS` draws can show. Controls keep their plans.
     """
 
     alpha: float | None = None
@@ -44,22 +44,23 @@ class Overrides(msgspec.Struct, frozen=True):
     quick: bool = False
 
     def apply(self, plan: Plan) -> Plan:
-        """The plan that follows from these and the claim's own."""
+        """The plan of a claim with these changes. Raises ``BadInput`` if a value makes no sense."""
         asked = {"alpha": self.alpha, "tolerance": self.tolerance, "max_paths": self.max_paths}
         changes = {k: v for k, v in asked.items() if v is not None}
         return Plan(**(msgspec.structs.asdict(plan) | changes | {"claims": max(plan.claims, self.claims or 1)}))
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One claim to judge.
+    """A job that judges one claim.
 
     Args:
-        source, name: where the claim comes from (see :mod:`exactness.run.sources`), and which one of there.
-        seed: root of all randomness.
-        folder: where the certificate is written.
-        overrides, setting: what the run changes in the plan; where the catalogue's samplers run.
-        outcomes: of controls that were judged before.
-        resume: keep a certificate that lies in the folder, if judging again would give it.
+        source, name: where the claim comes from (see :mod:`exactness.run.sources`), and its name there.
+        seed: the root of all randomness.
+        folder: the folder in which the certificate is written.
+        overrides: what the run changes in the plan.
+        setting: where and how the samplers of the catalogue run.
+        outcomes: the outcomes of controls that were judged before.
+        resume: whether to keep a certificate in the folder if judging again would give the same one.
     """
 
     source: str
@@ -77,10 +78,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return certificate_path(Path(self.folder), self.name)
 
     def claim(self) -> Claim:
-        """The claim, with the plan that this run judges it by. Raises ``BadInput``."""
+        """The claim, with its plan in this run. Raises ``BadInput`` if it cannot be made."""
         found = next((c for c in claims_of(self.source, self.setting) if c.name == self.name), None)
         if found is None:
-            raise BadInput(f"{self.source} no longer has a claim called {self.name!r}")
+            raise BadInput(f"{self.source} no longer has a claim called {self.name!r}: check whether it was renamed or removed")
         plan = self.overrides.apply(found.plan or Plan())
         if self.overrides.quick and found.wrong is None and not found.controls:
             most = max(QUICK_PATHS, draws_before_a_pass(self.outcomes))
@@ -88,7 +89,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return replace(found, plan=plan)
 
     def kept(self, claim: Claim) -> Certificate | None:
-        """The certificate that judging again would give, if it lies there."""
+        """The certificate in the folder, if this job resumes and judging again would give the same one."""
         return reusable(self.target, claim, self.seed, self.outcomes) if self.resume else None
 
     def run(self, progress: Progress | None = None) -> Certificate:
@@ -101,7 +102,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
     def lost(self, why: str) -> Certificate:
-        """The certificate of a job that did not finish: it is invalid, and says why. It is written, too."""
+        """Write the certificate of a job that did not finish, and return it. It is invalid, and says why."""
         claim = self.claim()
         found = Certificate(
             name=self.name, verdict=Verdict.INVALID, reasons=[why], law=claim.law.describe(),
@@ -116,7 +117,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShardJob(msgspec.Struct, frozen=True, kw_only=True):
-    """Some blocks of the certificate that ``job`` makes."""
+    """A job that draws some blocks of the certificate of another ``job``."""
 
     job: Job
     blocks: tuple[Block, ...]
@@ -128,13 +129,15 @@ class ShardJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def certificate_path(folder: Path, name: str) -> Path:
-    """Where the certificate of a claim is written."""
+    """The file in which the certificate of a claim is written."""
     return folder / (name.replace("/", "--") + ".json")
 
 
 def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutcome]) -> Certificate | None:
-    """The certificate in ``path``, if judging the claim again would give it: same law, plan, seed, controls, backend and versions,
-    and the same first draws, which are made again, so that a changed sampler is noticed.
+    """The certificate in ``path``, if judging the claim again would give the same one. Otherwise None.
+
+    The law, plan, seed, controls, backend and versions must be the same. The first draws are made again and must be the same too,
+    so that a changed sampler is noticed.
     """
     if not path.exists():
         return None
@@ -156,13 +159,13 @@ def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutc
     )
     try:
         return found if same and found.probe == probe_of(claim, seed) else None
-    except Exception:  # A sampler that raises today is judged today: that is its certificate.
+    except Exception:  # A sampler that raises an exception now is judged again, and gets a certificate that says so.
         return None
 
 
 @cache
 def _drawing(job: Job) -> Drawing:
-    """A process that draws many blocks of a certificate starts its batteries once."""
+    """The drawing of a job. It is kept, so that a process which draws many blocks of a certificate starts its batteries once."""
     claim, batteries = ready(job.claim(), job.seed)
     assert claim.plan is not None
     return Drawing(claim, claim.plan, job.seed, batteries)

@@ -1,4 +1,7 @@
-"""Many claims in one run: in parallel, saved as they finish, resumable, controls before the claims that carry them."""
+"""Judges many claims in one run, in parallel.
+
+Certificates are saved as they are finished, so a run can be resumed. Controls are judged before the claims that need them.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +22,18 @@ Done = Callable[[Certificate], None]
 
 
 def check_writable(folder: Path | None, page: Path | None) -> None:
-    """Before anything is sampled: what cannot be written must not cost a run. Raises ``BadInput``, or the ``OSError`` of it."""
+    """Check before a run that its results can be written. Raises ``BadInput``, or the ``OSError`` of the attempt."""
     for place in (folder, page and page.parent):
         if place is None:
             continue
         place.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=place).close()
     if page is not None and page.is_dir():
-        raise BadInput(f"{page} is a folder; name the page to write")
+        raise BadInput(f"{page} is a folder; name the page to write, such as {page / 'report.html'}")
 
 
 def with_controls(items: Sequence[Item]) -> list[Item]:
-    """The claims, and the controls of their laws that are not among them."""
+    """The claims, followed by the controls of their laws that are not among them."""
     names = {item.name for item in items}
     groups = {item.group for item in items if item.group is not None}
     return [*items, *(control for control in controls_of(groups) if control.name not in names)]
@@ -48,14 +51,24 @@ def run_claims(
     shards: int = 1,
     done: Done = lambda certificate: None,
 ) -> list[Certificate]:
-    """Judge claims, and before them the controls of their laws; write each certificate as it is finished.
+    """Judge the controls of the laws first and then the claims, and write each certificate when it is finished.
 
     Args:
         items: what to judge; see :func:`exactness.run.sources.items_of`.
-        workers: where the jobs run. One that is lost (time-out, crash) gets an invalid certificate that says so.
-        resume: keep certificates of ``folder`` that judging again would give.
-        shards: into how many jobs each certificate is split. The certificate does not depend on it.
-        done: told of every certificate as soon as it is there.
+        folder: the folder for the certificates.
+        workers: the workers that run the jobs. A lost job (time-out, crash) gets an invalid certificate that says so.
+        setting: where and how the samplers of the catalogue run.
+        seed: the root of all randomness.
+        overrides: what the run changes in the plans.
+        resume: whether to keep the certificates in ``folder`` that judging again would give.
+        shards: the number of jobs into which each certificate is split. The certificate does not depend on it.
+        done: a function that is called with each certificate as soon as it is finished.
+
+    Returns:
+        The certificates of the items and of their controls, in the order of :func:`with_controls`.
+
+    Raises:
+        BadInput: if a claim cannot be made or judged.
     """
     everything = with_controls(items)
     certificates: dict[str, Certificate] = {}
@@ -81,7 +94,7 @@ def run_claims(
 
 
 def _in_shards(job: Job, workers: Workers, shards: int) -> Certificate:
-    """One certificate, each stage of whose blocks is shared out among several jobs."""
+    """Make one certificate, and divide the blocks of each stage among several jobs."""
     claim = job.claim()
     if (kept := job.kept(claim)) is not None:
         return kept
@@ -104,7 +117,11 @@ def _in_shards(job: Job, workers: Workers, shards: int) -> Certificate:
 
 
 def exit_code(certificates: Iterable[Certificate]) -> int:
-    """0 all as claimed, 1 something refuted or a control not refuted, 3 inconclusive, 4 invalid; the gravest counts."""
+    """The exit code of a run. The most serious outcome decides.
+
+    0: everything is as claimed. 1: something was refuted, or a control was not. 3: something was inconclusive. 4: something was
+    invalid.
+    """
     found = list(certificates)
     if any(c.verdict is Verdict.INVALID for c in found):
         return 4

@@ -81,7 +81,7 @@ def test_wrong_paths_are_refuted_and_controls_are_judged_beside_them():
 def test_too_few_paths_are_inconclusive_and_say_how_many_would_do(count):
     judged = ex.certify_paths(PATHS[:count], CHAIN, plan=PLAN)
     assert judged.verdict is ex.Verdict.INCONCLUSIVE
-    assert "draws would do" in judged.reasons[0]
+    assert "draws would be enough" in judged.reasons[0]
     assert "more evidence takes more saved paths" in judged.reasons[1]
 
 

@@ -213,7 +213,7 @@ def test_small_budgets_end_inconclusive_with_a_remedy():
     judged = ex.certify(SAMPLE, CHAIN, plan=ex.Plan(tolerance=0.001, first_paths=50, max_paths=100))
     assert judged.verdict is ex.Verdict.INCONCLUSIVE
     assert "raise max_paths or the tolerance" in judged.reasons[0]
-    assert "draws would do" in judged.reasons[0]
+    assert "draws would be enough" in judged.reasons[0]
     assert judged.paths == 100
     hopeless = ex.certify(SAMPLE, CHAIN, plan=ex.Plan(tolerance=0.0005, first_paths=50, max_paths=100))
     assert "no number of draws is enough" in hopeless.reasons[0]

@@ -68,7 +68,7 @@ def test_a_claim_that_must_be_refuted_fails_unless_it_is(run):
     done.stdout.re_match_lines_random(
         [
             r"E .*blunt: certified, but this sampler must be refuted: Nothing\.",
-            r"E .*controls that were not refuted as they must be: blunt",
+            r"E .*these controls got the wrong verdict: blunt",
             r"refuted as it must be .*test_control",
             r"certified: MISSED .*test_blunt",
         ]
