@@ -1,4 +1,4 @@
-"""What a rejected draft is replaced by. Each rule is exact, at any weight, in token-wise and in block verification."""
+"""Rejection rules: what replaces a rejected draft. Each is exact at any weight, in token-wise and in block verification."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from .noise import Noise, RoundNoise
 
 @dataclass(frozen=True)
 class Rejected:
-    """The rejected step of each chain: ``mean`` (m, d) and ``sigma`` (m,) of the target there, ``axis`` (m, d) and ``delta``
-    (m,) of the draft, ``log_weight`` (m,), the ``draft`` noise z (m, d), and ``rejected`` (m,): rows where False are ignored.
+    """The rejected step of each chain.
+
+    ``mean`` (m, d) and ``sigma`` (m,) belong to the target, ``axis`` (m, d) and ``delta`` (m,) to the draft. ``log_weight`` (m,)
+    is the log-weight of the rejection, and ``draft`` (m, d) is the noise z of the draft. Rows where ``rejected`` (m,) is False are
+    ignored.
     """
 
     mean: jax.Array
@@ -29,12 +32,19 @@ class Rejected:
 
 
 Rejection = Callable[[Rejected, RoundNoise, Noise], tuple[jax.Array, jax.Array | int]]
-"""-> (states (m, d), draws taken (m,) or one number). Minus the draws taken, where a rule gave up: the run is then an error."""
+"""It returns the states (m, d) and the number of draws taken, (m,) or one number.
+
+The number is negative where a rule gave up; the run then raises an error.
+"""
 
 
 @dataclass(frozen=True)
 class Maximal:
-    """The couplings of :func:`.couplings.emit_rejected`; ``gamma`` and ``reflection`` are two of its corners."""
+    """The couplings of :func:`.couplings.emit_rejected`, with its two choices. ``gamma`` and ``reflection`` are two of the four.
+
+    >>> Maximal("quantile", "kept") == reflection
+    True
+    """
 
     along: Along = "independent"
     across: Across = "fresh"
@@ -65,11 +75,11 @@ _CANDIDATES = 4096
 
 @dataclass(frozen=True)
 class UntilAccepted:
-    """The old, slow way: draw from the target and accept with probability (1 - q/(w p))_+, until one is.
+    """The old, slow rule: draw from the target and accept with probability (1 - q/(w p))_+, until a draw is accepted.
 
-    Exact with no quantile function at all, hence an independent reading of the others; the expected number of draws at one
-    rejection is w/Z, unbounded as the draft gets better. ``most`` draws without success are an error, never a silent stop.
-    Every turn draws equally many candidates, shared out among the rows that are still open: the fewer, the more each.
+    It is exact without any quantile function, so it is an independent check of the other rules. The expected number of draws at a
+    rejection is w/Z, which is unbounded as the draft gets better. ``most`` draws without success raise an error.
+    Each turn of the loop draws the same number of candidates and shares them among the rows that are still open.
     """
 
     most: int = 1 << 26
@@ -85,11 +95,11 @@ class UntilAccepted:
             order = jnp.argsort(~waiting, stable=True).astype(jnp.int32)
             many = waiting.sum(dtype=jnp.int32)
             row, turns = order[place % many], place // many
-            # Of this round of the loop, since no chain does a round twice: no other round draws these.
+            # No chain does a round twice, so these belong to this round alone.
             first = order[0]
             normals, uniforms = source.candidates(noise.rounds[first], noise.chains[first], attempt, count)
             delta = step.delta[row]
-            # On the coordinate s of a target draw: log q/(w p) = -log r - log w, at <e, z> = s - delta.
+            # At the coordinate s of a target draw, where <e, z> = s - delta: log q/(w p) = -log r - log w.
             log_excess = -log_ratio(delta, normals.astype(delta.dtype) - delta) - step.log_weight[row]
             passed = uniforms < -jnp.expm1(log_excess)
             hit = jnp.full(m, count, jnp.int32).at[row].min(jnp.where(passed, place, count))
@@ -108,5 +118,5 @@ class UntilAccepted:
         waiting, s, draws, _ = lax.while_loop(go_on, turn, begin)
         orthogonal = noise.fresh - (step.axis * noise.fresh).sum(-1, keepdims=True) * step.axis
         state = step.mean + step.sigma[:, None] * (s.astype(step.mean.dtype)[:, None] * step.axis + orthogonal)
-        # The loop ends when one row has had too many; all rows that still wait are then without a state.
+        # The loop ends when one row has had too many draws. All rows that still wait then have no state.
         return jnp.where(waiting[:, None], jnp.nan, state), jnp.where(waiting, -jnp.maximum(draws, 1), draws)

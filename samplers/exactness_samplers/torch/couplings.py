@@ -1,24 +1,24 @@
 """Maximal couplings of N(m_p, sigma^2 I) (target) and N(m_q, sigma^2 I) (draft), as pure functions of their noise.
 
-Everything that speculation decides lives on one line: e, the unit vector from the target's mean to the draft's.
-With delta = |m_q - m_p| / sigma and s the coordinate of a point along e, in units of sigma and counted from m_p,
+Everything that speculation decides lies on one line. Let e be the unit vector from the target's mean to the draft's mean,
+delta = |m_q - m_p| / sigma, and s the coordinate of a point along e, in units of sigma and counted from m_p. Then
 
     target: s ~ N(0, 1)      draft: s ~ N(delta, 1)      log p/q = delta^2/2 - delta s.
 
-A draft that fails at weight w (w = 1 token by token, w = P_tau inside a block) is replaced by a draw of the residual,
-of density proportional to (w phi(s) - phi(s - delta))_+. It lives below ``edge = delta/2 + log(w)/delta``. Measured from
-the edge downwards, r = edge - s, it is
+A draft that fails at weight w (w = 1 token by token, w = P_tau inside a block) is replaced by a draw from the residual. Its
+density is proportional to (w phi(s) - phi(s - delta))_+ and vanishes above ``edge = delta/2 + log(w)/delta``. Measured downwards
+from the edge, with r = edge - s, the density is
 
     f(r) = phi(r + beta) expm1(delta r),   r > 0,   beta = delta - edge = delta/2 - log(w)/delta,
 
-a log-concave density in which no two large numbers are subtracted: every formula below is written in (r, beta, delta).
+which is log-concave and subtracts no two large numbers. Every formula below is written in (r, beta, delta).
 
-These scalars are one per chain and step, so they are computed in double precision whatever the dtype of the states, and
-returned in the dtype they came in. The weight always enters as its logarithm: products of many ratios underflow.
+There is one such scalar per chain and step, so they are computed in double precision whatever the dtype of the states, and
+returned in their original dtype. The weight always enters as its logarithm, because products of many ratios underflow.
 
-Source of the two classical branches: De Bortoli, Galashov, Gretton, Doucet, "Accelerated Diffusion Models via
+Sources of the two classical branches: De Bortoli, Galashov, Gretton, Doucet, "Accelerated Diffusion Models via
 Speculative Sampling", 2025 (reflection); Soen, Husain, De Bortoli, Doucet, 2026, arXiv 2606.13426 (independent residual).
-That the two parts of the draft may be kept or redrawn independently of each other is shown in :func:`emit_rejected`.
+:func:`emit_rejected` shows that the two parts of the draft may be kept or redrawn independently of each other.
 """
 
 from __future__ import annotations
@@ -36,35 +36,43 @@ from torch import Tensor
 Along = Literal["independent", "quantile"]
 Across = Literal["fresh", "kept"]
 
-# So many sigmas apart two normals share nothing: exp(-_APART^2 / 8) is far below the smallest double.
+# Two normals this many sigmas apart share nothing: exp(-_APART^2 / 8) is far below the smallest double.
 _APART = 1e3
-# Past this, beta stands for "no mass left": phi(beta) is zero, and the states are finite in single precision too.
+# Beyond this, beta means "no mass left": phi(beta) is zero, and the states are finite in single precision too.
 _FAR = 1e30
 # Given the edge, the residual's shape no longer changes below this displacement.
 _SAME_SHAPE = 1e-50
 # Below this displacement the residual's mass is a difference of nearly equal numbers, and is integrated instead.
 _CLOSE = 0.25
-# A tail of less than this below r is lost in one minus itself; one of less than that is not seen there at all.
+# A log of the tail below r that is less than the first number is lost in 1 minus the tail; below the second, it is invisible.
 _LOG_NEXT_TO_ONE, _LOG_LOST = -5.0, -30.0
 _STEPS = 4
 _POLISHING_STEPS = 4
 
 
 def acceptance(delta: Tensor) -> Tensor:
-    """P(X = Y) of a maximal coupling, 1 - TV = 2 Phi(-delta/2). ``delta``: any shape, >= 0, in units of sigma."""
+    """P(X = Y) of a maximal coupling: 1 - TV = 2 Phi(-delta/2). ``delta`` is >= 0, in units of sigma, and has any shape.
+
+    >>> round(float(acceptance(torch.tensor(1.0))), 4)
+    0.6171
+    """
     return torch.special.erfc(delta.double() / math.sqrt(8.0)).to(delta.dtype)
 
 
 def log_ratio(delta: Tensor, along: Tensor) -> Tensor:
     """log p(Y)/q(Y) of a draft Y = m_q + sigma z, where ``along`` = <e, z>. Shapes broadcast.
 
-    Written in z, not in s = delta + <e, z>: the sampler drew z, and nothing cancels.
+    The formula uses z, not s = delta + <e, z>: the sampler drew z, and nothing cancels.
     """
     return -delta * (0.5 * delta + along)
 
 
 def residual_mass(log_weight: Tensor, delta: Tensor) -> Tensor:
-    """Z(w, delta), the integral of (w phi(s) - phi(s - delta))_+, in [0, w]. ``log_weight`` <= 0, ``delta`` >= 0."""
+    """Z(w, delta), the integral of (w phi(s) - phi(s - delta))_+, a number in [0, w]. ``log_weight`` <= 0, ``delta`` >= 0.
+
+    >>> round(float(residual_mass(torch.tensor(0.0), torch.tensor(1.0))), 4)
+    0.3829
+    """
     dtype, (log_weight, delta) = delta.dtype, _double(log_weight, delta)
     beta = _beta(log_weight, delta)
 
@@ -100,10 +108,13 @@ class GaussianMasses:
 
 
 def residual_quantile(u: Tensor, log_weight: Tensor, delta: Tensor, *, upper: bool = False) -> Tensor:
-    """The residual's quantile: the s below which it has probability ``u`` (above which, if ``upper``).
+    """The quantile of the residual: the s below which it has probability ``u`` (with ``upper``, above which).
 
-    Monotone in ``u``, never above the edge, a fixed number of Halley steps inside a bracket: no loop depends on the data.
-    ``upper=True`` is for probabilities so close to one that their complement is what is known.
+    It is monotone in ``u`` and never above the edge. It takes a fixed number of Halley steps inside a bracket, so no loop depends
+    on the data. ``upper=True`` serves probabilities so close to one that only their complement is known accurately.
+
+    >>> round(float(residual_quantile(torch.tensor(0.5), torch.tensor(0.0), torch.tensor(1.0))), 3)
+    -0.727
     """
     dtype, (u, log_weight, delta) = delta.dtype, _double(u, log_weight, delta)
     u = torch.clamp(u, 1e-300, 1.0 - 2.0**-53)
@@ -115,10 +126,10 @@ def residual_quantile(u: Tensor, log_weight: Tensor, delta: Tensor, *, upper: bo
 
 
 def rejected_survival(s: Tensor, log_weight: Tensor, delta: Tensor) -> Tensor:
-    """P(a rejected draft lies above ``s``), its density being proportional to (phi(s - delta) - w phi(s))_+."""
+    """P(a rejected draft lies above ``s``). Its density is proportional to (phi(s - delta) - w phi(s))_+."""
     dtype, (s, log_weight, delta) = delta.dtype, _double(s, log_weight, delta)
     beta = _beta(log_weight, delta)
-    # Clamped at the edge in s - delta, not in s - edge: a far edge would swallow the digits of s.
+    # Clamped at the edge in s - delta, not in s - edge, because a far edge would swallow the digits of s.
     x = torch.maximum(s - delta, -beta)
 
     def near() -> Tensor:
@@ -129,7 +140,7 @@ def rejected_survival(s: Tensor, log_weight: Tensor, delta: Tensor) -> Tensor:
     between = _where(delta < _CLOSE, near, lambda: _between(x, x + delta))
     failing = -torch.expm1(log_weight)
     share = (failing * _ndtr(-x) + torch.exp(log_weight) * between) / (failing + residual_mass(log_weight, delta))
-    # mass 0: the draft cannot be rejected, so any answer will do that is a probability.
+    # If the mass is 0, the draft cannot be rejected, and any probability is a valid answer.
     return torch.clamp(torch.nan_to_num(share, nan=0.5), 0.0, 1.0).to(dtype)
 
 
@@ -145,27 +156,28 @@ def emit_rejected(
     along: Along = "independent",
     across: Across = "fresh",
 ) -> Tensor:
-    """The state that replaces a rejected draft, exactly distributed as the residual at its weight.
+    """The state that replaces a rejected draft. It is distributed exactly as the residual at its weight.
 
-    Given the past and the rejection, the draft's part orthogonal to ``axis`` is still standard normal, and its coordinate
-    along it has the density of :func:`rejected_survival`. Hence two choices, each exact with the other:
+    Given the past and the rejection, the part of the draft orthogonal to ``axis`` is still standard normal, and the coordinate
+    along ``axis`` has the density of :func:`rejected_survival`. This leaves two choices, and all combinations are exact:
 
-    * ``along``: ``independent`` draws s afresh from ``u``; ``quantile`` maps the rejected coordinate monotonically
-      (decreasing) onto the residual. At w = 1 that map is the reflection s -> delta - s.
+    * ``along``: ``independent`` draws s afresh from ``u``; ``quantile`` maps the rejected coordinate monotonically (decreasing)
+      onto the residual. At w = 1 this map is the reflection s -> delta - s.
     * ``across``: ``fresh`` takes the orthogonal part of ``fresh_noise``; ``kept`` keeps that of the draft.
 
-    ``independent`` and ``fresh`` is the Gamma-maximal coupling, ``quantile`` and ``kept`` the (weighted) reflection.
+    ``independent`` with ``fresh`` is the Gamma-maximal coupling, and ``quantile`` with ``kept`` is the (weighted) reflection.
 
     Args:
-        mean: target means m_p, shape (n, d).
-        sigma: step's standard deviation, shape (n,).
-        axis: unit vectors e, shape (n, d).
-        delta, log_weight, u: shape (n,); ``u`` uniform on [0, 1).
-        draft_noise: z of the rejected draft m_q + sigma z, shape (n, d).
-        fresh_noise: standard normals not used elsewhere, shape (n, d).
+        mean: the means m_p of the target, shape (n, d).
+        sigma: the standard deviation of the step, shape (n,).
+        axis: the unit vectors e, shape (n, d).
+        delta, log_weight, u: shape (n,); ``u`` is uniform on [0, 1).
+        draft_noise: the noise z of the rejected draft m_q + sigma z, shape (n, d).
+        fresh_noise: standard normals that are not used elsewhere, shape (n, d).
+        along, across: the two choices above.
 
     Returns:
-        states, shape (n, d).
+        The states, shape (n, d).
     """
     if along == "independent":
         s = residual_quantile(u, log_weight, delta)
@@ -182,10 +194,10 @@ def emit_rejected(
 
 
 def displacement(mean_p: Tensor, mean_q: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """``(delta, e)`` of two means, shapes (..., d) and sigma (...): delta = |m_q - m_p|/sigma and the unit vector e.
+    """``(delta, e)`` of two means (..., d) and sigma (...): delta = |m_q - m_p|/sigma and the unit vector e.
 
-    A delta beyond ``_APART`` is returned as that: nothing overlaps there in any precision, and s keeps its digits.
-    Where the means agree, e is the first coordinate's axis: any unit vector serves, since nothing is rejected there.
+    A delta beyond ``_APART`` is returned as ``_APART``: nothing overlaps there in any precision, and s keeps its digits. Where
+    the means agree, e is the axis of the first coordinate. Any unit vector would serve there, because nothing is rejected.
     """
     difference = mean_q - mean_p
     length = torch.linalg.vector_norm(difference, dim=-1)
@@ -199,33 +211,33 @@ def displacement(mean_p: Tensor, mean_q: Tensor, sigma: Tensor) -> tuple[Tensor,
 
 def _beta(log_weight: Tensor, delta: Tensor) -> Tensor:
     safe = torch.clamp(delta, min=1e-150)
-    # delta = 0 and w = 1: the edge is anywhere; beta = 0 keeps every formula finite (the mass is 0 all the same).
+    # If delta = 0 and w = 1, the edge is arbitrary. beta = 0 keeps every formula finite, and the mass is 0 in any case.
     ratio = torch.where(log_weight < 0.0, -log_weight / safe, torch.zeros_like(safe))
     return torch.clamp(0.5 * delta + ratio, max=_FAR)
 
 
 def _solve(log_above: Tensor, log_below: Tensor, log_weight: Tensor, beta: Tensor, delta: Tensor) -> Tensor:
-    """The r that has these logs of probability above and below it."""
+    """The r for which these are the logs of the probabilities above and below it."""
     log_mass = _log_mass(log_weight, beta, delta)
     r, high = _start(log_above, log_below, log_mass, log_weight, beta, delta)
     lower = torch.zeros_like(r)
-    # Where the tail above is 1 to rounding, steps would be noise.
+    # Where the tail above is 1 up to rounding, further steps would only add noise.
     settled = log_below < _LOG_LOST
-    # Halley's method on the log of the tail above r, which is concave; the bracket guards rounding.
+    # Halley's method works on the log of the tail above r, which is concave. The bracket guards against rounding.
     for _ in range(_STEPS):
         log_tail = _log_above(r, log_weight, beta, delta)
         gap = log_tail - log_mass - log_above
         high, lower = torch.where(gap < 0.0, r, high), torch.where(gap < 0.0, lower, r)
         hazard = torch.exp(torch.clamp(_log_density(r, beta, delta) - log_tail, min=-600.0))
         newton = gap / hazard
-        # The log density rises by this much a unit; what it adds to Newton's step never turns it round.
+        # This is the slope of the log density. Its correction never reverses Newton's step.
         steepness = delta / torch.clamp(-torch.expm1(-delta * r), min=1e-300) - (r + beta)
         halley = r + newton / torch.clamp(1.0 + 0.5 * newton * (hazard + steepness), min=0.5)
         halley = torch.where((halley >= lower) & (halley <= high), halley, 0.5 * (lower + high))
         r = torch.where(settled, r, halley)
 
     def polished() -> Tensor:
-        # Close to the edge the tail above is 1 to rounding, and the tail below says where r is.
+        # Close to the edge the tail above is 1 up to rounding, and only the tail below determines r.
         x = r
         for _ in range(_POLISHING_STEPS):
             log_tail = _log_below(x, log_weight, beta, delta)
@@ -241,13 +253,13 @@ def _solve(log_above: Tensor, log_below: Tensor, log_weight: Tensor, beta: Tenso
 def _start(
     log_above: Tensor, log_below: Tensor, log_mass: Tensor, log_weight: Tensor, beta: Tensor, delta: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """A first guess of r, and a bound that the root cannot pass."""
+    """A first guess of r, and an upper bound of the root."""
     edge, kappa = delta - beta, beta - 0.5 * delta
     reach = -log_above
     # r is stochastically below both a Gamma(2, -edge) and a shifted Rayleigh variable.
     high = torch.clamp(edge, min=0.0) + torch.sqrt(2.0 * reach) + 4.0
     high = torch.where(edge < 0.0, torch.minimum(high, (2.0 * reach + 4.0) / torch.clamp(-edge, min=1e-300)), high)
-    # Small delta: f is close to r exp(-r^2/2 - kappa r). Large delta: to a cut normal. At the edge: to a straight line.
+    # For small delta, f is close to r exp(-r^2/2 - kappa r); for large delta, to a cut normal; at the edge, to a straight line.
     gaussian = 2.0 * reach / (kappa + torch.sqrt(kappa * kappa + 2.0 * reach))
     share = torch.exp(log_above + log_mass + _log_phi(beta) - log_weight)
     cut = edge - torch.special.ndtri(torch.clamp(share, 1e-300, 1.0 - 1e-16))
@@ -257,7 +269,7 @@ def _start(
     return torch.where((r > 0.0) & (r < high), r, 0.5 * high), high
 
 
-# The four logarithms below are all relative to phi(beta): where the mass underflows, its shape is still there.
+# The four logarithms below are relative to phi(beta). Where the mass underflows, its shape is still known.
 
 
 def _log_density(r: Tensor, beta: Tensor, delta: Tensor) -> Tensor:
@@ -298,12 +310,12 @@ def _log_below(r: Tensor, log_weight: Tensor, beta: Tensor, delta: Tensor) -> Te
 
 
 def _free_to_ask(values: Tensor) -> bool:
-    """Whether values may decide what is computed: on a GPU the host would have to wait for them."""
+    """Whether values may decide what is computed. On a GPU the host would have to wait for them."""
     return values.device.type == "cpu"
 
 
 def _where(condition: Tensor, near: Callable[[], Tensor], far: Callable[[], Tensor]) -> Tensor:
-    """``torch.where``, but where asking is free a side that no row needs is not computed."""
+    """``torch.where``, but where asking is free, a side that no row needs is not computed."""
     if _free_to_ask(condition):
         if not condition.any():
             return far()
@@ -327,7 +339,7 @@ def _ndtr(x: Tensor) -> Tensor:
 
 
 def _between(a: Tensor, b: Tensor) -> Tensor:
-    """Phi(b) - Phi(a) for a <= b, taken in the tail where it is small."""
+    """Phi(b) - Phi(a) for a <= b, computed in the tail where it is small."""
     flip = a + b > 0.0
     low, high = torch.where(flip, -b, a), torch.where(flip, -a, b)
     return _ndtr(high) - _ndtr(low)
@@ -344,7 +356,7 @@ def _mills(x: Tensor) -> Tensor:
 
 
 def _mills_drop(x: Tensor, delta: Tensor) -> Tensor:
-    """Mills(x) - Mills(x + delta) for 0 <= delta <= 1/4, as the integral of 1 - y Mills(y) > 0: nothing cancels."""
+    """Mills(x) - Mills(x + delta) for 0 <= delta <= 1/4, as the integral of 1 - y Mills(y) > 0, in which nothing cancels."""
     nodes, weights = _legendre(6, x)
     y = x[..., None] + delta[..., None] * nodes
     far = torch.clamp(y, min=60.0) ** -2

@@ -1,4 +1,4 @@
-"""What a rejected draft is replaced by. Each rule is exact, at any weight, in token-wise and in block verification."""
+"""Rejection rules: what replaces a rejected draft. Each is exact at any weight, in token-wise and in block verification."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from .noise import Noise, RoundNoise
 
 @dataclass(frozen=True)
 class Rejected:
-    """The rejected step of each chain: ``mean`` (m, d) and ``sigma`` (m,) of the target there, ``axis`` (m, d) and ``delta``
-    (m,) of the draft, ``log_weight`` (m,), the ``draft`` noise z (m, d), and ``rejected`` (m,): rows where False are ignored.
+    """The rejected step of each chain.
+
+    ``mean`` (m, d) and ``sigma`` (m,) belong to the target, ``axis`` (m, d) and ``delta`` (m,) to the draft. ``log_weight`` (m,)
+    is the log-weight of the rejection, and ``draft`` (m, d) is the noise z of the draft. Rows where ``rejected`` (m,) is False are
+    ignored.
     """
 
     mean: Tensor
@@ -28,12 +31,16 @@ class Rejected:
 
 
 Rejection = Callable[[Rejected, RoundNoise, Noise], tuple[Tensor, Tensor | int]]
-"""-> (states (m, d), draws taken (m,) or one number)."""
+"""It returns the states (m, d) and the number of draws taken, (m,) or one number."""
 
 
 @dataclass(frozen=True)
 class Maximal:
-    """The couplings of :func:`.couplings.emit_rejected`; ``gamma`` and ``reflection`` are two of its corners."""
+    """The couplings of :func:`.couplings.emit_rejected`, with its two choices. ``gamma`` and ``reflection`` are two of the four.
+
+    >>> Maximal("quantile", "kept") == reflection
+    True
+    """
 
     along: Along = "independent"
     across: Across = "fresh"
@@ -49,7 +56,7 @@ class Maximal:
         return f"{self.along}-{self.across}"
 
     def __call__(self, step: Rejected, noise: RoundNoise, source: Noise) -> tuple[Tensor, int]:
-        # Where counting is free, only the rejected rows are computed.
+        # Where asking is free, only the rejected rows are computed.
         rows = step.rejected.nonzero()[:, 0] if _free_to_ask(step.rejected) else slice(None)
         state = step.mean.clone()
         state[rows] = emit_rejected(
@@ -65,10 +72,10 @@ reflection = Maximal("quantile", "kept")
 
 @dataclass(frozen=True)
 class UntilAccepted:
-    """The old, slow way: draw from the target and accept with probability (1 - q/(w p))_+, until one is.
+    """The old, slow rule: draw from the target and accept with probability (1 - q/(w p))_+, until a draw is accepted.
 
-    Exact with no quantile function at all, hence an independent reading of the others; the expected number of draws at one
-    rejection is w/Z, unbounded as the draft gets better. ``most`` draws without success are an error, never a silent stop.
+    It is exact without any quantile function, so it is an independent check of the other rules. The expected number of draws at a
+    rejection is w/Z, which is unbounded as the draft gets better. ``most`` draws without success raise an error.
     """
 
     most: int = 1 << 26
@@ -83,7 +90,7 @@ class UntilAccepted:
         while len(open_rows):
             normals, uniforms = source.candidates(len(open_rows), count)
             delta = step.delta[open_rows, None].double()
-            # On the coordinate s of a target draw: log q/(w p) = -log r - log w, at <e, z> = s - delta.
+            # At the coordinate s of a target draw, where <e, z> = s - delta: log q/(w p) = -log r - log w.
             log_excess = -log_ratio(delta, normals - delta) - step.log_weight[open_rows, None].double()
             passed = uniforms < -torch.expm1(log_excess)
             hit, first = passed.any(1), passed.float().argmax(1)
