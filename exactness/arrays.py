@@ -1,4 +1,4 @@
-"""Arrays of numpy, torch and JAX, judged where they live: the few functions that the array standard lacks."""
+"""Functions for arrays of numpy, torch and JAX that the array API standard lacks. They compute on the device of the arrays."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ Array = Any
 
 
 def is_array(x: object) -> bool:
+    """Whether x is an array of numpy, torch, JAX or another library of the array API standard."""
     return compat.is_array_api_obj(x)
 
 
-# Asked for a thousand times a certificate, and only the type decides.
+# A certificate asks for this a thousand times, and only the type decides.
 _NAMESPACES: dict[type, Any] = {}
 
 
 def namespace(x: Array) -> Any:
-    """The array namespace of x, with the standard's names."""
+    """The array namespace of x, with the names of the array API standard.
+
+    >>> namespace(np.zeros(3)).concat([np.zeros(1), np.ones(1)])
+    array([0., 1.])
+    """
     found = _NAMESPACES.get(type(x))
     if found is None:
         found = _NAMESPACES[type(x)] = compat.array_namespace(x)
@@ -33,23 +38,23 @@ def namespace(x: Array) -> Any:
 
 
 def without_gradients() -> AbstractContextManager[None]:
-    """A context in which torch records nothing: a network is evaluated once a step, and its graph would outgrow memory."""
+    """A context in which torch records no graph. A network is evaluated once per step, and its graph would outgrow memory."""
     torch = sys.modules.get("torch")
     return nullcontext() if torch is None else torch.no_grad()
 
 
 def device(x: Array) -> Any:
-    """Where x lives, as its namespace takes it."""
+    """The device of x, as its namespace takes it."""
     return compat.device(x)
 
 
 def kind_of(x: Array) -> str:
-    """``numpy``, ``torch`` or ``jax``."""
+    """The name of the library of x: ``numpy``, ``torch`` or ``jax``."""
     return "jax" if compat.is_jax_array(x) else type(x).__module__.split(".")[0]
 
 
 def device_of(x: Array) -> str:
-    """``cpu``, ``cuda:0``: by the same names for every kind of array."""
+    """The device of x as text, such as ``cpu`` or ``cuda:0``, with the same names for every kind of array."""
     if compat.is_jax_array(x):
         (place, *_) = x.devices()
         kind = {"gpu": "cuda"}.get(place.platform, place.platform)
@@ -58,6 +63,7 @@ def device_of(x: Array) -> str:
 
 
 def to_numpy(x: Array) -> np.ndarray:
+    """x as a numpy array, on the host and without gradients."""
     if compat.is_torch_array(x):
         return x.detach().cpu().numpy()
     return np.asarray(x)
@@ -67,7 +73,7 @@ KINDS = ("numpy", "torch", "jax")
 
 
 def as_kind(x: Array, kind: str) -> Array:
-    """x as an array of this kind; as it is if it is one, else by way of the host."""
+    """x as an array of this kind. It is converted on the host, unless it already is of this kind."""
     if kind_of(x) == kind:
         return x
     host = to_numpy(x)
@@ -83,7 +89,7 @@ def as_kind(x: Array, kind: str) -> Array:
 
 
 def double(x: Array) -> Array:
-    """x in double precision; JAX without x64 keeps single."""
+    """x in double precision. JAX without x64 keeps single precision."""
     xp = namespace(x)
     if compat.is_jax_array(x):
         import jax
@@ -93,26 +99,26 @@ def double(x: Array) -> Array:
 
 
 def like(values: np.ndarray, x: Array) -> Array:
-    """A numpy array put beside x: same namespace, dtype and device."""
+    """A numpy array converted to the kind, the dtype and the device of x."""
     xp = namespace(x)
     return xp.asarray(values, dtype=x.dtype, device=compat.device(x))
 
 
 def rows_where(x: Array, mask: Array) -> Array:
-    """x[mask]. JAX's go to the host: each number of rows would be another program to compile, for every function of them."""
+    """x[mask]. JAX arrays go to the host, because JAX would compile every later function again for each number of rows."""
     if compat.is_jax_array(x):
         return np.asarray(x)[np.asarray(mask)]
     return x[mask]
 
 
 def row_sums(x: Array) -> Array:
-    """Sums along the last axis: (..., d) -> (...)."""
+    """The sums along the last axis: (..., d) -> (...)."""
     width = int(x.shape[-1])
     if isinstance(x, np.ndarray):
         # numpy reduces a short last axis element by element; einsum does not.
         return np.einsum("...i->...", x)
     if compat.is_torch_array(x) and x.device.type == "cpu" and 1 < width <= _SHORT:
-        # Nor may torch: column by column takes a tenth of the time.
+        # torch has the same problem; adding column by column takes a tenth of the time.
         return functools.reduce(operator.add, (x[..., i] for i in range(width)))
     return namespace(x).sum(x, axis=-1)
 
@@ -121,33 +127,33 @@ _SHORT = 4
 
 
 def dot(x: Array, y: Array) -> Array:
-    """Inner products along the last axis: (..., d) and (..., d) -> (...)."""
+    """The inner products along the last axis: (..., d) and (..., d) -> (...)."""
     return np.einsum("...i,...i->...", x, y) if isinstance(x, np.ndarray) else row_sums(x * y)
 
 
 def clip(x: Array, low: float, high: float) -> Array:
-    """As the namespace's, whose cover of numpy takes longer than to clip a small batch."""
+    """Clip x to [low, high]. For a small numpy batch this is faster than the namespace's function."""
     return np.clip(x, low, high) if isinstance(x, np.ndarray) else namespace(x).clip(x, low, high)
 
 
 def ndtr(x: Array) -> Array:
-    """The standard normal distribution function. In the lower tail torch's has few digits: take ``log_ndtr`` there."""
+    """The standard normal distribution function. torch's has few digits in the lower tail; use ``log_ndtr`` there."""
     return _special(x).ndtr(x)
 
 
 def log_ndtr(x: Array) -> Array:
-    """Its logarithm, accurate in both tails."""
+    """The logarithm of the standard normal distribution function, accurate in both tails."""
     return _special(x).log_ndtr(x)
 
 
 def normal_scores(u: Array) -> Array:
-    """Phi^{-1}(u), finite: what is 0 or 1 to rounding is moved inside."""
+    """Phi^{-1}(u), always finite: values that are 0 or 1 up to rounding are moved inside."""
     info = namespace(u).finfo(u.dtype)
     return _special(u).ndtri(clip(u, float(info.smallest_normal), 1.0 - 0.5 * float(info.eps)))
 
 
 def _special(x: Array) -> Any:
-    """The special functions of x's kind of array."""
+    """The module of special functions for the kind of array of x."""
     if compat.is_torch_array(x):
         import torch
 
@@ -160,23 +166,23 @@ def _special(x: Array) -> Any:
 
 
 def chi2_cdf(x: Array, freedom: int) -> Array:
-    """The distribution function of chi-square."""
+    """The distribution function of chi-square with ``freedom`` degrees of freedom."""
     half = like(np.full(1, 0.5 * freedom), x)
     if compat.is_torch_array(x):
         import torch
 
         return torch.special.gammainc(half.expand(x.shape), 0.5 * x)
     if compat.is_jax_array(x):
-        # On the host, in double: in single precision JAX is off by up to 0.02 in thousands of dimensions.
+        # On the host, in double precision: in single precision JAX is wrong by up to 0.02 in thousands of dimensions.
         return like(special.gammainc(0.5 * freedom, 0.5 * np.asarray(x, dtype=np.float64)), x)
     return special.gammainc(half, 0.5 * x)
 
 
 def digest(x: Array) -> int:
-    """64 bits that depend on every bit of x (n, ...) and on the order of its rows; the same on every kind of array.
+    """64 bits that depend on every bit of x (n, ...) and on the order of its rows. They are the same for every kind of array.
 
-    Each 32-bit word is mixed with a key of its column (finalizer of Appleby's MurmurHash3), the sum of a row with a key of the
-    row, and all rows are summed; twice, with different keys.
+    Each 32-bit word is mixed with a key of its column, by the finalizer of Appleby's MurmurHash3. The sum of each row is mixed with
+    a key of the row, and all rows are summed. This is done twice, with different keys.
     """
     count = int(x.shape[0])
     words: Array
@@ -207,19 +213,23 @@ _WORD = 0xFFFFFFFF
 
 
 def _low(h: Array) -> Array:
-    """The low 32 bits, where integers are wider (torch has no arithmetic of unsigned ones)."""
+    """The low 32 bits, where integers are wider. (torch has no arithmetic of unsigned integers.)"""
     return h & _WORD if compat.is_torch_array(h) else h
 
 
 def _mixed(h: Array) -> Array:
-    """Every bit of the 32 depends on all of them, and no two words become one."""
+    """Mix words of 32 bits: every bit then depends on all bits, and different words stay different."""
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
         h = _low((h ^ (h >> shift)) * (factor if compat.is_torch_array(h) else np.uint32(factor)))
     return h ^ (h >> 16)
 
 
 def histogram(u: Array, bins: int) -> np.ndarray:
-    """Counts of values in [0, 1] over ``bins`` equal cells, on the host: (rows, ...) -> (rows, bins)."""
+    """Count the values in [0, 1] over ``bins`` equal cells: (rows, ...) -> (rows, bins), on the host.
+
+    >>> histogram(np.array([[0.1, 0.2, 0.9]]), 4)
+    array([[2, 0, 0, 1]])
+    """
     xp, rows = namespace(u), int(u.shape[0])
     cell = clip(xp.astype(xp.reshape(u, (rows, -1)) * bins, xp.int32), 0, bins - 1)
     if rows > 1:

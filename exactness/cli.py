@@ -349,7 +349,8 @@ def _say(done: list[Certificate], quiet: bool) -> None:
         if len(done) > _LISTED:
             console.print(summary_table([c for c in done if c.expected == "wrong"]))
         if len(done) == 1:
-            console.print(findings_table(done[0]))
+            if done[0].findings:
+                console.print(findings_table(done[0]))
             if done[0].as_claimed:  # the others were printed when they were found
                 print_certificate(console, done[0])
     exact = [c for c in done if c.expected == "exact"]

@@ -1,4 +1,4 @@
-"""Where something was judged: versions, arrays, device."""
+"""The environment in which a claim is judged: versions, kind of array, device."""
 
 from __future__ import annotations
 
@@ -19,9 +19,13 @@ def _version(package: str) -> str | None:
 
 
 def environment(array: str, dtype: str, device: str) -> Environment:
-    """Where it is judged, by arrays of this kind on this device."""
+    """Describe this environment, for arrays of this kind and dtype on this device.
+
+    >>> environment("numpy", "float64", "cpu").device
+    'cpu'
+    """
     names = ("numpy", "scipy", "msgspec", "array-api-compat", "torch", "jax", "jaxlib")
-    # Whatever is installed, imported or not: the same place must describe itself in the same way.
+    # All installed versions count, imported or not, so that the same environment always has the same description.
     packages = {name: version for name in names if (version := _version(name)) is not None}
     if device.startswith("cuda") and array == "torch":
         import torch

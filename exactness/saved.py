@@ -1,4 +1,4 @@
-"""Draws that were made before, by any program in any language, where a sampler would stand."""
+"""Saved draws, made by any program in any language, in place of a sampler."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .errors import BadInput
 from .laws.base import Law
 from .plan import Plan
 
-# What is hashed at a time, in numbers.
+# This many numbers are hashed at a time.
 _PIECE = 1 << 22
-# Numbers of a draw that are looked at for how often rounding makes two of them equal.
+# This many numbers of a draw show how often rounding makes two draws equal.
 _LOOKED_AT = 8
-# Two numbers of a draw may depend on each other: so much more often than if they did not may rounding make both equal.
+# Two numbers of a draw may depend on each other. Rounding may then make both equal this much more often.
 _DEPENDENT = 100.0
 # What safetensors files call the dtypes that numpy has.
 _DTYPES = {
@@ -30,17 +30,23 @@ _DTYPES = {
 
 
 class SavedPaths:
-    """An array of draws, (n, ...), or a file of one: the ``sample`` of a claim whose sampler is not here.
+    """Saved draws (n, ...), as an array or in a file. They are the ``sample`` of a claim whose sampler is not available.
 
-    What cannot be drawn again is looked at once, all of it, and nothing is said of seeds: a certificate's ``reproducible`` is
-    None and its ``probe`` the SHA-256 of all draws. Their number is the budget; too few end ``INCONCLUSIVE``.
+    Saved draws cannot be drawn again. All of them are judged, in one look, and nothing is claimed about seeds: the certificate's
+    ``reproducible`` is None, and its ``probe`` is the SHA-256 of all draws. The number of draws is the budget. If it is too small,
+    the verdict is ``INCONCLUSIVE``.
 
     Args:
-        source: an array, or a file: ``.npy`` and ``.safetensors`` are mapped, so memory stays flat; ``.npz`` is read whole.
-        entry: which array of an ``.npz`` or ``.safetensors`` file; its only one, or ``"paths"``, if left out.
+        source: an array, or the name of a file. ``.npy`` and ``.safetensors`` files are mapped, so memory stays constant; ``.npz``
+            files are read whole.
+        entry: the name of the array in an ``.npz`` or ``.safetensors`` file. The default is the only array, or ``"paths"``.
 
     Raises:
         BadInput: if the file is missing, unreadable, pickled or empty, or holds no real numbers.
+
+    >>> saved = SavedPaths(np.random.default_rng(0).standard_normal((100, 3)))
+    >>> saved.count, saved.copies
+    (100, 0)
     """
 
     def __init__(self, source: Array | str | os.PathLike[str], *, entry: str | None = None) -> None:
@@ -62,15 +68,16 @@ class SavedPaths:
             raise BadInput(f"{self.name} holds {self.values.dtype}; save real numbers, floats or integers")
 
     def __call__(self, n: int, seed: int) -> Array:
-        """The first n draws, whatever the seed: for what wants to look at some. ``certify`` takes ``rows``, each once."""
+        """The first n draws, whatever the seed. ``certify`` uses ``rows`` instead and takes each row once."""
         return self.rows(0, n)
 
     @property
     def count(self) -> int:
+        """The number n of draws."""
         return self.shape[0]
 
     def rows(self, start: int, stop: int) -> Array:
-        """Draws start..stop - 1, in memory."""
+        """The draws from ``start`` to ``stop`` - 1, in memory."""
         part = self.values[start:stop]
         if not isinstance(part, np.ndarray):
             return part
@@ -84,16 +91,16 @@ class SavedPaths:
 
     @property
     def copies(self) -> int:
-        """How many draws equal an earlier one, bit by bit."""
+        """The number of draws that equal an earlier one, bit by bit."""
         return self._read_through[1]
 
     @cached_property
     def more_copies_than_chance(self) -> bool:
-        """Whether so many draws of a continuous law cannot be equal by rounding: birthdays, with a wide margin.
+        """Whether there are more copies than rounding explains for a continuous law. This is a birthday problem with a wide margin.
 
-        A number that is alone has as many values as single (23 bits) or double precision tells apart, fewer if it is large beside
-        its spread. Of several, rounding is read off the draws themselves, copies left out: two numbers of a draw are both equal
-        about as often as their single rates multiplied.
+        If a draw is one number, it has as many values as single (23 bits) or double precision can tell apart, and fewer if it is
+        large compared with its spread. If a draw has several numbers, the effect of rounding is read off the draws themselves,
+        without the copies: two numbers of a draw are both equal about as often as the product of their single rates.
         """
         if not self.copies:
             return False
@@ -105,17 +112,17 @@ class SavedPaths:
             coarse = max(1.0, abs(middle) / (high - low)) if high > low else math.inf
             chance, spare = 2.0 * pairs * coarse * 2.0 ** -(23 if single else 52), 2.0 if single else 0.0
         else:
-            # How often two draws agree in a number; the two numbers that agree least.
+            # How often two draws agree in a number, for the two numbers that agree least.
             agree = (np.unique(column, return_counts=True)[1] for column in numbers.T)
             rates = sorted(float((c * (c - 1.0)).sum()) / max(1.0, len(numbers) * (len(numbers) - 1.0)) for c in agree)
             chance, spare = _DEPENDENT * pairs * rates[0] * rates[1], 0.0
         return self.copies > chance + 6.0 * math.sqrt(chance) + spare
 
     def _distinct_numbers(self) -> np.ndarray:
-        """A few numbers of every draw that is no copy, (m, 8) or fewer, in double precision."""
+        """At most 8 numbers of every draw that is not a copy, (m, 8), in double precision."""
         width = math.prod(self.shape[1:])
         chosen, step = np.unique(np.linspace(0, width - 1, min(width, _LOOKED_AT)).astype(int)), max(1, _PIECE // width)
-        # Sorted, what is in a piece is found by its number.
+        # The indices are sorted, so those within a piece are found by bisection.
         firsts = np.sort(self._read_through[2])
         parts = []
         for start in range(0, self.count, step):
@@ -126,7 +133,10 @@ class SavedPaths:
 
     @cached_property
     def _read_through(self) -> tuple[str, int, np.ndarray]:
-        """The digest, the number of copies, and where draws stand first. A few words of memory a draw."""
+        """The digest, the number of copies, and the index of the first of each set of equal draws.
+
+        It takes a few words of memory per draw.
+        """
         found, step = hashlib.sha256(), max(1, _PIECE // math.prod(self.shape[1:]))
         keys = np.empty(self.count, dtype=np.int64)
         for start in range(0, self.count, step):
@@ -137,7 +147,7 @@ class SavedPaths:
         return found.hexdigest(), self.count - len(firsts), firsts
 
     def plan_for(self, law: Law, plan: Plan) -> Plan:
-        """The plan that looks once at all draws, ``max_paths`` at most. Raises ``BadInput`` if they are none of this law's."""
+        """The plan that looks once at all draws, at most ``max_paths``. Raises ``BadInput`` if their shape is not the law's."""
         if self.shape[1:] != law.event_shape:
             needs = ", ".join(str(s) for s in law.event_shape)
             raise BadInput(
@@ -151,15 +161,15 @@ class SavedPaths:
         return msgspec.structs.replace(plan, first_paths=looked, max_paths=looked, seed_must_count=False)
 
     def describe(self) -> dict[str, object]:
-        """What identifies them in a certificate."""
+        """The facts that identify the draws in a certificate."""
         return {"name": self.name, "count": self.count, "sha256": self.digest}
 
     def caveat(self, plan: Plan) -> str:
-        """What a reader must know of a verdict on them."""
+        """What a reader must know about a verdict on saved draws."""
         part = "" if plan.max_paths == self.count else f"the first {plan.max_paths:,} of "
         copies = f"; {self.copies:,} of them are copies of others, bit by bit" if self.copies else ""
         return (
-            f"judged on {part}{self.count:,} saved paths ({self.name}){copies}: whether their sampler repeats is not known, and "
+            f"judged on {part}{self.count:,} saved paths ({self.name}){copies}: it is not known whether their sampler repeats, and "
             "more evidence takes more saved paths"
         )
 
@@ -190,7 +200,7 @@ def _npz(path: Path, entry: str | None) -> np.ndarray:
 
 
 class _Tensor(msgspec.Struct):
-    """An entry of the header: offsets in bytes, from the header's end."""
+    """An entry of the header. Offsets are in bytes and count from the end of the header."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -198,11 +208,11 @@ class _Tensor(msgspec.Struct):
 
 
 def _safetensors(path: Path, entry: str | None) -> np.ndarray:
-    """Eight bytes of length, a JSON header, then the arrays (github.com/huggingface/safetensors, "Format")."""
+    """Map an array. The file has eight bytes of length, a JSON header, then the arrays (github.com/huggingface/safetensors)."""
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if length > path.stat().st_size:
-            raise BadInput(f"{path.name} is no safetensors file, or is cut short")
+            raise BadInput(f"{path.name} is not a safetensors file, or is cut short")
         header = msgspec.json.decode(stream.read(length), type=dict[str, msgspec.Raw])
     header.pop("__metadata__", None)
     tensor = msgspec.json.decode(header[_chosen(path, list(header), entry)], type=_Tensor)
@@ -210,7 +220,7 @@ def _safetensors(path: Path, entry: str | None) -> np.ndarray:
         raise BadInput(f"{path.name} holds {tensor.dtype}, which numpy does not know; save one of {', '.join(_DTYPES)}")
     dtype = np.dtype(_DTYPES[tensor.dtype])
     if not math.prod(tensor.shape):
-        raise BadInput(f"{path.name} holds an array of shape {tensor.shape}: there is nothing in it")
+        raise BadInput(f"{path.name} holds an array of shape {tensor.shape}, which is empty")
     first, last = tensor.data_offsets
     size, needed = path.stat().st_size - 8 - length, math.prod(tensor.shape) * dtype.itemsize
     if not 0 <= first <= last <= size or last - first != needed or min(tensor.shape) < 0:

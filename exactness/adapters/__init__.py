@@ -1,4 +1,7 @@
-"""Other people's laws and samplers, at most ten lines each. A library is imported when its adapter is called, not before."""
+"""Adapters for other libraries: each makes a law or a sampler in at most ten lines of its user's code.
+
+A library is imported only when its adapter is called.
+"""
 
 from .denoisers import from_denoiser
 from .diffusers_schedulers import from_scheduler, sample_loop, sample_pipeline, sample_scheduler

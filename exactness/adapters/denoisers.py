@@ -1,4 +1,4 @@
-"""Denoisers as k-diffusion has them, D(x, sigma): the chain of Euler ancestral steps."""
+"""Denoisers D(x, sigma), as in k-diffusion, and the chain of their Euler ancestral steps."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from ..laws import GaussianChain
 def from_denoiser(
     denoise: Callable[[Array, Array], Array], sigmas: object, shape: int | tuple[int, ...], *, eta: float = 1.0
 ) -> GaussianChain:
-    """The chain of ``sample_euler_ancestral(denoise, x, sigmas, eta=eta)``: x_K ~ N(0, sigmas[0]^2 I), the last step deterministic.
+    """Make the law of the paths of ``sample_euler_ancestral(denoise, x, sigmas, eta=eta)``.
+
+    The start is x_K ~ N(0, sigmas[0]^2 I), and the last step is deterministic.
 
     Args:
-        denoise: ``denoise(x, sigma)``, x (n, *shape) and sigma (n,) of the sampler's kind of array -> the clean x, (n, *shape).
-        sigmas: (K + 1,), falling, the last one 0, as ``get_sigmas_karras`` gives them.
-        shape: of one image, or the dimension.
-        eta: in (0, 1].
+        denoise: ``denoise(x, sigma)`` -> the clean x, (n, *shape). x (n, *shape) and sigma (n,) are arrays of the sampler's kind.
+        sigmas: the noise levels (K + 1,), falling to 0, as ``get_sigmas_karras`` returns them.
+        shape: the shape of one image, or the dimension.
+        eta: a number in (0, 1].
 
     Raises:
         BadInput: if ``sigmas`` do not fall to 0 in at least two steps, or ``eta`` is 0 (an ODE).
 
-    The paths are what its callback sees, and what it returns: ``path.append(info["x"])``. Here, in numpy:
+    A path consists of the states that the callback of k-diffusion sees (``path.append(info["x"])``) and of the state that the
+    sampler returns. The same in numpy:
 
     >>> sigmas, denoise = np.array([10.0, 3.0, 1.0, 0.3, 0.0]), lambda x, sigma: x / (1.0 + sigma[:, None] ** 2)
     >>> def sample(n, seed):
@@ -48,17 +51,17 @@ def from_denoiser(
         raise BadInput(f"the denoiser must be a function denoise(x, sigma); got {type(denoise).__name__}")
     event = (shape,) if isinstance(shape, int) else shape
     if not isinstance(event, (tuple, list)) or not event or not all(isinstance(s, int) and s > 0 for s in event):
-        raise BadInput(f"shape must be that of one image, as (3, 32, 32), or the dimension; got {shape!r}")
+        raise BadInput(f"shape must be that of one image, such as (3, 32, 32), or the dimension; got {shape!r}")
     try:
         levels = np.atleast_1d(np.asarray(to_numpy(sigmas) if is_array(sigmas) else sigmas, dtype=np.float64))[::-1]
     except (TypeError, ValueError):
         raise BadInput(
-            f"sigmas must be K + 1 numbers that fall to 0, as get_sigmas_karras gives them; got {sigmas!r:.60}"
+            f"sigmas must be K + 1 numbers that fall to 0, as get_sigmas_karras returns them; got {sigmas!r:.60}"
         ) from None
     try:
         schedule = edm(levels, eta)
     except ValueError as error:
-        raise BadInput(f"sigmas must fall to 0, as get_sigmas_karras gives them, and eta be positive: {error}") from None
+        raise BadInput(f"sigmas must fall to 0, as get_sigmas_karras returns them, and eta must be positive: {error}") from None
 
     def predict(k: int, x: Array) -> Array:
         xp, n = namespace(x), int(x.shape[0])

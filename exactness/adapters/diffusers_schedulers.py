@@ -1,8 +1,9 @@
-"""Schedulers, models and pipelines of diffusers: the chain that a scheduler's steps make, and samplers that give whole paths.
+"""Schedulers, models and pipelines of diffusers: the chain that the steps of a scheduler make, and samplers of whole paths.
 
-A scheduler's ``step`` is affine in the noise that it draws. What torch would draw is replaced: by nothing, and the step is its
-mean; by a constant, and the difference is sigma. So the law is read off the scheduler itself, whatever its formula is, through
-``set_timesteps``, ``timesteps``, ``init_noise_sigma``, ``scale_model_input`` and ``step`` alone, and diffusers is not imported.
+The ``step`` of a scheduler is affine in the noise that it draws. The noise is therefore replaced: with zeros, the step returns its
+mean; with a constant, the difference from the mean gives sigma. In this way the law is read off the scheduler itself, whatever its
+formula is. This uses only ``set_timesteps``, ``timesteps``, ``init_noise_sigma``, ``scale_model_input`` and ``step``; diffusers is
+not imported.
 """
 
 from __future__ import annotations
@@ -28,16 +29,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Loop = Callable[[int, "torch.Generator", Any], object]
-"""``loop(n, generator, scheduler)``: draws n images by calling ``scheduler.step`` once a step; what it returns is not looked at."""
+"""``loop(n, generator, scheduler)`` draws n images by calling ``scheduler.step`` once per step. Its return value is ignored."""
 
-# Models see about so many numbers at a time.
+# Models are called with about this many numbers at a time.
 _SLICE = 1 << 18
-# Noise so large that a step's mean is lost in its rounding: sigma is then read off to the last digits.
+# With noise this large, the mean of a step is lost in rounding, so sigma is read off to the last digits.
 _LOUD = 2.0**16
 _PROBES = 4
-# Noise below so many roundings of the state is none: a step of variance 1e-20, as DDPM's last, is deterministic in float32.
+# Noise below this many roundings of the state counts as 0. A variance of 1e-20, as in DDPM's last step, is 0 in float32.
 _SILENT = 64.0
-# An image in a batch and alone may differ by so much of the output's size, the order of sums: half of TF32's digits.
+# An image in a batch and the same image alone may differ by this share of the output, because sums have another order (half of
+# TF32's digits).
 _COUPLED = 1e-2
 
 
@@ -50,23 +52,24 @@ def from_scheduler(
     options: dict[str, Any] | None = None,
     dtype: torch.dtype | None = None,
 ) -> GaussianChain:
-    """The chain that a stochastic scheduler makes of a model: DDPM, DDIM with ``eta`` > 0, Euler ancestral, ..
+    """Make the law of the chain of a stochastic scheduler and a model: DDPM, DDIM with ``eta`` > 0, Euler ancestral and others.
 
-    The mean may be any function of the state, so clipped and thresholded predictions are part of the law. Steps that draw no
-    noise, or less than the states' precision holds, are deterministic. States are flattened, (n, K + 1, prod(shape)).
+    The mean may be any function of the state, so clipped and thresholded predictions are part of the law. A step is deterministic
+    if it draws no noise, or less noise than the precision of the states resolves. Paths are flattened: (n, K + 1, prod(shape)).
 
     Args:
-        scheduler: is copied, never changed.
-        model: ``model(x, t)``, x (n, *shape) -> tensor of that shape, or anything whose first entry it is (``UNet2DModel``).
-        shape: of one image, (C, H, W).
-        num_inference_steps: for ``set_timesteps``; None if that has been called.
-        options: further arguments of ``step``, as ``{"eta": 1.0}``.
-        dtype: of the states; that of the model's parameters if left out, float32 if it has none.
+        scheduler: a scheduler, which is copied and never changed.
+        model: ``model(x, t)`` for x (n, *shape). It returns a tensor of this shape, or something whose first entry is such a
+            tensor (``UNet2DModel``).
+        shape: the shape of one image, (C, H, W).
+        num_inference_steps: the argument of ``set_timesteps``; None if that has already been called.
+        options: further arguments of ``step``, such as ``{"eta": 1.0}``.
+        dtype: the dtype of the states. The default is that of the model's parameters, or float32 if it has no parameters.
 
     Raises:
-        BadInput: if no step draws noise (an ODE solver), if a step needs what earlier steps left behind (a multistep solver), if
-            its noise is not torch.randn's, or not one Gaussian of a fixed variance (learned variances, clipped states); if the
-            model is random, gives NaN, or mixes the images of a batch; if the states have fewer bits than float32.
+        BadInput: if no step draws noise (an ODE solver); if a step depends on earlier steps (a multistep solver); if the noise
+            does not come from torch.randn, or is not one Gaussian of a fixed variance (learned variances, clipped states); if the
+            model is random, returns NaN, or mixes the images of a batch; if the states have fewer bits than float32.
 
     >>> import exactness as ex, torch
     >>> from diffusers import DDPMScheduler, UNet2DModel
@@ -82,7 +85,7 @@ def from_scheduler(
         import torch
 
     steps = _Steps.of(scheduler, model, shape, num_inference_steps, options, dtype)
-    # Whatever noise a step draws, the user's generators stay as they are.
+    # The user's generators stay unchanged, whatever noise a step draws.
     forked = [steps.device] if steps.device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(devices=forked):
         sigma = _read(steps)
@@ -105,9 +108,14 @@ def sample_scheduler(
     options: dict[str, Any] | None = None,
     dtype: torch.dtype | None = None,
 ) -> Callable[[int, int], Tensor]:
-    """``sample(n, seed)`` -> paths (n, K + 1, prod(shape)), by the loop that diffusers documents. Arguments as above.
+    """Make a sampler ``sample(n, seed)`` -> paths (n, K + 1, prod(shape)), with the loop that diffusers documents.
 
-    Any scheduler will do, ODE solvers included.
+    The arguments are those of :func:`from_scheduler`. Every scheduler works here, including ODE solvers.
+
+    >>> from diffusers import DDIMScheduler
+    >>> sample = sample_scheduler(DDIMScheduler(), lambda x, t: 0.1 * x, (1, 2, 2), num_inference_steps=3)
+    >>> sample(5, seed=0).shape
+    torch.Size([5, 4, 4])
     """
     steps = _Steps.of(scheduler, model, shape, num_inference_steps, options, dtype)
 
@@ -122,14 +130,26 @@ def sample_scheduler(
 
 
 def sample_loop(loop: Loop, scheduler: Any, *, batch: int = 1024) -> Callable[[int, int], Tensor]:
-    """``sample(n, seed)`` -> whole paths (n, K + 1, d), x_K first, of a loop of your own that calls ``scheduler.step``.
+    """Make a sampler ``sample(n, seed)`` -> whole paths (n, K + 1, d), x_K first, from your own loop over ``scheduler.step``.
 
-    What goes into every step is recorded, and what comes out of the last: so what the loop does between steps is judged too.
+    The input of every step and the output of the last step are recorded. Whatever the loop does between steps is judged too.
 
     Args:
-        loop: ``loop(n, generator, scheduler)``, with a recording copy of the scheduler; the seed is in the generator, a
-            ``torch.Generator`` on the CPU, which diffusers takes for any device.
-        batch: most images at a time.
+        loop: ``loop(n, generator, scheduler)``. It gets a recording copy of the scheduler. The generator carries the seed; it is a
+            ``torch.Generator`` on the CPU, which diffusers accepts for any device.
+        scheduler: the scheduler to copy.
+        batch: the largest number of images at a time.
+
+    >>> import torch
+    >>> from diffusers import DDPMScheduler
+    >>> scheduler = DDPMScheduler()
+    >>> scheduler.set_timesteps(3)
+    >>> def loop(n, generator, scheduler):
+    ...     x = torch.randn(n, 4, generator=generator)
+    ...     for t in scheduler.timesteps:
+    ...         x = scheduler.step(0.1 * x, t, x, generator=generator).prev_sample
+    >>> sample_loop(loop, scheduler)(5, seed=0).shape
+    torch.Size([5, 4, 4])
     """
 
     def sample(n: int, seed: int) -> Tensor:
@@ -142,7 +162,9 @@ def sample_loop(loop: Loop, scheduler: Any, *, batch: int = 1024) -> Callable[[i
                 count = min(batch, n - first)
                 loop(count, generator, recording)
                 if not states:
-                    raise InvalidSample("the loop never called step() of the scheduler it was given: there is no path to judge")
+                    raise InvalidSample(
+                        "the loop never called step() of the scheduler that it was given, so there is no path to judge"
+                    )
                 paths.append(torch.stack([s.reshape(count, -1) for s in states], dim=1))
         return torch.cat(paths)
 
@@ -150,9 +172,10 @@ def sample_loop(loop: Loop, scheduler: Any, *, batch: int = 1024) -> Callable[[i
 
 
 def sample_pipeline(pipeline: Any, *, batch: int = 64, **options: Any) -> Callable[[int, int], Tensor]:
-    """``sample(n, seed)`` -> whole paths of an unconditional pipeline, as ``DDPMPipeline``.
+    """Make a sampler ``sample(n, seed)`` -> whole paths of an unconditional pipeline such as ``DDPMPipeline``.
 
-    ``options`` go to every call, as ``num_inference_steps=50``; pipelines that take no ``batch_size`` need :func:`sample_loop`.
+    ``options``, such as ``num_inference_steps=50``, are passed to every call. Pipelines that do not take ``batch_size`` need
+    :func:`sample_loop`.
 
     >>> from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
     >>> unet = UNet2DModel(8, 1, 1, down_block_types=["DownBlock2D"], up_block_types=["UpBlock2D"],
@@ -163,7 +186,9 @@ def sample_pipeline(pipeline: Any, *, batch: int = 64, **options: Any) -> Callab
     torch.Size([3, 5, 64])
     """
     if not callable(pipeline) or not callable(getattr(getattr(pipeline, "scheduler", None), "step", None)):
-        raise BadInput(f"a pipeline is called, and has a scheduler with step(), as DDPMPipeline; {type(pipeline).__name__} has not")
+        raise BadInput(
+            f"a pipeline can be called and has a scheduler with step(), as DDPMPipeline; {type(pipeline).__name__} has not"
+        )
 
     def loop(n: int, generator: torch.Generator, recording: Any) -> None:
         own = pipeline.scheduler
@@ -178,7 +203,7 @@ def sample_pipeline(pipeline: Any, *, batch: int = 64, **options: Any) -> Callab
 
 @dataclass(frozen=True)
 class _Steps:
-    """A scheduler whose timesteps are set, with the model that its steps call."""
+    """A scheduler with its timesteps set, and the model that its steps call."""
 
     scheduler: Any
     model: Callable[..., Any]
@@ -201,7 +226,7 @@ class _Steps:
         if not callable(model):
             raise BadInput(f"the model must be callable as model(x, t); got {type(model).__name__}")
         if not isinstance(shape, (tuple, list)) or not shape or not all(isinstance(s, int) and s > 0 for s in shape):
-            raise BadInput(f"shape must be that of one image, as (3, 32, 32), without the batch; got {shape!r}")
+            raise BadInput(f"shape must be that of one image, such as (3, 32, 32), without the batch; got {shape!r}")
         if steps is not None and (isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1):
             raise BadInput(
                 f"num_inference_steps must be an integer of at least 1, or None if set_timesteps was called; got {steps!r}"
@@ -211,7 +236,7 @@ class _Steps:
         dtype = dtype or (torch.float32 if one is None else one.dtype)
         if dtype not in (torch.float32, torch.float64):
             raise BadInput(
-                f"states in {dtype} do not hold the noise that is to be judged: take the model in single precision, model.float(), "
+                f"states in {dtype} do not hold the noise that is to be judged: use the model in single precision, model.float(), "
                 "and dtype=torch.float32 or torch.float64"
             )
         scheduler = copy.deepcopy(scheduler)
@@ -235,7 +260,7 @@ class _Steps:
         return max(1, _SLICE // math.prod(self.shape))
 
     def at(self, i: int) -> Any:
-        """A copy that has taken no step yet, about to take the i-th."""
+        """A fresh copy of the scheduler that is about to take the i-th step."""
         fresh = copy.deepcopy(self.scheduler)
         if callable(getattr(fresh, "set_begin_index", None)):
             fresh.set_begin_index(i)
@@ -243,11 +268,11 @@ class _Steps:
 
     @property
     def spread(self) -> float:
-        """The standard deviation of x_K; schedulers of flows do not say that it is 1."""
+        """The standard deviation of x_K. It is 1 for schedulers that do not state it, such as those of flows."""
         return float(getattr(self.scheduler, "init_noise_sigma", 1.0))
 
     def scaled(self, scheduler: Any, i: int, x: Tensor) -> Tensor:
-        """What the model sees of the state at the i-th step."""
+        """The input of the model at the i-th step."""
         scale = getattr(scheduler, "scale_model_input", None)
         return scale(x, scheduler.timesteps[i]) if callable(scale) else x
 
@@ -263,7 +288,7 @@ class _Steps:
         options = dict(self.options)
         if "generator" in inspect.signature(scheduler.step).parameters:
             options["generator"] = generator
-        # Some schedulers find their place, or insist, when the model's input is scaled.
+        # Some schedulers find their place only when the model's input is scaled, or insist on that.
         self.scaled(scheduler, i, x)
         return scheduler.step(output, scheduler.timesteps[i], x, return_dict=False, **options)[0]
 
@@ -274,7 +299,10 @@ def _mean(steps: _Steps, i: int, x: Tensor) -> Tensor:
 
 
 def _read(steps: _Steps) -> np.ndarray:
-    """sigma_1 .. sigma_K, and that the steps are those of a Gaussian chain. The model is evaluated K + 3 times, on 4 states."""
+    """Read off sigma_1, ..., sigma_K and check that the steps form a Gaussian chain.
+
+    The model is evaluated K + 3 times, on 4 states. Raises ``BadInput``.
+    """
     import torch
 
     generator = torch.Generator().manual_seed(0)
@@ -288,8 +316,8 @@ def _read(steps: _Steps) -> np.ndarray:
         twice = [_moved_with(steps, i, x, output, noise) for _ in range(2)]
         if bool(torch.isfinite(twice[0]).all()) and not torch.equal(*twice):
             raise BadInput(
-                f"step {steps.count - i} of {steps.name} draws noise, but its noise is not torch.randn's: what torch.normal, "
-                "normal_(), torch.rand or numpy draws cannot be read off. Draw it with torch.randn or diffusers' randn_tensor"
+                f"step {steps.count - i} of {steps.name} draws noise, but its noise is not torch.randn's: noise of torch.normal, "
+                "normal_(), torch.rand or numpy cannot be read off. Draw it with torch.randn or diffusers' randn_tensor"
             )
         with _given(noise) as draws:
             moved = steps.move(walker, i, x, output)
@@ -300,7 +328,7 @@ def _read(steps: _Steps) -> np.ndarray:
                 f"{steps.count - i}: look at the model there, and at the scheduler's variance_type and betas"
             )
         if len(draws) > 1:
-            raise BadInput(f"step {steps.count - i} of {steps.name} draws noise {len(draws)} times; one a step can be read off")
+            raise BadInput(f"step {steps.count - i} of {steps.name} draws noise {len(draws)} times; it may do so once")
         alone, mean, loud = (_moved_with(steps, i, x, output, value) for value in (noise, 0.0, _LOUD))
         if remembers is None and not torch.equal(moved, alone):
             remembers = steps.count - i
@@ -310,44 +338,46 @@ def _read(steps: _Steps) -> np.ndarray:
     if not asked:
         raise BadInput(
             f"{steps.name} draws no noise with these settings: it solves an ODE, and a deterministic path has no randomness to "
-            "certify. Judge its final images, against a law of them or, with exactness.compare, another sampler's"
+            "certify. Judge its final images instead: with a law of images, or with exactness.compare against another sampler"
         )
     if remembers is not None:
         raise BadInput(
-            f"step {remembers} of {steps.name} depends on earlier steps, not on its state alone (a multistep solver): it makes no "
-            "chain. Take solver_order=1 where there is one, or compare final images with exactness.compare"
+            f"step {remembers} of {steps.name} depends on earlier steps, not on its state alone (a multistep solver), so the steps "
+            "do not form a chain. Use solver_order=1 if the scheduler has it, or compare final images with exactness.compare"
         )
     return np.array(sigma[::-1])
 
 
 def _check_model(steps: _Steps, x: Tensor) -> None:
-    """That the model is a function of one image at a time, at the first step. Raises ``BadInput``."""
+    """Check at the first step that the model is a function of one image at a time. Raises ``BadInput``."""
     import torch
 
-    # Schedulers may be broken at the first step already: theirs is another message.
+    # If the scheduler itself is broken at the first step, another message says so.
     if not bool(torch.isfinite(steps.scaled(steps.at(0), 0, x)).all()):
         return
     output, again, alone = (steps.predict(steps.at(0), 0, states) for states in (x, x, x[:1]))
     if not bool(torch.isfinite(output).all()):
-        raise BadInput("the model gives NaN or infinity at pure noise, the first step's states: look at its weights and its scale")
+        raise BadInput(
+            "the model returns NaN or infinity at pure noise, the first step's states: look at its weights and its scale"
+        )
     if not torch.equal(output, again):
-        raise BadInput("two calls of the model at the same states differ: switch dropout off with model.eval()")
+        raise BadInput("two calls of the model with the same states differ: switch dropout off with model.eval()")
     size = float(output.double().square().mean().sqrt())
     if not alone.shape[1:] == output.shape[1:] or float((output[:1] - alone).abs().max()) > _COUPLED * size:
         raise BadInput(
-            "the model's output for an image depends on the other images of its batch: paths would not be independent. Look for "
+            "the model's output for an image depends on the other images of its batch, so paths would not be independent. Look for "
             "means or norms over the batch (BatchNorm: model.eval())"
         )
 
 
 def _moved_with(steps: _Steps, i: int, x: Tensor, output: Tensor, noise: Tensor | float) -> Tensor:
-    """The i-th step by a copy that has taken none before, with this noise."""
+    """Take the i-th step with this noise, using a fresh copy of the scheduler."""
     with _given(noise):
         return steps.move(steps.at(i), i, x, output)
 
 
 def _sigma_of(steps: _Steps, i: int, noise: Tensor, moved: Tensor, mean: Tensor, loud: Tensor) -> float:
-    """The standard deviation of the i-th step's noise, which the step with ``noise`` must confirm. Raises ``BadInput`` if not."""
+    """The standard deviation of the noise of the i-th step. Raises ``BadInput`` if the step with ``noise`` does not confirm it."""
     import torch
 
     noise, moved, mean, loud = (v.double() for v in (noise, moved, mean, loud))
@@ -362,13 +392,13 @@ def _sigma_of(steps: _Steps, i: int, noise: Tensor, moved: Tensor, mean: Tensor,
     if gap > 1e-3 * abs(sigma) + rounding:
         raise BadInput(
             f"the noise of step {steps.count - i} of {steps.name} is not one Gaussian of a fixed variance (off by {gap:.3g} at "
-            f"sigma {sigma:.3g}): learned variances and clipped states are no Gaussian chain"
+            f"sigma {sigma:.3g}): learned variances and clipped states do not make a Gaussian chain"
         )
     return abs(sigma) if abs(sigma) > rounding else 0.0
 
 
 def _recorded(scheduler: Any) -> tuple[Any, list[Tensor]]:
-    """A copy of the scheduler, and the states that go through its ``step``."""
+    """A copy of the scheduler, and a list in which it records the states that go through its ``step``."""
     recording = copy.deepcopy(scheduler)
     states: list[Tensor] = []
     original = recording.step
@@ -386,7 +416,10 @@ def _recorded(scheduler: Any) -> tuple[Any, list[Tensor]]:
 
 @contextlib.contextmanager
 def _given(noise: Tensor | float) -> Iterator[list[Tensor]]:
-    """Here torch's normals are ``noise``, a tensor or a constant; yields a list of what was handed out. No generator moves."""
+    """A context in which torch's normals are ``noise``, a tensor or a constant. No generator moves.
+
+    Yields the list of the tensors that were handed out.
+    """
     import torch
     from torch.overrides import TorchFunctionMode
 

@@ -1,4 +1,4 @@
-"""What is said where the library that an adapter adapts is not installed."""
+"""The error message for a library that is not installed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import BadInput
 
 @contextlib.contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Here the libraries of this extra are imported. Raises ``BadInput`` with the command that installs what is missing."""
+    """A context for importing the libraries of this extra. Raises ``BadInput`` with the command that installs a missing one."""
     try:
         yield
     except ModuleNotFoundError as error:

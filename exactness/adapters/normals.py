@@ -1,4 +1,4 @@
-"""Distributions of torch and numpyro, whose classes have the same names: normals and their mixtures, cdfs, or draws alone."""
+"""Laws of the distributions of torch and numpyro, whose classes have the same names."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from ..laws import GaussianMixture, Law, TrustedSampler, UnivariateLaw
 def law_of(
     distribution: Any, library: Any, array: Callable[[np.ndarray], Array], draw: Callable[[int, int], Array], joined: str
 ) -> Law:
-    """The strongest law that can be made of a distribution: a mixture of normals, a cdf, or its draws.
+    """Make the strongest law of a distribution that is possible: a mixture of normals, a cdf, or its draws.
 
     Args:
+        distribution: a distribution of the library.
         library: ``torch.distributions`` or ``numpyro.distributions``.
-        array: numpy to the library's arrays, where the distribution lives.
+        array: a function that turns a numpy array into one of the library, on the device of the distribution.
         draw: ``draw(n, seed)`` -> (n, d).
-        joined: how the library makes one distribution of a batch.
+        joined: the expression with which the library makes one distribution out of a batch.
 
     Raises:
-        BadInput: if it is no distribution of the library, a batch of several, or of fewer bits than float32.
+        BadInput: if it is not a distribution of the library, if it is a batch of several, or if it has fewer bits than float32.
     """
     if not isinstance(distribution, library.Distribution):
         raise BadInput(f"this must be a distribution of {library.__name__}; got {type(distribution).__name__}")
@@ -44,7 +45,7 @@ def law_of(
     if math.prod(shape) == 1 and not distribution.support.is_discrete:
         try:
             return UnivariateLaw(_cdf_of(distribution, shape, array, draw), name=name)
-        except (NotImplementedError, BadInput):  # No cdf, or one that fails far out, as torch's Gumbel: its draws are right.
+        except (NotImplementedError, BadInput):  # It has no cdf, or one that fails far out (torch's Gumbel). Its draws are right.
             pass
     return TrustedSampler(draw, name=name)
 
@@ -60,15 +61,15 @@ def _mixture_of(distribution: Any, library: Any) -> GaussianMixture | None:
         return None
     means, covariances = moments
     count, last = len(weights), means.ndim - 1
-    # Probabilities in single precision sum to one within their rounding.
+    # In single precision, the sum of the probabilities is one only up to rounding.
     weights = weights / weights.sum()
     return GaussianMixture(weights, *(np.array(m).reshape(count, *m.shape[last:]) for m in (means, covariances)))
 
 
 def _moments(distribution: Any, library: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    """Means (..., d) and variances (..., d) or covariances (..., d, d) of a batch of normals; None if they are no normals."""
+    """The means (..., d) and the variances (..., d) or covariances (..., d, d) of a batch of normals; None for other families."""
     batch, event, inner = tuple(distribution.batch_shape), tuple(distribution.event_shape), distribution
-    # numpyro keeps an expanded distribution as it was, and what expanded it.
+    # numpyro wraps a distribution that was expanded.
     expanded: Any = getattr(library, "ExpandedDistribution", ())
     while isinstance(inner, (library.Independent, expanded)):
         inner = inner.base_dist
@@ -83,7 +84,7 @@ def _moments(distribution: Any, library: Any) -> tuple[np.ndarray, np.ndarray] |
 
 
 def _cdf_of(distribution: Any, shape: tuple[int, ...], array: Callable, draw: Callable) -> Callable[[np.ndarray], np.ndarray]:
-    """The cdf, 0 or 1 outside the support, where libraries raise or return what they like."""
+    """The cdf, with 0 or 1 outside the support, where libraries raise or return arbitrary values."""
     inside_point = float(to_numpy(draw(1, 0)).reshape(()))
 
     def cdf(t: np.ndarray) -> np.ndarray:

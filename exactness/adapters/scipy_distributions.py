@@ -12,14 +12,16 @@ from ..laws import GaussianMixture, Law, UnivariateLaw
 
 
 def from_scipy(distribution: Any) -> Law:
-    """The law of a continuous distribution: normals and their mixtures as :class:`GaussianMixture`, all others by their cdf.
+    """Make the law of a continuous distribution of scipy.
+
+    Normals and their mixtures become a :class:`exactness.GaussianMixture`. All others are known by their cdf.
 
     Args:
-        distribution: a frozen one (``stats.gamma(2.0)``, ``stats.multivariate_normal(mean, cov)``), or ``stats.Mixture``,
-            ``stats.Normal`` and other random variables of scipy >= 1.15.
+        distribution: a frozen distribution (``stats.gamma(2.0)``, ``stats.multivariate_normal(mean, cov)``), or a random variable
+            of scipy >= 1.15 (``stats.Mixture``, ``stats.Normal``).
 
     Raises:
-        BadInput: if it is discrete, singular, an array of distributions, or something else.
+        BadInput: if it is discrete, singular, an array of distributions, or not a distribution.
 
     >>> import exactness as ex
     >>> from scipy import stats
@@ -48,8 +50,8 @@ def from_scipy(distribution: Any) -> Law:
         cdf, (low, high) = distribution.cdf, distribution.support()
     except AttributeError:
         raise BadInput(
-            f"{type(distribution).__name__} has no cdf and support, or is no frozen distribution of scipy.stats: write "
-            "stats.gamma(2.0), or trust its draws with exactness.TrustedSampler(sample_scipy(..))"
+            f"{type(distribution).__name__} has no cdf and support, or is not a frozen distribution of scipy.stats: write "
+            "stats.gamma(2.0), or trust its draws with exactness.TrustedSampler(sample_scipy(...))"
         ) from None
     support = _number(low), _number(high)
     if not support[0] < support[1]:
@@ -62,7 +64,12 @@ def from_scipy(distribution: Any) -> Law:
 
 
 def sample_scipy(distribution: Any) -> Callable[[int, int], np.ndarray]:
-    """``sample(n, seed)`` -> (n, d) of a frozen distribution or a random variable of scipy >= 1.15, by scipy's own draws."""
+    """Make a sampler ``sample(n, seed)`` -> (n, d) of a frozen distribution or a random variable of scipy >= 1.15.
+
+    >>> from scipy import stats
+    >>> sample_scipy(stats.multivariate_normal([0.0, 1.0]))(3, seed=0).shape
+    (3, 2)
+    """
 
     def sample(n: int, seed: int) -> np.ndarray:
         generator = np.random.default_rng(seed)
@@ -77,12 +84,14 @@ def sample_scipy(distribution: Any) -> Callable[[int, int], np.ndarray]:
 
 def _number(value: Any) -> float:
     if np.ndim(value):
-        raise BadInput("an array of distributions is not one law: give them one by one, or an exactness.ProductLaw of their laws")
+        raise BadInput(
+            "an array of distributions is not one law: give them one by one, or as an exactness.laws.ProductLaw of their laws"
+        )
     return float(value)
 
 
 def _parameters(distribution: Any) -> str:
-    """As the user gave them, where they are known."""
+    """The parameters as the user gave them, where they are known."""
     named = getattr(distribution, "kwds", {}).items()
     return ", ".join([*(str(v) for v in getattr(distribution, "args", ())), *(f"{k}={v}" for k, v in named)]) or "it was given"
 

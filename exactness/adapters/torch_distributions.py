@@ -1,4 +1,4 @@
-"""Distributions of torch, as laws and as samplers whose seed counts."""
+"""Laws and samplers of torch distributions."""
 
 from __future__ import annotations
 
@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 
 def from_torch(distribution: Distribution) -> Law:
-    """The law of a torch distribution: mixtures of normals, else its cdf (one dimension), else its own draws, trusted.
+    """Make the law of a torch distribution.
+
+    Normals and their mixtures become a :class:`exactness.GaussianMixture`. Other one-dimensional distributions are known by their
+    cdf. For all others, torch's own draws are trusted.
 
     Args:
-        distribution: of any event shape and of batch shape (); ``Independent(.., 1)`` makes coordinates of a batch.
+        distribution: a distribution with any event shape and batch shape (). ``Independent(..., 1)`` turns a batch into
+            coordinates.
 
     Raises:
-        BadInput: if it is no distribution, or a batch of several.
+        BadInput: if it is not a distribution, or is a batch of several.
 
     >>> import exactness as ex, torch
     >>> from torch.distributions import Categorical, MixtureSameFamily, Normal
@@ -39,19 +43,24 @@ def from_torch(distribution: Distribution) -> Law:
     def array(t: np.ndarray) -> Tensor:
         return torch.as_tensor(t, device=draw(1, 0).device)
 
-    return law_of(distribution, torch.distributions, array, draw, "Independent(.., 1)")
+    return law_of(distribution, torch.distributions, array, draw, "Independent(..., 1)")
 
 
 def sample_torch(distribution: Distribution) -> Callable[[int, int], Tensor]:
-    """``sample(n, seed)`` -> (n, d) of a torch distribution, on its device; discrete draws become floats.
+    """Make a sampler ``sample(n, seed)`` -> (n, d) of a torch distribution, on its device. Discrete draws become floats.
 
-    torch's distributions take no generator: the global ones are seeded for the draw and put back as they were.
+    The distributions of torch do not take a generator. The global generators are therefore seeded for the draw and restored
+    afterwards.
+
+    >>> from torch.distributions import Poisson
+    >>> sample_torch(Poisson(3.0))(4, seed=0).shape
+    torch.Size([4, 1])
     """
 
     def sample(n: int, seed: int) -> Tensor:
         import torch
 
-        # What has not been started holds no distribution, and must not be started by asking.
+        # If CUDA has not been started, no distribution lives there, and asking must not start it.
         devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
         with torch.random.fork_rng(devices=devices), torch.no_grad():
             torch.default_generator.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""One function of a speculative sampler alone: the coupling of a step, or the verification of a window."""
+"""Claims about a single function of a speculative sampler: the coupling of a step, or the verification of a window."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Drafts = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 # The distances of the windows that are drafted here: from nearly right to nearly always rejected.
 _NEAR, _FAR = 0.05, 3.0
-# Windows on which it is seen whether a verifier looks at its uniforms: some are rejected by chance, whatever the drafts.
+# The number of windows that show whether a verifier uses its uniforms. Some of them are rejected by chance, whatever the drafts.
 _ASKED = 1_000
 
 
@@ -34,17 +34,19 @@ def from_verifier(
     arrays: Arrays = "numpy",
     name: str = "verifier",
 ) -> Claim:
-    """The claim that a verification function keeps as many drafts as it must: windows are drafted here, it verifies them.
+    """Claim that a verification function keeps the right number of drafts. The windows are drafted here, and it verifies them.
 
     Args:
-        verify: ``verify(log_ratios, deltas, uniforms)``, each (n, L) -> tau (n,), the number of drafts kept; or a tuple whose
-            first entry it is. ``log_ratios`` are log p/q at each draft, ``deltas`` the distances of the means in units of sigma.
-        length, mode: of the window, and whose claim it is: see :class:`exactness.VerifiedWindow`.
-        drafts: another source of windows. Distances must not depend on drafts that come later.
-        arrays: the kind that ``verify`` works on, in double precision where there is double.
+        verify: ``verify(log_ratios, deltas, uniforms)``, three arrays (n, L). It returns tau (n,), the number of drafts kept, or
+            a tuple whose first entry is tau. ``log_ratios`` are log p/q at each draft, and ``deltas`` are the distances of the
+            means in units of sigma.
+        length, mode: the length L of a window and the kind of verification; see :class:`exactness.laws.VerifiedWindow`.
+        drafts: another source of windows. Its distances must not depend on later drafts.
+        arrays: the kind of array that ``verify`` takes, in double precision wherever the backend has it.
+        name: the name of the claim.
 
-    The uniforms must be what decides: the sampler raises ``BadInput``, and its certificate is ``INVALID``, if other uniforms
-    never change tau, or the same ones do.
+    The uniforms alone must decide. If other uniforms never change tau, or the same uniforms give two answers, the sampler raises
+    ``BadInput`` and its certificate is ``INVALID``.
 
     >>> import exactness as ex
     >>> def verify(log_ratios, deltas, uniforms):
@@ -61,20 +63,22 @@ def from_verifier(
         result = verify(convert(ratios), convert(deltas), convert(uniforms))
         tau = np.asarray(_host(result[0] if isinstance(result, tuple) else result), dtype=np.float64)
         if tau.shape != (len(ratios),):
-            raise InvalidSample(f"verify gave tau of shape {tau.shape}; it must be ({len(ratios)},), one number a window")
+            raise InvalidSample(f"verify gave tau of shape {tau.shape}; it must be ({len(ratios)},), one number per window")
         return tau
 
     def check(generator: np.random.Generator) -> None:
-        """That tau is a function of what is given, and of the uniforms too: other noise would be judged, or none."""
+        """Check that tau is a function of the arguments, and that it depends on the uniforms. Raises ``BadInput``."""
         ratios, deltas = source(_ASKED, generator)
         first, other = generator.random((2, _ASKED, length))
         tau = kept(ratios, deltas, first)
         if not np.array_equal(tau, kept(ratios, deltas, first)):
-            raise BadInput("verify gave two answers to the same uniforms: it must draw no noise of its own")
-        # Where drafts are kept or rejected for certain, uniforms need not matter.
+            raise BadInput("verify gave two answers to the same uniforms: it must not draw noise of its own")
+        # Where drafts are certainly kept or certainly rejected, uniforms need not matter.
         chancy = int(((ratios[:, 0] > -3.0) & (ratios[:, 0] < -0.1)).sum())
         if chancy > _ASKED // 5 and np.array_equal(tau, kept(ratios, deltas, other)):
-            raise BadInput("verify gave the same answers to other uniforms: it ignores those it is given, which must decide")
+            raise BadInput(
+                "verify gave the same answers to other uniforms: it ignores the uniforms that it is given, but these must decide"
+            )
 
     def sample(n: int, seed: int) -> np.ndarray:
         nonlocal listens
@@ -84,7 +88,7 @@ def from_verifier(
         generator = np.random.default_rng(seed)
         ratios, deltas = source(n, generator)
         tau = kept(ratios, deltas, generator.random((n, length)))
-        # What was verified is what is judged: the ratios as they came in, in the precision of the arrays.
+        # The ratios are judged as they were verified, in the precision of the arrays.
         return np.concatenate([_host(convert(ratios)).astype(np.float64), tau[:, None]], axis=1)
 
     return Claim(name, sample, VerifiedWindow(length, mode), about={"judged": "verification alone", "arrays": arrays})
@@ -101,14 +105,16 @@ def from_coupling(
     arrays: Arrays = "numpy",
     name: str = "coupling",
 ) -> Claim:
-    """The claim that a function draws a maximal coupling of two Gaussians, whose means are chosen here.
+    """Claim that a function draws a maximal coupling of two Gaussians. Their means are chosen here.
 
     Args:
-        couple: ``couple(mean_p, mean_q, sigma, generator)``, means (n, d) -> X (n, d), what is emitted, and Y (n, d), the draft;
-            equal, bit by bit, where the draft was kept. The generator is numpy's, torch's, or a JAX key. Functions of noise that
-            is passed in, or of a weight, are wrapped in a line.
-        dim, delta, sigma: dimension, distance of the means in units of sigma, and sigma.
-        kind, weight: what is claimed: see :class:`exactness.GaussianCoupling`.
+        couple: ``couple(mean_p, mean_q, sigma, generator)`` with means (n, d). It returns X (n, d), the emitted points, and
+            Y (n, d), the drafts, which are equal bit by bit where the draft was kept. The generator is one of numpy or torch, or a
+            JAX key. A function that takes its noise or a weight as arguments can be wrapped in one line.
+        dim, delta, sigma: the dimension, the distance of the means in units of sigma, and sigma.
+        kind, weight: the kind of coupling; see :class:`exactness.laws.GaussianCoupling`.
+        arrays: the kind of array that ``couple`` takes.
+        name: the name of the claim.
 
     >>> import exactness as ex
     >>> def couple(p, q, sigma, generator):  # reflection
@@ -125,7 +131,7 @@ def from_coupling(
     if not callable(couple):
         raise BadInput(f"couple must be a function (mean_p, mean_q, sigma, generator) -> X, Y; got {type(couple).__name__}")
     convert = _converter(arrays)
-    # Any two means at this distance will do; these have nothing along an axis.
+    # Any two means at this distance serve; their difference lies along no axis.
     chosen = np.random.default_rng(0).standard_normal((2, dim))
     target = chosen[0]
     draft = target + delta * sigma * chosen[1] / np.linalg.norm(chosen[1])
@@ -144,7 +150,7 @@ def from_coupling(
 
 
 def _windows(length: int) -> Drafts:
-    """Gaussian drafts: log p/q = delta^2/2 - delta s with s ~ N(delta, 1), the draft's own law; distances of all sizes."""
+    """Gaussian drafts with distances of all sizes: log p/q = delta^2/2 - delta s, where s ~ N(delta, 1) under the draft."""
 
     def draft(n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         deltas = np.exp(generator.uniform(np.log(_NEAR), np.log(_FAR), size=(n, length)))

@@ -1,11 +1,12 @@
-"""Innovations of a chain's paths: the test that works for every target, networks included.
+"""Tests of the innovations of a chain's paths. They work for every target, including a network.
 
-Under the law eps_k = (x_{k-1} - m_k(x_k))/sigma_k are independent N(0, I), across steps and paths, so all n K d numbers count
-and p-values are exact however far out. A direction that is a function of x_K..x_k only is predictable, and the innovation
-along it is again an independent N(0, 1) sequence. Speculation errs along some of them: where the drift has just changed (a
-reused prediction is stale there), along the previous innovation (rounds coupled by their randomness), along the state. The
-paths themselves are n independent ones: what one innovates says nothing of another's, and none comes twice.
-Source: Rosenblatt 1952.
+Under the law, the innovations eps_k = (x_{k-1} - m_k(x_k))/sigma_k are independent N(0, I) across steps and paths. So all n K d
+numbers count, and the p-values are exact however small they are. A direction that depends on x_K..x_k alone is predictable, and
+the innovation along it is again an independent N(0, 1) sequence. Speculative samplers err along some of these directions: where
+the drift has just changed (a reused prediction is stale there), along the previous innovation (when rounds share their
+randomness), and along the state. The n paths are also independent of each other: the innovations of one path say nothing about
+those of another, and no path comes twice.
+Source: M. Rosenblatt, Remarks on a multivariate transformation, 1952.
 """
 
 from __future__ import annotations
@@ -21,23 +22,45 @@ from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.summaries import Lags, Points, Repeats, Summary, Tally, Vectors
 from ..laws.base import Innovating, Innovation, Law, unit_directions
 
-# How many steps back a stale prediction is looked for. In d = 64, two steps see block verification's errors best.
+# How many steps back the drift is compared. In d = 64, a change over two steps shows the errors of block verification best.
 _CHANGES = {1: "along drift change", 2: "along drift change over 2 steps"}
 _PREVIOUS, _STATE = "along previous innovation", "along state"
-# Coordinates and their pairs are looked at up to this many dimensions; beyond, this many random orthogonal directions.
+# Up to this many dimensions, every coordinate and every pair is tested. Beyond, as many random orthogonal directions are.
 _MOST_COORDINATES = 64
-# Whose innovations say nothing of a path's: shared draws and antithetic ones come in neighbours or in halves.
+# The paths that each path is compared with. Shared and antithetic noise pairs a path with its neighbour, or the two halves of a
+# batch with each other.
 _WHO = ("next path", "half a batch on")
 
 
 @dataclass(frozen=True)
 class Innovations(Battery):
-    """Coordinates, norms, predictable directions, covariance, dependence on earlier innovations and on other paths; per step and
-    pooled. The other paths are of the same batch: the same shards give the same sums in any order, other shards other pairs.
+    """Tests that a chain's innovations are independent N(0, I), per step and pooled over all steps.
+
+    The tests look at coordinates, norms, predictable directions and the covariance, and at the dependence on earlier innovations
+    and on other paths. Applies to a law that knows the innovations of its paths, such as :class:`exactness.GaussianChain`. A path
+    is compared with other paths of the same batch. So the same shards give the same sums in any order, and different shards
+    compare different pairs.
 
     Args:
-        directions: how many fixed random ones besides the predictable ones (none in one dimension: there is only one line).
-        lags: the largest number of steps over which dependence is looked for; the window of a speculation, or more.
+        directions: the number of fixed random directions, in addition to the predictable ones. In one dimension there are none,
+            because there is only one line.
+        lags: the largest number of steps over which dependence is tested. Choose the window of a speculative sampler, or more.
+
+    >>> import numpy as np
+    >>> import exactness as ex
+    >>> from exactness import batteries
+    >>> law = ex.GaussianChain.from_mean(lambda k, x: 0.9 * x, sigma=np.ones(4), dim=2)
+    >>> def sample(n, seed, spread=1.0):
+    ...     noise = np.random.default_rng(seed).standard_normal((5, n, 2))
+    ...     path = [noise[0]]
+    ...     for k in range(1, 5):
+    ...         path.append(0.9 * path[-1] + spread * noise[k])
+    ...     return np.stack(path, axis=1)
+    >>> plan, chosen = ex.Plan(tolerance=0.2), [batteries.Innovations()]
+    >>> ex.certify(sample, law, plan=plan, batteries=chosen).verdict.value
+    'certified'
+    >>> ex.certify(lambda n, seed: sample(n, seed, 1.2), law, plan=plan, batteries=chosen).verdict.value
+    'refuted'
     """
 
     directions: int = 2
@@ -63,7 +86,7 @@ class Innovations(Battery):
 
 
 class _Looks:
-    """What is looked at of a law's innovations: the summaries, and the directions that are fixed beforehand."""
+    """The summaries of a law's innovations, and the directions that are fixed before the first draw."""
 
     def __init__(self, battery: Innovations, law: Innovating, generator: np.random.Generator) -> None:
         dim, self.most_lags = law.dim, battery.lags
@@ -91,9 +114,9 @@ class _Looks:
 
 
 class _Batch:
-    """One batch of paths on its way through the steps.
+    """One batch of paths, taken through the steps one by one.
 
-    Projections are gathered over the steps and summed up at the end, because one sum over all steps is much cheaper than many.
+    Projections are collected over the steps and summed at the end, because one sum over all steps is much cheaper than many.
     """
 
     def __init__(self, looks: _Looks) -> None:
@@ -108,7 +131,7 @@ class _Batch:
         self.squared: Array | None = None
 
     def take(self, row: int, step: Innovation) -> None:
-        """The next step of all paths."""
+        """Take in the next step of all paths."""
         if step.noise is None:
             assert step.state is not None
             self.looks.points.add(step.mismatch, step.state.dtype)
@@ -124,9 +147,9 @@ class _Batch:
             self.drifts.append(step.drift)
 
     def _project(self, row: int, step: Innovation, noise: Array) -> None:
-        """The noise itself, and along the directions that are known before the step."""
+        """Add the noise itself, and its projections on the directions that are known before the step."""
         looks = self.looks
-        # A copy, because a view would keep the noise of every step.
+        # This makes a copy, because a view would keep the noise of every step in memory.
         first = noise[:, 0] + 0.0
         looks.tallies["coordinates"].add(row, noise)
         looks.vectors.add(noise if looks.frame is None else noise @ like(looks.frame, noise))
@@ -144,13 +167,13 @@ class _Batch:
                 self.along[name][row] = _along(noise, step.drift - self.drifts[-lag], first)
 
     def _neighbours(self, noise: Array, squared: Array) -> None:
-        """The noise of a path along that of another path."""
+        """Project the noise of each path on the noise of another path."""
         self.total, self.count = noise if self.total is None else self.total + noise, self.count + 1
         for which, later, earlier in _others(int(noise.shape[0])):
             self.neighbours[which].append(_along(noise[later], noise[earlier], noise[later, 0] + 0.0, squared[earlier]))
 
     def close(self) -> None:
-        """Sum up what was gathered. Each group is let go as soon as it is summed: memory is what limits a batch."""
+        """Sum what was collected. Each group is released as soon as it is summed, because memory limits the size of a batch."""
         tallies = self.looks.tallies
         for name, rows in self.lines.items():
             if rows:
@@ -164,7 +187,7 @@ class _Batch:
             if parts:
                 values = _scaled(parts)
                 self.looks.pairs.add(which, namespace(values).reshape(values, (-1,)))
-        # What two paths share may stand at another step of each.
+        # Two paths may share noise at different steps, so their sums over all steps are compared too.
         if self.total is not None:
             total = self.total / self.count**0.5
             for which, later, earlier in _others(int(total.shape[0])):
@@ -173,14 +196,14 @@ class _Batch:
 
 
 def _others(n: int) -> list[tuple[int, slice, slice]]:
-    """For each of ``_WHO``, its place, and which of n draws are the later and the earlier ones of each pair."""
+    """For each entry of ``_WHO``: its place, and which of n draws come later and which come earlier in the pairs."""
     half = n // 2
     found = [(0, slice(1, n), slice(0, n - 1))] if n > 1 else []
     return found + ([(1, slice(half, 2 * half), slice(0, half))] if half > 1 else [])
 
 
 class Along(NamedTuple):
-    """A projection before it is divided: <noise, v>, |v|^2 and the first coordinate of the noise, (n,) each."""
+    """A projection before the division by |v|: <noise, v>, |v|^2 and the first coordinate of the noise, each of shape (n,)."""
 
     inner: Array
     square: Array
@@ -188,14 +211,14 @@ class Along(NamedTuple):
 
 
 def _along(noise: Array, direction: Array, first: Array, square: Array | None = None) -> Along:
-    """Of (n, d) along (n, d); ``square``: |v|^2 if it is known."""
+    """The projection of noise (n, d) on directions (n, d). ``square`` is |v|^2, if it is known already."""
     return Along(dot(noise, direction), dot(direction, direction) if square is None else square, first)
 
 
 def _scaled(rows: list[Along]) -> Array:
-    """<noise, v/|v|>, (rows, n); where v = 0 the first coordinate serves: that choice is predictable too."""
+    """<noise, v/|v|>, of shape (rows, n). Where v = 0, it is the first coordinate of the noise: that choice is predictable too."""
     xp = namespace(rows[0].inner)
     inner, square, first = (xp.stack(list(column)) for column in zip(*rows, strict=True))
-    # A square that under- or overflows is no length to divide by.
+    # Dividing by a square that underflows or overflows would make no sense.
     good = (square > 0) & xp.isfinite(square)
     return xp.where(good, inner / xp.sqrt(xp.where(good, square, xp.ones_like(square))), first)

@@ -1,4 +1,4 @@
-"""Kernel tests against a law whose characteristic function, embedding or score is known, so that no permutation is needed."""
+"""Kernel tests against a law whose characteristic function, embedding or score is known. They need no permutations."""
 
 from __future__ import annotations
 
@@ -14,16 +14,30 @@ from ..evidence.summaries.embedded import EmbeddedDraws
 from ..laws.base import Characterised, Embedded, Law, Scored
 from .reference import side_by_side
 
-# Bandwidths, relative to the root mean square distance between two draws of the law.
+# The bandwidths, as fractions of the root mean square distance between two draws of the law.
 _FACTORS = (0.25, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
 class CharacteristicFunction(Battery):
-    """Maximum mean discrepancy through random frequencies of a Gaussian kernel, at three bandwidths.
+    """Tests by the maximum mean discrepancy, from random frequencies of a Gaussian kernel at three bandwidths.
 
-    psi(x) = (cos <omega_j, x>, sin <omega_j, x>)_j/sqrt(J), whose mean and covariance under a mixture are its characteristic
-    function at omega_i and omega_i +- omega_j. Source: Rahimi and Recht, Random features for large-scale kernel machines, 2007.
+    The features of a draw x are psi(x) = (cos <omega_j, x>, sin <omega_j, x>)_j/sqrt(J). Their mean and covariance under the law
+    follow from its characteristic function at omega_j and omega_i +- omega_j. Applies to a law that knows its characteristic
+    function, such as :class:`exactness.GaussianMixture`.
+    Source: Rahimi and Recht, Random features for large-scale kernel machines, 2007.
+
+    Args:
+        frequencies: the number J of random frequencies at each bandwidth.
+
+    >>> import numpy as np
+    >>> import exactness as ex
+    >>> from exactness import batteries
+    >>> law = ex.GaussianMixture([0.5, 0.5], [[2.0], [-2.0]], [0.2, 0.2])
+    >>> def misses_a_mode(n, seed):
+    ...     return np.abs(law.sample(n, seed))
+    >>> ex.certify(misses_a_mode, law, batteries=[batteries.CharacteristicFunction()]).verdict.value
+    'refuted'
     """
 
     frequencies: int = 32
@@ -47,7 +61,7 @@ class CharacteristicFunction(Battery):
         def update(sample: Array, noise: np.random.Generator) -> None:
             x = double(law.output(sample))
             xp = namespace(x)
-            # In pieces: features are many more numbers than draws.
+            # The draws are taken in pieces, because their features are many more numbers.
             for i in range(0, int(x.shape[0]), 1 << 14):
                 angle = x[i : i + (1 << 14)] @ like(all_waves, x)
                 parts = xp.concat([xp.cos(angle), xp.sin(angle)], axis=1) / self.frequencies**0.5
@@ -62,10 +76,21 @@ class CharacteristicFunction(Battery):
 
 @dataclass(frozen=True)
 class MeanEmbedding(Battery):
-    """Maximum mean discrepancy with a Gaussian kernel, whose embedding of the mixture is closed form, at three bandwidths.
+    """Tests by the maximum mean discrepancy of a Gaussian kernel at three bandwidths, with the law's embedding in closed form.
 
-    A sum over pairs of draws cannot be kept as a sum over draws, so a bounded reservoir of them is judged: it sees departures
-    of fewer draws than the others do, and is not among the standard batteries.
+    A sum over pairs of draws cannot be kept as a sum over draws, so a bounded reservoir of draws is judged. The battery therefore
+    uses fewer draws than the others, and it is not among the standard ones. Applies to a law that knows its kernel embedding,
+    such as :class:`exactness.GaussianMixture`.
+
+    Args:
+        most: the largest number of draws that are kept.
+
+    >>> import exactness as ex
+    >>> from exactness import batteries
+    >>> law = ex.GaussianMixture([0.5, 0.5], [[2.0], [-2.0]], [0.2, 0.2])
+    >>> chosen = [batteries.MeanEmbedding(most=400)]
+    >>> ex.certify(lambda n, seed: 0.5 * law.sample(n, seed), law, batteries=chosen).verdict.value
+    'refuted'
     """
 
     most: int = 1_000
@@ -89,12 +114,23 @@ class MeanEmbedding(Battery):
 
 @dataclass(frozen=True)
 class SteinDiscrepancy(Battery):
-    """Stein features at a few places, compared with those of as many exact draws.
+    """Compares Stein features of the draws, at a few places, with those of as many exact draws.
 
-    xi_v(x) = k(x, v) score(x) + grad_x k(x, v) has mean 0 under the law (Liu, Lee and Jordan 2016; Chwialkowski, Strathmann and
-    Gretton 2016; at finitely many places v: Jitkrittum et al., A linear-time kernel goodness-of-fit test, 2017). Its variance
-    under a wrong sampler is unknown and its law has tails, so the asymptotic test may not decide far out; paired differences
-    with the judge's own draws are symmetric, and may, at the price of twice the variance.
+    The features xi_v(x) = k(x, v) score(x) + grad_x k(x, v) have mean 0 under the law. Their variance under a wrong sampler is
+    unknown and their distribution has heavy tails, so an asymptotic test cannot support very small p-values. Paired differences
+    with the judge's own draws are symmetric, and can, at the price of twice the variance. Applies to a law that knows its score
+    and can draw, such as :class:`exactness.GaussianMixture`.
+    Sources: Liu, Lee and Jordan 2016; Chwialkowski, Strathmann and Gretton 2016; for finitely many places v: Jitkrittum et al., A
+    linear-time kernel goodness-of-fit test, 2017.
+
+    Args:
+        places: the number of places v, which are draws of the law.
+
+    >>> import exactness as ex
+    >>> from exactness import batteries
+    >>> law = ex.GaussianMixture([1.0], [[0.0, 0.0]], [1.0])
+    >>> ex.certify(lambda n, seed: 1.2 * law.sample(n, seed), law, batteries=[batteries.SteinDiscrepancy()]).verdict.value
+    'refuted'
     """
 
     places: int = 4
@@ -127,7 +163,7 @@ class SteinDiscrepancy(Battery):
 
 
 def moments_of_waves(law: Characterised, omega: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (2m,) and covariance (2m, 2m) of (cos <omega_j, X>, sin <omega_j, X>)_j/sqrt(m), for omega (m, d)."""
+    """The mean (2m,) and covariance (2m, 2m) of (cos <omega_j, X>, sin <omega_j, X>)_j/sqrt(m), for omega of shape (m, d)."""
     m = len(omega)
     first = law.characteristic_function(omega)
     pairs = [(omega[:, None] + sign * omega[None]).reshape(m * m, -1) for sign in (1, -1)]

@@ -1,4 +1,7 @@
-"""The noise of a law of single draws: by components, and by conditional distribution functions. Exact at every n and dimension."""
+"""Tests of the noise behind single draws, by components or by conditional distribution functions.
+
+The tests are exact at every n and in every dimension.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,33 @@ from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.summaries import THE_DRAW, Shares, Summary, Tally, Vectors
 from ..laws.base import Law, Mixed, Transformed, unit_directions
 
-# With more components than this only all of them together are looked at.
+# With more components than this, only all of them together are tested.
 _MOST_COMPONENTS = 64
 _TINY = 1e-37
 
 
 @dataclass(frozen=True)
 class MixtureInnovations(Battery):
-    """Component drawn from the responsibilities, then whitened: c ~ w and z ~ N(0, I) independent of c, exactly if X is right.
+    """Tests the component and the whitened noise behind each draw of a Gaussian mixture.
 
-    It sees what projections hide: a correlation inside components, a mode that is missing, one that is too wide. The noise with
-    which the component is drawn is the judge's own.
+    The judge draws the component c of a draw from the responsibilities, with noise of its own, and whitens the draw to z. The
+    sampler is right exactly if c has the mixture's weights and z ~ N(0, I) is independent of c. The battery sees what projections
+    hide: a correlation inside components, a missing mode, or a mode that is too wide. Applies to a law that is a mixture, such as
+    :class:`exactness.GaussianMixture`.
+
+    Args:
+        directions: the number of fixed random directions along which z is tested. In one dimension there are none.
+
+    >>> import exactness as ex
+    >>> from exactness import batteries
+    >>> law = ex.GaussianMixture([0.3, 0.7], [[2.0, 0.0], [-1.0, 0.0]], [0.1, 0.2])
+    >>> other = ex.GaussianMixture([0.4, 0.6], [[2.0, 0.0], [-1.0, 0.0]], [0.1, 0.2])
+    >>> plan, chosen = ex.Plan(tolerance=0.1), [batteries.MixtureInnovations()]
+    >>> ex.certify(law.sample, law, plan=plan, batteries=chosen).verdict.value
+    'certified'
+    >>> judged = ex.certify(other.sample, law, plan=plan, batteries=chosen)
+    >>> judged.verdict.value, judged.leading.name
+    ('refuted', 'mixture innovations: components, share, worst row')
     """
 
     directions: int = 4
@@ -64,7 +83,7 @@ class MixtureInnovations(Battery):
                 norms.add(c, rows_where(squared, here))
 
         summaries: dict[str, Summary] = {
-            # The share of a single component is 1 whatever the sampler does.
+            # A single component has the share 1, whatever the sampler does.
             **({"components": shares} if count > 1 else {}),
             "coordinates": coordinates, "squared norm": norm, "vectors": vectors, "directions": along,
         }  # fmt: skip
@@ -75,7 +94,20 @@ class MixtureInnovations(Battery):
 
 @dataclass(frozen=True)
 class Rosenblatt(Battery):
-    """u_i = F(x_i | x_1..x_{i-1}) are independent uniforms (Rosenblatt 1952): no noise of the judge's is needed."""
+    """Tests that u_i = F(x_i | x_1..x_{i-1}) are independent uniforms. The judge needs no noise of its own.
+
+    Applies to a law that knows its conditional distribution functions, such as :class:`exactness.UnivariateLaw`.
+    Source: M. Rosenblatt, Remarks on a multivariate transformation, 1952.
+
+    >>> import exactness as ex
+    >>> from exactness import batteries
+    >>> law = ex.GaussianMixture([0.5, 0.5], [[0.0], [3.0]], [1.0, 1.0])
+    >>> plan, chosen = ex.Plan(tolerance=0.1), [batteries.Rosenblatt()]
+    >>> ex.certify(law.sample, law, plan=plan, batteries=chosen).verdict.value
+    'certified'
+    >>> ex.certify(lambda n, seed: law.sample(n, seed) + 0.3, law, plan=plan, batteries=chosen).verdict.value
+    'refuted'
+    """
 
     name: ClassVar[str] = "Rosenblatt transform"
 
@@ -86,7 +118,7 @@ class Rosenblatt(Battery):
         output = law.output_law
         assert isinstance(output, Transformed)
         coordinates = Tally([f"coordinate {i}" for i in range(output.dim)], "uniform", relation="independent")
-        # Fisher's sum of -2 log u is chi-square too, of either tail.
+        # Fisher's sum of -2 log u is chi-square distributed, for either tail.
         low = Tally(["all"], "chi2", freedom=2 * output.dim, relation="independent")
         high = Tally(["all"], "chi2", freedom=2 * output.dim, relation="independent")
 

@@ -23,7 +23,7 @@ from ..laws.trusted import TrustedSampler
 from ..plan import Plan
 from ..saved import SavedPaths
 from .draws import Draws, Probe, Progress, Take
-from .judgement import beside_controls, decide, draws_before_a_pass, draws_to_refute, findings_of, histograms_of
+from .judgement import beside_controls, decide, draws_to_refute, findings_of, histograms_of, may_pass
 from .own_controls import standard_controls
 
 
@@ -100,7 +100,7 @@ def certify_claim(
         controls = standard_controls(claim.sample, claim.law)
     judged = [*outcomes, *(_control(control, claim, int(seed), progress) for control in controls)]
     run = _Run(Draws(claim, claim.plan, int(seed), chosen, progress, probe=probe, take=take))
-    verdict, reason = run.judge(draws_before_a_pass(judged))
+    verdict, reason = run.judge(judged)
     reasons = [reason]
     if isinstance(claim.sample, SavedPaths):
         reasons.append(claim.sample.caveat(claim.plan))
@@ -206,12 +206,13 @@ class _Run:
         self.findings: list[Finding] = []
         self.stages: list[Stage] = []
 
-    def judge(self, least: int) -> tuple[Verdict, str]:
+    def judge(self, controls: Sequence[ControlOutcome]) -> tuple[Verdict, str]:
         try:
             self.draws.probe()
             for stage, size in enumerate(self.plan.stages):
                 self.draws.up_to(size)
-                verdict, reason = self._look(last=stage == len(self.plan.stages) - 1, may_pass=size >= least)
+                enough = may_pass(size, self.plan, controls, self.draws.claim.wrong is not None)
+                verdict, reason = self._look(last=stage == len(self.plan.stages) - 1, may_pass=enough)
                 if verdict is not None:
                     return verdict, reason
         except InvalidSample as error:

@@ -121,8 +121,13 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
 
 
 def draws_before_a_pass(controls: Sequence[ControlOutcome]) -> int:
-    """Early passes are for batteries that see: none before as many draws as the controls took."""
+    """The number of draws before which a sampler is not certified: as many as its controls took to be refuted."""
     return max((c.paths for c in controls if c.verdict is Verdict.REFUTED), default=0)
+
+
+def may_pass(paths: int, plan: Plan, controls: Sequence[ControlOutcome], wrong: bool) -> bool:
+    """Whether a stage of this many draws may certify. A control is never certified early: it gets every chance to be refuted."""
+    return paths >= (plan.max_paths if wrong else draws_before_a_pass(controls))
 
 
 def draws_to_refute(certificate: Certificate) -> int | None:

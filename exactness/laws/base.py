@@ -201,11 +201,12 @@ class Embedded(Protocol):
 
 @dataclass(frozen=True)
 class Innovation:
-    """One step of a batch of paths. ``step`` k = K..1; K + 1 stands for the start x_K itself.
+    """One step of a batch of paths. ``step`` is k = K..1, and K + 1 stands for the start x_K itself.
 
-    ``noise`` (n, d) is eps_k and ``squared`` (n,) its squared norm, or None at a deterministic step, where ``mismatch`` (n,) is
-    the distance to the point that the step must give, relative to its size. ``state`` (n, d) is x_k and ``drift`` (n, d) the
-    displacement m_k(x_k) - x_k; at the start both are None. All are computed in double and given in the paths' precision.
+    ``noise`` (n, d) is eps_k and ``squared`` (n,) is its squared norm. At a deterministic step both are None, and ``mismatch``
+    (n,) is the distance to the point that the step must give, relative to the size of that point. ``state`` (n, d) is x_k and
+    ``drift`` (n, d) is the displacement m_k(x_k) - x_k; at the start both are None. All arrays are computed in double precision
+    and returned in the precision of the paths.
     """
 
     step: int

@@ -1,7 +1,7 @@
 """Gaussian chains: x_{k-1} | x_k ~ N(m_k(x_k), sigma_k^2 I), k = K..1, judged by their innovations.
 
-If a path is a draw of the chain, eps_k = (x_{k-1} - m_k(x_k)) / sigma_k are independent N(0, I) (Rosenblatt 1952). Nothing
-else about the target is needed, so this law serves networks in any dimension.
+If a path is a draw of the chain, then eps_k = (x_{k-1} - m_k(x_k)) / sigma_k are independent and N(0, I) (Rosenblatt 1952).
+This needs nothing else about the target, so the law serves networks in any dimension.
 """
 
 from __future__ import annotations
@@ -20,17 +20,27 @@ Predict = Callable[[int, Array], Array]
 
 
 class GaussianChain(Law):
-    """A chain with means m_k(x) = a_k x + b_k predict(k, x).
+    """The law of paths of a chain whose steps have means m_k(x) = a_k x + b_k predict(k, x).
 
     Args:
-        predict: ``predict(k, x)`` with k an int in K..1 and x (n, d), returning (n, d), of any kind. It is called with the kind
-            of array that the sampler returned; ``arrays`` of ``"numpy"``, ``"torch"`` or ``"jax"`` turns those into its own kind
-            first, as for a network that judges paths saved in a file.
-        a, b, sigma: (K,); entry k - 1 belongs to step k. sigma >= 0, and 0 means a deterministic step.
-        dim: d.
-        start: mean and standard deviation of x_K, which is then tested as well; None if the start is not part of the claim.
-        final: the law of x_0 where it is known (see :func:`exactness.laws.chain_marginals`), so that final samples are judged too.
-        name: what a certificate calls the chain.
+        predict: a function ``predict(k, x)`` of the step k, an int in K..1, and the states x (n, d). It returns (n, d).
+        a, b, sigma: vectors (K,); entry k - 1 belongs to step k. sigma >= 0, and 0 means a deterministic step.
+        dim: the dimension d of a state.
+        start: the mean and the standard deviation of x_K, which is then tested as well; None if the start is not part of the
+            claim.
+        final: the law of x_0, where it is known (see :func:`exactness.laws.chain_marginals`). Final samples are then judged too.
+        arrays: the kind of array that ``predict`` takes: ``"numpy"``, ``"torch"`` or ``"jax"``. Paths are converted to this kind
+            first, for example when a network judges paths saved in a file. ``"as given"`` passes the sampler's own arrays.
+        name: the name of the chain in certificates.
+
+    Raises:
+        BadInput: if the vectors do not fit together, a sigma is negative, or every sigma is 0 (an ODE has nothing to certify).
+
+    >>> law = GaussianChain(lambda k, x: x, a=[0.0, 0.0], b=[0.9, 0.8], sigma=[0.4, 0.6], dim=3)
+    >>> law.event_shape
+    (3, 3)
+    >>> [step.step for step in law.innovations(law.sample(5, seed=0))]
+    [3, 2, 1]
     """
 
     atomless = True
@@ -52,7 +62,7 @@ class GaussianChain(Law):
         self.predict = predict
         self.a, self.b, self.sigma = (_vector(v, label) for v, label in ((a, "a"), (b, "b"), (sigma, "sigma")))
         if not len(self.a) == len(self.b) == len(self.sigma):
-            raise BadInput(f"a, b and sigma must have one entry a step; got {len(self.a)}, {len(self.b)} and {len(self.sigma)}")
+            raise BadInput(f"a, b and sigma must have one entry per step; got {len(self.a)}, {len(self.b)} and {len(self.sigma)}")
         if np.any(self.sigma < 0):
             raise BadInput(
                 f"sigma must not be negative (step {int(np.argmin(self.sigma)) + 1} has {self.sigma.min():g}); "
@@ -67,7 +77,7 @@ class GaussianChain(Law):
         if start is not None and not (start[1] > 0 and np.all(np.isfinite(start))):
             raise BadInput(f"start must be (mean, standard deviation) with a positive standard deviation, or None; got {start}")
         if final is not None and final.event_shape != (dim,):
-            raise BadInput(f"the final law is of dimension {final.event_shape}, the chain of {dim}")
+            raise BadInput(f"the final law has draws of shape {final.event_shape}, but the states of the chain have shape {(dim,)}")
         if arrays not in ("as given", *KINDS):
             raise BadInput(f"arrays must be 'as given', {', '.join(KINDS)}; not {arrays!r}")
         self.dim, self.start, self.final, self.arrays, self.name = dim, start, final, arrays, name
@@ -84,12 +94,16 @@ class GaussianChain(Law):
         arrays: str = "as given",
         name: str = "chain",
     ) -> GaussianChain:
-        """A chain given by its means: ``mean(k, x)``, (n, d) -> (n, d)."""
+        """The chain with means ``mean(k, x)``, (n, d) -> (n, d). The other arguments are those of the class.
+
+        >>> GaussianChain.from_mean(lambda k, x: 0.9 * x, sigma=[0.4, 0.6], dim=3)
+        <GaussianChain 'chain': 2 steps in 3 dimensions, 0 deterministic, start N(0, 1^2)>
+        """
         ones = np.ones_like(_vector(sigma, "sigma"))
         return cls(mean, a=0.0 * ones, b=ones, sigma=sigma, dim=dim, start=start, final=final, arrays=arrays, name=name)
 
     def __repr__(self) -> str:
-        """One line; the prediction is a function, so nothing could be pasted back."""
+        """One line of facts. The prediction is a function, so no text could make the chain again."""
         fixed = np.count_nonzero(self.sigma == 0)
         start = "not part of it" if self.start is None else "N({:g}, {:g}^2)".format(*self.start)
         return f"<GaussianChain {self.name!r}: {self.steps} steps in {self.dim} dimensions, {fixed} deterministic, start {start}>"
@@ -137,29 +151,29 @@ class GaussianChain(Law):
         return self.a[k - 1] * double(x) + self.b[k - 1] * self._predicted(k, x)
 
     def _predicted(self, k: int, x: Array) -> Array:
-        """D_k(x), (n, d) in double precision: what the user's function says, if it is an answer."""
+        """D_k(x), (n, d) in double precision: the checked result of the user's function."""
         try:
             prediction = self.predict(k, x)
-        except Exception as error:  # The user's own function: say whose, and where.
+        except Exception as error:  # This is the user's own function, so the message says whose it is, and where it failed.
             raise BadInput(
-                f"predict(k={k}, x) of the law raised {type(error).__name__}: {error} (x was a {kind_of(x)} array; a law that "
-                "wants another kind says so with arrays=)"
+                f"predict(k={k}, x) of the law raised {type(error).__name__}: {error} (x was a {kind_of(x)} array; if predict "
+                "needs another kind, name it with arrays=)"
             ) from error
         if not is_array(prediction) or tuple(prediction.shape) != tuple(x.shape):
             shape = tuple(prediction.shape) if is_array(prediction) else type(prediction).__name__
             raise BadInput(f"predict(k={k}, x) must return an array of the shape of x, {tuple(x.shape)}; it returned {shape}")
         if kind_of(prediction) != kind_of(x):
-            # A network in torch beside paths in numpy, say.
+            # For example, the network uses torch and the paths are numpy arrays.
             return like(to_numpy(prediction), double(x))
         return double(prediction)
 
     def sample(self, n: int, seed: int) -> np.ndarray:
-        """Exact draws in numpy, (n, K + 1, d) in running order: the chain itself, one step after the other.
+        """Draw n exact paths with numpy, (n, K + 1, d), x_K first.
 
-        Raises ``BadInput`` if the start is not part of the claim, or if ``predict`` takes no numpy arrays.
+        Raises ``BadInput`` if the start is not part of the claim, or if ``predict`` does not take numpy arrays.
         """
         if self.start is None:
-            raise BadInput("the chain says nothing of its start (start=None), so it cannot be sampled")
+            raise BadInput("the start of the chain is not part of the claim (start=None), so the chain cannot be sampled")
         generator = np.random.default_rng(seed)
         path = [self.start[0] + self.start[1] * generator.standard_normal((n, self.dim))]
         for k in range(self.steps, 0, -1):
@@ -167,7 +181,11 @@ class GaussianChain(Law):
         return np.stack(path, axis=1)
 
     def innovations(self, paths: Array) -> Iterator[Innovation]:
-        """The steps of (n, K + 1, d) paths in running order; the target is evaluated once a step, on n states."""
+        """The innovations of paths (n, K + 1, d), from the start to the last step.
+
+        The target is evaluated once per step, on n states. Raises ``InvalidSample`` if the innovations are not finite, and
+        ``BadInput`` if ``predict`` fails.
+        """
         if self.arrays != "as given":
             paths = as_kind(paths, self.arrays)
         xp, precision = namespace(paths), paths.dtype
@@ -178,7 +196,7 @@ class GaussianChain(Law):
         for i, k in enumerate(range(self.steps, 0, -1)):
             state, here, following = paths[:, i], following, double(paths[:, i + 1])
             prediction = self._predicted(k, state)
-            # In place, where that goes: moving these arrays through memory costs more than the arithmetic.
+            # In place where possible: moving these arrays through memory costs more than the arithmetic.
             mean = self.a[k - 1] * here
             mean += self.b[k - 1] * prediction
             gap = following - mean
@@ -192,7 +210,7 @@ class GaussianChain(Law):
                     self._complain(k, state, prediction)
                 yield Innovation(k, noise, squared, None, state, drift)
                 continue
-            # The size that rounding is relative to: of the terms that were added, not of their sum, which may cancel.
+            # Rounding is relative to the size of the terms that were added, not to that of their sum, which may cancel.
             size = xp.abs(self.a[k - 1] * here) + xp.abs(self.b[k - 1] * prediction)
             mismatch = xp.max(xp.abs(gap), axis=1) / (xp.max(size, axis=1) + 1e-300)
             if not bool(xp.all(xp.isfinite(mismatch))):
@@ -200,20 +218,20 @@ class GaussianChain(Law):
             yield Innovation(k, None, None, mismatch, state, drift)
 
     def _complain(self, k: int, state: Array, prediction: Array) -> NoReturn:
-        """Why a step's innovations are not finite."""
+        """Raise ``InvalidSample`` with the reason why a step's innovations are not finite."""
         xp = namespace(state)
         if not bool(xp.all(xp.isfinite(prediction))):
             raise InvalidSample(
                 f"predict(k={k}, x) of the law is NaN or infinite at states of size up to {float(xp.max(xp.abs(state))):.3g} that "
-                "the sampler reached: either they are out of the range where the prediction works, or it is broken there"
+                "the sampler reached: either these states are outside the range where the prediction works, or it is broken there"
             )
-        raise InvalidSample(f"the innovations of step {k} overflow: the states there are far too large, the sampler diverges")
+        raise InvalidSample(f"the innovations of step {k} overflow: the states there are far too large, so the sampler diverges")
 
 
 def _vector(values: object, label: str) -> np.ndarray:
     v = np.array(values, dtype=np.float64)
     if v.ndim != 1 or len(v) == 0:
-        raise BadInput(f"{label} must be a vector with one entry a step; got shape {v.shape}")
+        raise BadInput(f"{label} must be a vector with one entry per step; got shape {v.shape}")
     if not np.all(np.isfinite(v)):
         raise BadInput(f"{label} must be finite (step {int(np.flatnonzero(~np.isfinite(v))[0]) + 1} is not)")
     return v

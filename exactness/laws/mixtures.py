@@ -1,4 +1,4 @@
-"""Gaussian mixtures in any dimension: density, score, exact draws, projections, characteristic function."""
+"""Gaussian mixtures in any dimension, with density, score, exact draws, projections and characteristic function."""
 
 from __future__ import annotations
 
@@ -12,32 +12,38 @@ from ..arrays import Array, device, double, like, namespace, ndtr
 from ..errors import BadInput
 from .base import Law, Projections, checked_weights, unit_directions
 
-# Arrays of (draws, components, dimensions) are made in pieces of about so many numbers.
+# Arrays of (draws, components, dimensions) are made in pieces of about this many numbers.
 _PIECE = 1 << 21
-# Who reads more numbers than these reads none.
+# Nobody reads more numbers than this.
 _LEGIBLE = 1_000
 
 
 class GaussianMixture(Law):
-    """sum_c weights_c N(means_c, covariances_c).
+    """The mixture sum_c weights_c N(means_c, covariances_c).
 
     Args:
-        weights: (C,), not negative, summing to one.
+        weights: (C,), not negative, with sum 1.
         means: (C, d).
         covariances: (C,) isotropic variances, (C, d) diagonals, or (C, d, d) matrices; positive definite.
 
-    Methods take numpy arrays (n, d) and cost O(n C d), with full covariances O(n C d^2).
+    Methods take numpy arrays (n, d). They cost O(n C d), or O(n C d^2) with full covariances.
+
+    Raises:
+        BadInput: if the shapes do not fit together, the weights are not probabilities, or a covariance is not positive definite.
 
     >>> mixture = GaussianMixture([0.3, 0.7], [[2.0], [-1.0]], [0.1, 0.2])
     >>> mixture.sample(3, seed=0).shape
     (3, 1)
+    >>> mixture.responsibilities(np.array([[2.0], [-1.0]])).round(3)
+    array([[1., 0.],
+           [0., 1.]])
     """
 
     atomless = True
 
     def __init__(self, weights: object, means: object, covariances: object) -> None:
         self.weights = checked_weights(weights)
-        # As they were given: dividing by their sum once more might move a last digit.
+        # Kept as they were given, because dividing by their sum once more might change the last digit.
         self._given = np.array(weights, dtype=np.float64)
         self.means = np.asarray(means, dtype=np.float64)
         self.covariances = np.asarray(covariances, dtype=np.float64)
@@ -63,7 +69,7 @@ class GaussianMixture(Law):
                 raise BadInput("covariance matrices must be positive definite") from None
 
     def __repr__(self) -> str:
-        """What makes an equal mixture again, to the last digit, such as a failing example; a summary beyond 1,000 numbers."""
+        """Text that makes an equal mixture again, to the last digit. Beyond 1,000 numbers it is a summary."""
         if self.weights.size + self.means.size + self.covariances.size > _LEGIBLE:
             facts = self.describe()
             return "<GaussianMixture: {components} component(s) in {dim} dimensions, {covariances} covariances>".format(**facts)
@@ -87,11 +93,11 @@ class GaussianMixture(Law):
         }
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
-        """(n, d) -> (n,)."""
+        """The logarithm of the density: (n, d) -> (n,)."""
         return logsumexp(self._log_joint(np.asarray(x, dtype=np.float64)), axis=1) - 0.5 * self.dim * np.log(2 * np.pi)
 
     def density(self, x: np.ndarray) -> np.ndarray:
-        """(n, d) -> (n,)."""
+        """The density: (n, d) -> (n,)."""
         return np.exp(self.log_density(x))
 
     def responsibilities(self, x: np.ndarray) -> np.ndarray:
@@ -99,7 +105,7 @@ class GaussianMixture(Law):
         return _softmax(self._log_joint(np.asarray(x, dtype=np.float64)))
 
     def score(self, x: Array) -> Array:
-        """Gradient of the log-density, in the namespace of x: (n, d) -> (n, d)."""
+        """The gradient of the log-density, in the kind of array of x: (n, d) -> (n, d)."""
         x = double(x)
         white = self._white(x)
         if self.covariances.ndim == 3:
@@ -110,7 +116,7 @@ class GaussianMixture(Law):
         return -(_softmax(self._log_joint(x, white))[..., None] * pull).sum(1)
 
     def sample(self, n: int, seed: int) -> np.ndarray:
-        """Exact draws, (n, d)."""
+        """Draw n exact draws, (n, d)."""
         generator = np.random.default_rng(seed)
         label = generator.choice(len(self.weights), size=n, p=self.weights)
         z = generator.standard_normal((n, self.dim))
@@ -119,19 +125,19 @@ class GaussianMixture(Law):
         return self.means[label] + self._spread()[0, label] * z
 
     def full_covariances(self) -> np.ndarray:
-        """(C, d, d)."""
+        """The covariances as matrices, (C, d, d)."""
         if self.covariances.ndim == 3:
             return self.covariances
         return self._spread()[0][..., None] ** 2 * np.eye(self.dim) + np.zeros((len(self.weights), 1, 1))
 
     def typical_distance(self) -> float:
-        """Root mean square distance between two independent draws."""
+        """The root mean square distance between two independent draws."""
         mean = self.weights @ self.means
         within = self.weights @ np.trace(self.full_covariances(), axis1=1, axis2=2)
         return float(np.sqrt(2.0 * (within + self.weights @ ((self.means - mean) ** 2).sum(1))))
 
     def projected_cdf(self, direction: object, t: Array) -> Array:
-        """P(<direction, X> <= t) for any vector (d,) and points t (n,), in the namespace of t. O(n C)."""
+        """P(<direction, X> <= t) for a vector (d,) and points t (n,), in the kind of array of t. The cost is O(n C)."""
         v = np.asarray(direction, dtype=np.float64)
         if v.shape != (self.dim,) or not np.any(v) or not np.all(np.isfinite(v)):
             raise BadInput(f"direction must be a vector of {self.dim} finite numbers, not all zero; got shape {v.shape}")
@@ -161,18 +167,19 @@ class GaussianMixture(Law):
         return float(total)
 
     def decompose(self, x: Array, uniforms: np.ndarray) -> tuple[Array, Array]:
-        """Each draw's component, drawn from its responsibilities, and its whitened offset: labels (n,) and z (n, d).
+        """Draw the component of each draw from its responsibilities and whiten its offset: labels (n,) and z (n, d).
 
         X follows the mixture if and only if the labels follow the weights and z ~ N(0, I) independently of them, because x is a
-        function of the two. ``uniforms`` (n,): the judge's noise. O(n C d), in pieces of constant memory.
+        function of the two. ``uniforms`` (n,) is the judge's noise. The cost is O(n C d), in pieces of constant memory.
         """
         return self._in_pieces(self._decompose, x, like(np.asarray(uniforms), double(x)))
 
     def rosenblatt(self, x: Array) -> Array:
-        """u_i = P(X_i <= x_i | X_1..X_{i-1} = x_1..x_{i-1}), independent and uniform under the mixture: (n, d) -> (n, d).
+        """The transform u_i = P(X_i <= x_i | X_1..X_{i-1} = x_1..x_{i-1}) of Rosenblatt 1952: (n, d) -> (n, d).
 
-        Rosenblatt 1952. Given a component, whitened coordinate i depends on x_1..x_i only and is a conditional one, so the
-        conditional distribution functions of the mixture are averages of Phi(z_ci) with the weights given the past.
+        Under the mixture the u_i are independent and uniform. Given a component, the whitened coordinate i depends on x_1..x_i
+        only and is a conditional one. The conditional distribution functions of the mixture are therefore averages of Phi(z_ci)
+        with the weights given the past.
         """
         return self._in_pieces(self._rosenblatt, x)[0]
 
@@ -181,7 +188,7 @@ class GaussianMixture(Law):
         white = self._white(x)
         share = _softmax(self._log_joint(x, white))
         below = xp.cumulative_sum(share, axis=1)
-        # The last sum may fall short of one by rounding; the label stays in range.
+        # By rounding, the last sum may be below one; the label stays in range.
         label = xp.sum(xp.astype(below[:, :-1] < uniforms[:, None], xp.int32), axis=1)
         return label, white[xp.arange(label.shape[0], device=device(x)), label]
 
@@ -213,7 +220,7 @@ class GaussianMixture(Law):
         return xp.stack([offset[:, c] @ inverse[c].T for c in range(len(self.weights))], axis=1)
 
     def _log_joint(self, x: Array, white: Array | None = None) -> Array:
-        """log w_c N(x; component c), but for (2 pi)^(-d/2): (n, d) -> (n, C)."""
+        """log w_c N(x; component c), without the factor (2 pi)^(-d/2): (n, d) -> (n, C)."""
         white = self._white(x) if white is None else white
         return self._log_weights(x) - 0.5 * (white * white).sum(-1) - self._log_spread(x).sum(-1)
 
@@ -222,7 +229,7 @@ class GaussianMixture(Law):
             return like(np.maximum(np.log(self.weights), -1e300 if x.dtype == namespace(x).float64 else -1e30), x)
 
     def _log_spread(self, x: Array) -> Array:
-        """Logarithms of the Cholesky factors' diagonals, (C, d)."""
+        """The logarithms of the diagonals of the Cholesky factors, (C, d)."""
         if self.covariances.ndim == 3:
             return like(np.log(np.diagonal(self._root, axis1=1, axis2=2)), x)
         return like(np.log(np.broadcast_to(self._spread()[0], self.means.shape)), x)
@@ -246,14 +253,14 @@ class GaussianMixture(Law):
         return self._root[None, :, None] if self.covariances.ndim == 1 else self._root[None]
 
     def _variance_along(self, v: np.ndarray) -> np.ndarray:
-        """Of <v, X> within each component: (..., d) -> (..., C)."""
+        """The variance of <v, X> within each component: (..., d) -> (..., C)."""
         if self.covariances.ndim == 3:
             return np.einsum("...i,cij,...j->...c", v, self.covariances, v, optimize=True)
         return (v * v).sum(-1, keepdims=True) * self.covariances if self.covariances.ndim == 1 else v**2 @ self.covariances.T
 
 
 def _softmax(log_weight: Array) -> Array:
-    """Rows (n, C) to probabilities."""
+    """Turn rows of log-weights (n, C) into probabilities."""
     xp = namespace(log_weight)
     weight = xp.exp(log_weight - xp.max(log_weight, axis=1, keepdims=True))
     return weight / xp.sum(weight, axis=1, keepdims=True)

@@ -1,4 +1,7 @@
-"""Products of one-dimensional laws, also rotated: independent under the target, coupled by a speculation's acceptance."""
+"""Products of one-dimensional laws, possibly rotated.
+
+The coordinates are independent under the target, but the acceptance decisions of speculative sampling couple them.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,23 @@ from .univariate import UnivariateLaw
 
 
 class ProductLaw(Law):
-    """X = rotation @ Y with independent Y_i of laws ``factors``.
+    """The law of X = rotation @ Y, where the Y_i are independent and follow the ``factors``.
 
     Args:
         factors: d one-dimensional laws.
-        rotation: (d, d) orthogonal, columns the axes; the identity if left out.
+        rotation: an orthogonal matrix (d, d) whose columns are the axes. The default is the identity.
 
-    The joint law is tested, not only its margins: Phi^{-1}(F_i(Y_i)) are independent standard normals, so their sum along any
-    direction is normal too, and fails to be where coordinates depend on each other.
+    The joint law is tested, not only its margins. Under the law, Phi^{-1}(F_i(Y_i)) are independent standard normals, so their
+    sum along any direction is normal too. It is not normal if the coordinates depend on each other.
+
+    Raises:
+        BadInput: if there are no factors, or the rotation is not orthogonal.
+
+    >>> from exactness.laws import UnivariateLaw
+    >>> exponential = UnivariateLaw(lambda t: 1.0 - np.exp(-t), support=(0.0, np.inf), name="exponential")
+    >>> law = ProductLaw([exponential, exponential])
+    >>> law.transform(np.log([[2.0, 4.0]]))
+    array([[0.5 , 0.75]])
     """
 
     atomless = True
@@ -48,7 +60,7 @@ class ProductLaw(Law):
         return {"kind": "ProductLaw", "dim": self.dim, "factors": [f.describe() for f in self.factors], "rotation_sha256": rotation}
 
     def transform(self, x: Array) -> np.ndarray:
-        """Probability integral transforms along the axes, (n, d) -> (n, d), on the host."""
+        """The probability integral transforms along the axes, (n, d) -> (n, d), computed on the host."""
         y = to_numpy(double(x)) @ self.rotation
         return np.stack([f.cdf(y[:, i]) for i, f in enumerate(self.factors)], axis=1)
 
@@ -58,7 +70,7 @@ class ProductLaw(Law):
 
         def transform(x: Array) -> list[Array]:
             u = self.transform(x)
-            # The ends are cut where the grids are: 1e-12 of mass, far below anything a histogram's cells see.
+            # The ends are cut at a mass of 1e-12, as those of the grids are. No cell of a histogram sees so small a mass.
             joint = ndtr(ndtri(np.clip(u, 1e-12, 1.0 - 1e-12)) @ directions.T)
             return [*u.T, *joint.T]
 

@@ -1,4 +1,4 @@
-"""A sampler that is believed: the law of whatever it draws."""
+"""A trusted sampler, whose draws define a law."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from .base import Law
 
 
 class TrustedSampler(Law):
-    """The law of ``sample(n, seed)``, where nothing else is known of it: two-sample tests against its own draws.
+    """The law of the draws of ``sample(n, seed)``, if nothing else is known about it. Two-sample tests compare with its draws.
 
     Args:
-        sample: ``sample(n, seed)`` -> (n, ...) array, or that and a dict of costs; slow is fine, wrong is not. The judge calls it
-            with seeds of its own.
-        name: what a certificate calls it.
+        sample: ``sample(n, seed)`` -> array (n, ...), or a tuple of this and a dict of costs. It may be slow, but it must be
+            right. The judge calls it with its own seeds.
+        name: the name of the sampler in certificates.
 
     Raises:
-        BadInput: if it cannot be called, raises, or returns something that is not an array of finite numbers.
+        BadInput: if it cannot be called, if it raises, or if it does not return an array of finite numbers.
+
+    >>> import numpy as np
+    >>> law = TrustedSampler(lambda n, seed: np.random.default_rng(seed).standard_normal((n, 3)), name="slow but right")
+    >>> law.event_shape
+    (3,)
     """
 
     def __init__(self, sample: Callable[[int, int], Any], *, name: str = "trusted sampler") -> None:
@@ -38,7 +43,7 @@ class TrustedSampler(Law):
                     f"the trusted sampler must return an array of shape (n, d) or (n, K + 1, d); for n = 2 it gave {shape}"
                 )
             if 0 in tuple(output.shape):
-                raise BadInput(f"draws of shape {tuple(output.shape)[1:]} hold no numbers: there is nothing to judge")
+                raise BadInput(f"draws of shape {tuple(output.shape)[1:]} hold no numbers, so there is nothing to judge")
             self._shape = tuple(int(s) for s in output.shape[1:])
         return self._shape
 
@@ -49,7 +54,7 @@ class TrustedSampler(Law):
         return {"kind": "TrustedSampler", "name": self.name, "shape": list(self.event_shape), "function": function}
 
     def sample(self, n: int, seed: int) -> Array:
-        """n draws, checked as a judged sampler's are. Raises ``BadInput``: the reference itself is at fault."""
+        """Draw n draws and check them like those of a judged sampler. Raises ``BadInput`` if they fail the check."""
         from ..errors import InvalidSample
 
         try:
@@ -60,6 +65,6 @@ class TrustedSampler(Law):
     def _call(self, n: int, seed: int) -> Any:
         try:
             output = self._sample(n, seed)
-        except Exception as error:  # A stranger's function: say whose.
+        except Exception as error:  # This is the user's own function, so the message says whose it is.
             raise BadInput(f"the trusted sampler raised {type(error).__name__}: {error}") from error
         return output[0] if isinstance(output, tuple) and output else output

@@ -1,4 +1,4 @@
-"""A distribution on the line that is known by its distribution function alone."""
+"""A distribution on the line of which only the distribution function is known."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from ..errors import BadInput
 from .base import Law, Projections
 
 _LEVELS = np.arange(1, 10) / 10
-# sinh of so much is 1e17, whose square is still a number in single precision.
+# The sinh of this is 1e17, whose square is still a number in single precision.
 _REACH = 40.0
 _HALVINGS = 64
-# Neighbouring numbers between which a distribution function rises by more than this have an atom between them.
+# If a distribution function rises by more than this between neighbouring numbers, there is an atom between them.
 _ATOM = 1e-3
-# What a distribution function in single precision may be off by at 0 and 1.
+# A distribution function in single precision may be wrong by this much at 0 and 1.
 _ROUNDING = 1e-5
 
 
 class UnivariateLaw(Law):
-    """The law of a continuous random number: a sample is (n, 1), and F(X) is uniform.
+    """The law of a continuous random number X. A sample has shape (n, 1), and F(X) is uniform.
 
     Args:
-        cdf: ``cdf(t)`` -> P(X <= t), numpy (n,) -> (n,). It is asked about points inside the support only.
-        support: the ends of the support; outside, P is 0 or 1.
-        name: what a certificate calls the law.
+        cdf: ``cdf(t)`` -> P(X <= t), a function of numpy arrays, (n,) -> (n,). It is called with points inside the support only.
+        support: the ends of the support. Outside, the probability is 0 or 1.
+        name: the name of the law in certificates.
 
     Raises:
-        BadInput: if ``cdf`` raises, returns something else than probabilities, does not rise from 0 to 1, or jumps: an atom's
-            draws coincide, and F(X) is not uniform.
+        BadInput: if ``cdf`` raises, does not return probabilities, does not rise from 0 to 1, or jumps. A jump is an atom, whose
+            draws coincide, and F(X) is not uniform then.
 
     >>> law = UnivariateLaw(lambda t: 1.0 - np.exp(-t), support=(0.0, np.inf), name="exponential")
     >>> law.cdf(np.array([-1.0, np.log(2.0)]))
@@ -60,7 +60,7 @@ class UnivariateLaw(Law):
         return {"kind": "UnivariateLaw", "dim": 1, "name": self.name, "deciles": deciles}
 
     def cdf(self, t: Array) -> Array:
-        """P(X <= t), shape and namespace of t; computed on the host."""
+        """P(X <= t), with the shape and the kind of array of t, computed on the host."""
         host = np.asarray(to_numpy(t) if is_array(t) else t, dtype=np.float64)
         values = self._values(host.reshape(-1)).reshape(host.shape)
         return like(values, t) if is_array(t) else values
@@ -75,7 +75,7 @@ class UnivariateLaw(Law):
             return values
         try:
             found = np.asarray(self._cdf(t[inside]), dtype=np.float64)
-        except Exception as error:  # The user's own function: say whose.
+        except Exception as error:  # This is the user's own function, so the message says whose it is.
             raise BadInput(f"the cdf of {self.name} raised {type(error).__name__}: {error}") from error
         if found.shape != (int(inside.sum()),) or not np.all((found >= -_ROUNDING) & (found <= 1.0 + _ROUNDING)):
             raise BadInput(f"the cdf of {self.name} must turn (n,) numbers into (n,) probabilities in [0, 1]")
@@ -83,7 +83,7 @@ class UnivariateLaw(Law):
         return values
 
     def _inverted(self, levels: np.ndarray) -> np.ndarray:
-        """Quantiles by bisection in arcsinh, down to neighbouring numbers; what is no continuous distribution shows there."""
+        """Find quantiles by bisection in arcsinh, down to neighbouring numbers. This also shows whether the cdf is continuous."""
         ends = np.clip(np.arcsinh(self.support), -_REACH, _REACH)
         below, above = np.full(len(levels), ends[0]), np.full(len(levels), ends[1])
         for _ in range(_HALVINGS):

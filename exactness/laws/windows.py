@@ -1,4 +1,4 @@
-"""One verified window of drafts: how many of them are kept, given how likely target and draft were to make them.
+"""One verified window of drafts: how many drafts are kept, given how likely the target and the drafter were to make them.
 
 Sources: Leviathan et al. 2023 and Chen et al. 2023 (token by token); Sun et al. 2024, arXiv 2403.10444 (block verification).
 """
@@ -15,19 +15,22 @@ Mode = Literal["token", "block"]
 
 
 class VerifiedWindow(Law):
-    """The claim about tau, the number of drafts kept of a window of L.
+    """The claim about tau, the number of drafts that are kept in a window of L drafts.
 
-    A draw has L + 1 numbers: log r_1 .. log r_L, with r_i = p/q at the i-th drafted state given those before it, and tau, an
-    integer in 0..L. The ratios are taken at their word: what is judged is which drafts were kept, and the law of the drafts is
-    not part of the claim. A ratio of 0 is legitimate (a token that the target never makes), so log r may be minus infinity;
-    plus infinity is not, for q does not draft what it has no mass on.
+    A draw has L + 1 numbers: log r_1, ..., log r_L and tau. The ratio r_i is p/q at the i-th drafted state, given the states
+    before it, and tau is an integer in 0..L. The ratios are taken as given. Only the decision which drafts are kept is judged;
+    the law of the drafts is not part of the claim. A ratio of 0 is allowed (a token that the target never makes), so log r may be
+    minus infinity. It may not be plus infinity, because q never drafts a state on which it has no mass.
 
     Args:
         length: L >= 1, the same for every window.
         mode: ``"token"`` (P_i = P_{i-1} min(1, r_i)) or ``"block"`` (P_i = min(1, P_{i-1} r_i)), with P_0 = 1.
 
-    In both P(tau >= i | y_1..y_i) = P_i. Token by token that is also the probability given *all* drafts. In a block it is not:
-    P_i may exceed P_{i-1}, so later drafts say something about whether earlier ones were kept.
+    In both modes P(tau >= i | y_1..y_i) = P_i. Token by token, this is also the probability given *all* drafts. In a block it is
+    not: P_i may exceed P_{i-1}, so later drafts carry information about whether earlier ones were kept.
+
+    Raises:
+        BadInput: if ``length`` is not a positive integer, or ``mode`` is unknown.
 
     >>> VerifiedWindow(4, "block").event_shape
     (5,)
@@ -59,7 +62,7 @@ class VerifiedWindow(Law):
         return xp.isfinite(sample) | (sample == -xp.inf)
 
     def accept(self, sample: object, n: int) -> Array:
-        """As every law, and tau must be an integer in 0..L. Raises ``InvalidSample``."""
+        """Check a sample as every law does, and check that tau is an integer in 0..L. Raises ``InvalidSample``."""
         accepted = super().accept(sample, n)
         xp, tau = namespace(accepted), accepted[:, -1]
         wrong = ~((tau >= 0) & (tau <= self.length) & (xp.floor(tau) == tau))
@@ -72,7 +75,14 @@ class VerifiedWindow(Law):
         return accepted
 
     def promised(self, log_ratios: Array) -> Array:
-        """P_1 .. P_L from log r_1 .. log r_L: (n, L) -> (n, L), in double precision where there is double. O(n L)."""
+        """Compute P_1, ..., P_L from log r_1, ..., log r_L: (n, L) -> (n, L). The cost is O(n L).
+
+        It is done in double precision wherever the backend has it.
+
+        >>> import numpy as np
+        >>> VerifiedWindow(2, "block").promised(np.log([[0.5, 4.0]]))
+        array([[0.5, 1. ]])
+        """
         if not is_array(log_ratios) or tuple(log_ratios.shape)[1:] != (self.length,):
             raise BadInput(f"log_ratios must be an array of shape (n, {self.length})")
         xp, logs = namespace(log_ratios), double(log_ratios)

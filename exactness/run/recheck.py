@@ -14,7 +14,7 @@ from ..claim import Claim
 from ..errors import BadInput
 from ..evidence.nulls import Null, null_of
 from ..judging.certify import certify_claim
-from ..judging.judgement import adjust, beside_controls, decide, draws_before_a_pass
+from ..judging.judgement import adjust, beside_controls, decide, may_pass
 from .sources import claims_of, controls_of, is_file_claim, is_saved_source, items_of
 
 _CLOSE = 1e-9
@@ -71,7 +71,8 @@ def check_arithmetic(certificate: Certificate) -> list[str]:
             if not _agree(written, value):
                 faults.append(f"{finding.name} ({finding.where}): {name} is written as {written}, its statistic gives {value}")
     last = certificate.stages[-1].paths >= plan.max_paths
-    verdict, _ = decide(findings, plan, last, certificate.paths >= draws_before_a_pass(certificate.controls))
+    enough = may_pass(certificate.paths, plan, certificate.controls, certificate.expected == "wrong")
+    verdict, _ = decide(findings, plan, last, enough)
     verdict = verdict and beside_controls(verdict, certificate.controls)
     if verdict is not certificate.verdict:
         given = "no verdict yet" if verdict is None else verdict.value

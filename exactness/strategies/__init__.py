@@ -1,7 +1,7 @@
 """Hypothesis strategies for everything that is judged here, and certificates inside ``@given`` (:class:`Family`).
 
-Needs ``pip install 'exactness[strategies]'``. Each strategy shrinks to the simplest thing of its kind: one standard normal, equal
-weights, two steps, means at the origin, w = 1, delta = 0.
+This package needs ``pip install 'exactness[strategies]'``. Each strategy shrinks to the simplest object of its kind: one standard
+normal, equal weights, two steps, means at the origin, w = 1, delta = 0.
 
 >>> from hypothesis import find
 >>> find(mixtures(), lambda mixture: True).describe()["components"]

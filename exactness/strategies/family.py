@@ -1,4 +1,4 @@
-"""A certificate inside ``@given``, without selection by shrinking."""
+"""Certificates inside ``@given`` whose error rate survives the search for a failing example."""
 
 from __future__ import annotations
 
@@ -18,40 +18,43 @@ from ..laws.base import Law
 from ..plan import Plan
 from ..seeds import sampler_seed
 
-# Draws that tell one example from another.
+# The number of draws that tell one example from another.
 _FEW = 16
 
 
 class Family:
-    """Certificates inside ``@given``: each example judged once, all of them one family with one alpha.
+    """Certificates inside ``@given``. Each example is judged once, and all of them are one family with one alpha.
 
-    Left alone, Hypothesis breaks an error rate twice. Nothing tells the plan how many examples there are, and a profile may change
-    it. And when one fails it is shrunk: variants are judged, hundreds if need be, until a simpler one fails too. A sampler that is
-    wrong somewhere is then blamed where it is right, for among so many verdicts on examples where it is right some are false, and
-    those are what is searched for, kept, shown, and tried first in the next run.
+    By itself, Hypothesis breaks an error rate in two ways. First, the plan does not know the number of examples, and a profile may
+    change this number. Second, Hypothesis shrinks a failing example: it judges variants, sometimes hundreds, until a simpler one
+    fails too. A sampler that is wrong for some example may then be refuted for an example for which it is exact. Among so many
+    verdicts some are false, and the search finds exactly these, keeps them, shows them, and tries them first in the next run.
 
-    Here at most ``examples`` times ``tests`` certificates are made, ever, and alpha is shared by as many (``plan.claims``). The
-    probability that any example is refuted for which the sampler is exact is then at most alpha, whichever examples Hypothesis
-    picks and in whatever order, by the union bound, which asks for no independence between them. What it does ask for is kept:
+    A family makes at most ``examples`` times ``tests`` certificates, and all of them share alpha (``plan.claims``). By the union
+    bound, the probability that any example is refuted for which the sampler is exact is at most alpha. This holds for whichever
+    examples Hypothesis picks, in any order, and needs no independence. It needs three rules, which the family keeps:
 
-    * No example is judged twice on different draws: all randomness follows from ``seed`` and from the law of the example, so an
-      example gives the same verdict again, elsewhere, and by itself. Do not draw seeds with a strategy: a search over seeds is a
-      search for a false alarm.
-    * An example seen before (the same law, and the same small first sample under it) is answered from memory. So the replay of a
-      failure is that failure, and a second run of the test costs nothing.
-    * No certificate more than was said: one more is an error; after a failure it is an example that Hypothesis is told to forget,
-      so that shrinking, where it is switched on, ends with the simplest failure that the budget bought.
+    * No example is judged twice on different draws. All randomness follows from ``seed`` and from the law of the example, so an
+      example has the same verdict in every run. Do not draw seeds with a strategy: a search over seeds is a search for a false
+      alarm.
+    * If an example was seen before (the same law and the same small first sample), its certificate is taken from memory. The replay
+      of a failure is therefore that failure, and a second run of the test costs nothing.
+    * There are never more certificates than announced. One more raises an error. After a failure, Hypothesis is told to reject the
+      example instead, so that shrinking, where it is switched on, ends with the simplest failure within the budget.
 
-    ``settings`` asks Hypothesis for what fits: ``examples`` of them, generated only, the same ones each time. Explicit ``@example``
-    are therefore left out: judge such cases in tests of their own. The bound on alpha does not depend on it.
+    ``settings`` configures Hypothesis accordingly: it generates ``examples`` examples, the same ones in every run. It leaves out
+    explicit ``@example`` cases; judge them in tests of their own. The bound on alpha does not depend on these settings.
 
-    In a pytest session with the fixture ``certify``, the alpha of a family is one more, beside the session's and not within it.
+    In a pytest session with the fixture ``certify``, the alpha of a family adds to the alpha of the session.
 
     Args:
-        examples: at most so many of each test.
-        plan: its ``claims`` are multiplied by examples and tests; ``Plan()`` if left out.
-        tests: how many tests (functions, parametrisations) use this family.
-        seed: root of all randomness.
+        examples: the largest number of examples per test.
+        plan: the plan, whose ``claims`` are multiplied by examples and tests; ``Plan()`` by default.
+        tests: the number of tests (functions, parametrisations) that use this family.
+        seed: the root of all randomness.
+
+    Raises:
+        BadInput: if a number is not a positive integer.
 
     >>> import exactness as ex
     >>> from hypothesis import given
@@ -91,17 +94,17 @@ class Family:
 
     @property
     def certificates(self) -> list[Certificate]:
-        """Of every example judged so far, in order."""
+        """The certificates of all examples judged so far, in order."""
         return list(self._judged.values())
 
     def certify(
         self, sample: Sample, law: Law, *, name: str = "example", may_be_inconclusive: bool = False, **others: Any
     ) -> Certificate:
-        """As :func:`exactness.certify`, for one example; ``others``: batteries, controls, about.
+        """Certify one example, as :func:`exactness.certify` does. ``others`` may be batteries, controls and about.
 
         Raises:
-            AssertionError: unless the certificate is CERTIFIED (or INCONCLUSIVE, where that is allowed), with its reasons.
-            BadInput: for one example more than the family was made for.
+            AssertionError: with the reasons, unless the certificate is CERTIFIED (or INCONCLUSIVE, where that is allowed).
+            BadInput: if there are more examples than the family was made for.
         """
         if fixed := {"plan", "seed"} & others.keys():
             raise BadInput(f"the {fixed.pop()} is that of the family: Family(examples, plan, seed=...)")
@@ -124,7 +127,7 @@ class Family:
         return certificate
 
     def _fingerprint(self, sample: Sample, law: Law, name: str, seed: int, batteries: Sequence[Battery] | None) -> bytes:
-        """What a small sample looks like under the law: two examples that agree in this are one. Nothing is decided by it."""
+        """A fingerprint of a small sample under the law. Examples with the same fingerprint count as one example."""
         small = msgspec.structs.replace(self.plan, first_paths=_FEW, max_paths=_FEW)
         seen = certify(sample, law, plan=small, seed=seed, name=name, batteries=batteries)
         statistics = [(f.name, f.where, f.statistic) for f in seen.findings]

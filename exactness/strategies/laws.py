@@ -1,4 +1,4 @@
-"""Strategies for what is claimed: Gaussian mixtures, schedules, Gaussian chains with a closed-form prediction."""
+"""Strategies for laws: Gaussian mixtures, schedules, and Gaussian chains whose prediction has a closed form."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..laws import GaussianChain, GaussianMixture
 
 
 def dims(most: int = 3) -> st.SearchStrategy[int]:
-    """Dimensions 1..most."""
+    """Dimensions from 1 to ``most``."""
     return st.integers(1, most)
 
 
 @st.composite
 def weights(draw: st.DrawFn, count: int, least: float = 1e-12) -> np.ndarray:
-    """Probabilities of ``count`` components, shape (count,): equal, or nearly degenerate down to shares of about ``least``."""
+    """Probabilities of ``count`` components, (count,), from equal ones to nearly degenerate ones with shares down to ``least``."""
     digits = st.integers(0, round(-math.log10(least)))
     share = 10.0 ** -np.array(draw(st.lists(digits, min_size=count, max_size=count)), dtype=float)
     return share / share.sum()
@@ -27,9 +27,10 @@ def weights(draw: st.DrawFn, count: int, least: float = 1e-12) -> np.ndarray:
 
 @st.composite
 def covariances(draw: st.DrawFn, count: int, dim: int, condition: float = 1e6) -> np.ndarray:
-    """Of ``count`` components: (count,) spherical, (count, dim) diagonal or (count, dim, dim) full, each positive definite.
+    """Covariances of ``count`` components: spherical (count,), diagonal (count, dim) or full (count, dim, dim).
 
-    ``condition``: the largest ratio of two variances, of one component or of two. Full ones are turned by a reflection.
+    Each is positive definite. ``condition`` is the largest ratio of two variances, within a component or between two. Full
+    covariances are turned by a reflection.
     """
     digits = st.integers(0, math.floor(math.log10(condition)))
     kind = draw(st.sampled_from(["spherical", "diagonal", "full"]))
@@ -56,17 +57,21 @@ def mixtures(
     condition: float = 1e6,
     least: float = 1e-12,
 ) -> GaussianMixture:
-    """Gaussian mixtures: overlapping, coinciding and far modes, any shape of covariance, weights down to about ``least``.
+    """Gaussian mixtures with overlapping, coinciding and distant modes, any shape of covariance, and weights down to ``least``.
 
     Args:
-        dim: a number, or a strategy of numbers; 1..3 if left out.
-        components: at most so many.
-        condition: as of :func:`covariances`.
-        least: as of :func:`weights`.
+        dim: a number or a strategy of numbers; 1 to 3 by default.
+        components: the largest number of components.
+        condition: see :func:`covariances`.
+        least: see :func:`weights`.
+
+    >>> from hypothesis import find
+    >>> find(mixtures(), lambda mixture: mixture.dim == 2)
+    GaussianMixture(weights=[1.0], means=[[0.0, 0.0]], covariances=[1.0])
     """
     size = dim if isinstance(dim, int) else draw(dims() if dim is None else dim)
     count = draw(st.integers(1, components))
-    # In units of the largest standard deviation: on top of each other, overlapping, apart, far apart.
+    # In units of the largest standard deviation: coinciding, overlapping, apart, far apart.
     spread = draw(st.sampled_from([0.0, 0.3, 1.0, 5.0, 1e3]))
     places = st.lists(st.integers(-3, 3), min_size=count * size, max_size=count * size)
     means = spread * np.array(draw(places), dtype=float).reshape(count, size)
@@ -75,10 +80,10 @@ def mixtures(
 
 @st.composite
 def schedules(draw: st.DrawFn, most: int = 8) -> Schedule:
-    """Reverse processes of 2..most steps, as numpy vectors ``a``, ``b``, ``sigma`` of shape (K,), for any kind of prediction.
+    """Schedules of 2 to ``most`` steps, for any kind of prediction: numpy vectors ``a``, ``b`` and ``sigma`` of shape (K,).
 
-    DDPM (cosine, linear and arbitrary betas; large variance, or small, whose last step is deterministic), rectified flow with churn
-    (with or without a deterministic last step) and EDM's ancestral steps (their last is deterministic).
+    They are DDPM (cosine, linear and arbitrary betas; large variance, or small variance with a deterministic last step), rectified
+    flow with churn (with or without a deterministic last step), and the ancestral steps of EDM (with a deterministic last step).
     """
     steps = draw(st.integers(2, most))
     family = draw(st.sampled_from(["ddpm", "flow", "edm"]))
@@ -95,15 +100,19 @@ def schedules(draw: st.DrawFn, most: int = 8) -> Schedule:
 
 @st.composite
 def chains(draw: st.DrawFn, most: int = 6, dim: int | st.SearchStrategy[int] | None = None) -> GaussianChain:
-    """Gaussian chains whose prediction is closed form, in numpy: the exact denoiser of a mixture under a schedule.
+    """Gaussian chains of at most ``most`` steps. Their prediction is the exact denoiser of a mixture, in closed form, with numpy.
 
-    ``chain.sample(n, seed)`` is its own exact sampler. Every chain has a mixture for its data and ``most`` steps at most.
+    ``chain.sample(n, seed)`` is an exact sampler of the chain.
+
+    >>> from hypothesis import find
+    >>> find(chains(), lambda chain: chain.dim == 1).sample(4, seed=0).shape
+    (4, 3, 1)
     """
     return chain_of(draw(schedules(most)), draw(mixtures(dim, components=3, condition=1e3, least=1e-3)))
 
 
 def chain_of(schedule: Schedule, data: GaussianMixture) -> GaussianChain:
-    """The chain of this schedule whose prediction is exact for this data: the noise E[z | x_k] = -noise_k score_k(x)."""
+    """Make the chain of this schedule whose prediction is exact for these data: the noise E[z | x_k] = -noise_k score_k(x)."""
     noisy = [_noisy(data, signal, noise) for signal, noise in zip(schedule.signal, schedule.noise, strict=True)]
     a, b = schedule.coefficients("noise")
 
@@ -114,6 +123,6 @@ def chain_of(schedule: Schedule, data: GaussianMixture) -> GaussianChain:
 
 
 def _noisy(data: GaussianMixture, signal: float, noise: float) -> GaussianMixture:
-    """The law of signal times a draw plus noise times standard normals."""
+    """The law of signal times a draw plus noise times a standard normal vector."""
     blurred = signal**2 * data.full_covariances() + noise**2 * np.eye(data.dim)
     return GaussianMixture(data.weights, signal * data.means, blurred)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from exactness_samplers.torch.posterior import Posterior
 from exactness_samplers.torch.speculative import Speculative
-from exactness_samplers.torch.verification import block, block_weights
+from exactness_samplers.torch.verification import Masses, block, block_weights
 from torch import Tensor
 
 from .laws import laws
@@ -27,8 +27,8 @@ class Recorded:
         self.name, self.verify = name, VERIFIERS[name]
         self.windows, self.gap, self.square, self.promised, self.least = 0, 0.0, 0.0, 0.0, math.inf
 
-    def __call__(self, ratios: Tensor, deltas: Tensor, uniforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        tau, weight = self.verify(ratios, deltas, uniforms, lengths)
+    def __call__(self, ratios: Tensor, masses: Masses, uniforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        tau, weight = self.verify(ratios, masses, uniforms, lengths)
         drafted = torch.arange(ratios.shape[1]) < lengths[:, None]
         of_block = torch.where(drafted, torch.exp(block_weights(ratios)[:, 1:]), 0.0).sum(1)
         of_token = torch.where(drafted, torch.exp(torch.cumsum(torch.clamp(ratios, max=0.0), 1)), 0.0).sum(1)

@@ -160,7 +160,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
         (lambda p: _write(p / "paths.csv", b"1,2"), "paths are read from .npy, .npz, .safetensors files"),
         (lambda p: _write(p / "text.npy", b"not numpy"), "cannot be read"),
         (lambda p: _write(p / "text.npz", b"not numpy"), "cannot be read"),
-        (lambda p: _write(p / "text.safetensors", b"not safetensors at all"), "no safetensors file, or is cut short"),
+        (lambda p: _write(p / "text.safetensors", b"not safetensors at all"), "not a safetensors file, or is cut short"),
         (lambda p: _write(p / "short.safetensors", (9).to_bytes(8, "little") + b"{not json"), "cannot be read"),
         (lambda p: _tensors(p / "half.safetensors", 160_000), "damaged or cut short: its header says F64 of shape"),
         (lambda p: _tensors(p / "swapped.safetensors", 0, first=320_000), "damaged or cut short"),
@@ -229,7 +229,7 @@ def test_a_law_says_which_arrays_its_prediction_works_on(kind):
     judged = ex.certify_paths(paths, ex.GaussianChain.from_mean(mean, arrays=kind, **arguments), plan=quiet_plan(tolerance=0.4))
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
     if kind == "torch":
-        with pytest.raises(ex.BadInput, match="x was a numpy array; a law that wants another kind says so with arrays="):
+        with pytest.raises(ex.BadInput, match="x was a numpy array; if predict needs another kind, name it with arrays="):
             ex.certify_paths(paths, ex.GaussianChain.from_mean(mean, **arguments))
 
 

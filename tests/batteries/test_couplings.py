@@ -273,8 +273,8 @@ def test_accepted_and_rejected_drafts_add_up_to_the_draft(delta, weight):
     [
         ({"target_mean": [[1.0]]}, "target_mean must be a vector of finite numbers"),
         ({"draft_mean": [math.nan, 0.0, 0.0]}, "draft_mean must be a vector of finite numbers"),
-        ({"draft_mean": [1.0]}, "must be of one length"),
-        ({"draft_mean": TARGET}, "where they agree every draft is accepted"),
+        ({"draft_mean": [1.0]}, "must have the same length"),
+        ({"draft_mean": TARGET}, "if they agree, every draft is accepted"),
         ({"sigma": 0.0}, "sigma must be a positive number"),
         ({"sigma": "1"}, "sigma must be a positive number"),
         ({"kind": "optimal"}, "kind must be one of maximal, gamma, reflection"),

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from exactness_samplers.torch.couplings import log_ratio, residual_mass
+from exactness_samplers.torch.couplings import GaussianMasses, log_ratio
 from exactness_samplers.torch.verification import block, block_length, block_thresholds, block_weights, token_wise
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,47 +36,45 @@ def windows(verifier, deltas=DELTAS, dtype=torch.float64):
             torch.rand(*shifts.shape, generator=generator, dtype=dtype),
         )
         ratios = log_ratio(shifts, z)
-        tau, _ = verifier(ratios, shifts, u, torch.full((n,), shifts.shape[1]))
+        tau, _ = verifier(ratios, GaussianMasses(shifts), u, torch.full((n,), shifts.shape[1]))
         return torch.cat([ratios, tau[:, None].to(dtype)], dim=1)
 
     return sample
 
 
-def thresholds(log_weights, deltas, lengths):
-    masses = torch.zeros_like(deltas)
-    masses[:, :-1] = residual_mass(log_weights[:, 1:-1], deltas[:, 1:])
-    return block_thresholds(log_weights, masses, lengths)
+def thresholds(log_weights, masses, lengths):
+    return block_thresholds(log_weights, masses(log_weights), lengths)
 
 
-def first_failure_stops(ratios, deltas, uniforms, lengths):
-    passed = uniforms < thresholds(block_weights(ratios), deltas, lengths)
+def first_failure_stops(ratios, masses, uniforms, lengths):
+    passed = uniforms < thresholds(block_weights(ratios), masses, lengths)
     return torch.cumprod(passed.long(), 1).sum(1), None
 
 
 def scaled(factor):
-    def verify(ratios, deltas, uniforms, lengths):
-        return block_length(uniforms, factor * thresholds(block_weights(ratios), deltas, lengths), lengths), None
+    def verify(ratios, masses, uniforms, lengths):
+        return block_length(uniforms, factor * thresholds(block_weights(ratios), masses, lengths), lengths), None
 
     return verify
 
 
-def capped_at_the_end_only(ratios, deltas, uniforms, lengths):
+def capped_at_the_end_only(ratios, masses, uniforms, lengths):
     """P_i = min(1, r_1 .. r_i): a good step is let make up for what a later cap would have cut."""
     logs = torch.cat([torch.zeros_like(ratios[:, :1]), torch.clamp(torch.cumsum(ratios, 1), max=0.0)], dim=1)
-    return block_length(uniforms, thresholds(logs, deltas, lengths), lengths), None
+    return block_length(uniforms, thresholds(logs, masses, lengths), lengths), None
 
 
 def powered(verifier, power):
-    return lambda ratios, deltas, uniforms, lengths: verifier(power * ratios, deltas, uniforms, lengths)
+    return lambda ratios, masses, uniforms, lengths: verifier(power * ratios, masses, uniforms, lengths)
 
 
-def shared_uniform(ratios, deltas, uniforms, lengths):
-    return token_wise(ratios, deltas, uniforms[:, :1].expand_as(uniforms), lengths)
+def shared_uniform(ratios, masses, uniforms, lengths):
+    return token_wise(ratios, masses, uniforms[:, :1].expand_as(uniforms), lengths)
 
 
-def whatever_the_draft(ratios, deltas, uniforms, lengths):
+def whatever_the_draft(ratios, masses, uniforms, lengths):
     """Accepts the right share of first drafts (2 Phi(-delta/2)), the wrong ones, and no second one."""
-    return (uniforms[:, 0] < torch.special.erfc(deltas[:, 0] / math.sqrt(8.0))).long(), None
+    return (uniforms[:, 0] < torch.special.erfc(masses.deltas[:, 0] / math.sqrt(8.0))).long(), None
 
 
 def judge(verifier, mode, seed, deltas=DELTAS, dtype=torch.float64, plan=PLAN):

@@ -140,8 +140,8 @@ from exactness_samplers.faults.unspoiled import poor
     "accept-three-in-four", "acceptance", "A draft is accepted with probability 3/4, whatever its ratio.",
     touches="every drafted step", replaces="verifier", spoils=poor,
 )
-def accept_three_in_four(of, log_ratios, deltas, uniforms, lengths):
-    return of.verification.token_wise(of.xp.full_like(log_ratios, -0.2877), deltas, uniforms, lengths)
+def accept_three_in_four(of, log_ratios, masses, uniforms, lengths):
+    return of.verification.token_wise(of.xp.full_like(log_ratios, -0.2877), masses, uniforms, lengths)
 """
 
 

@@ -61,7 +61,7 @@ def test_a_tolerance_that_cannot_be_had_says_so():
         ex.Plan.for_tolerance(0.1, MIXTURE, batteries=[B.MeanEmbedding()])
     for arguments, message in (
         ({"stages": 100}, "at most 40"),
-        ({"max_paths": 10}, "the draws follow"),
+        ({"max_paths": 10}, "it computes the number of draws"),
         ({"law": "x"}, "must be one of exactness.laws"),
     ):
         with pytest.raises(ex.BadInput, match=message):
@@ -151,6 +151,8 @@ def test_a_pass_waits_while_a_p_value_is_small_and_until_its_controls_were_refut
     plan = ex.Plan(tolerance=0.2, first_paths=1_000, max_paths=4_000)
     assert ex.certify(MIXTURE.sample, MIXTURE, plan=plan).paths == 1_000
     assert ex.certify(MIXTURE.sample, MIXTURE, plan=plan, controls=[control]).paths == 2_000
+    # A control gets every chance to be refuted, however small its bounds are.
+    assert ex.certify(MIXTURE.sample, MIXTURE, plan=plan, wrong="In truth nothing.").paths == 4_000
 
 
 def test_stages_cost_at_most_1_7_times_the_draws_of_one_look():

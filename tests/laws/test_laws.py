@@ -93,7 +93,7 @@ def test_bad_mixtures_say_what_is_wrong(weights, means, covariances, message):
         ({"sigma": [0.1, -0.2]}, r"negative \(step 2"),
         ({"sigma": [0.0, 0.0]}, "deterministic"),
         ({"sigma": [0.1, float("nan")]}, "finite"),
-        ({"sigma": [0.1]}, "one entry a step"),
+        ({"sigma": [0.1]}, "one entry per step"),
         ({"sigma": 0.1}, "vector"),
         ({"dim": 0}, "positive integer"),
         ({"predict": 3}, "must be a function"),

@@ -354,7 +354,7 @@ def test_what_goes_wrong_inside_the_loop_is_raised_after_it():
     with pytest.raises(ValueError, match="needs a key"):
         endless.run(9, noise=in_jax(arrays(9, 10, 2)))
     # A weight of no mass: no draw is ever accepted.
-    hopeless = lambda ratios, deltas, uniforms, lengths: (0 * lengths, 0 * ratios[:, 0] - 200.0)  # noqa: E731
+    hopeless = lambda ratios, masses, uniforms, lengths: (0 * lengths, 0 * ratios[:, 0] - 200.0)  # noqa: E731
     with pytest.raises(RuntimeError, match="no draw accepted in"):
         replace(endless, verifier=hopeless, rejection=b.rejections.UntilAccepted(most=10_000)).run(9, jax.random.key(0))
 

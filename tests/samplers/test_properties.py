@@ -75,7 +75,7 @@ def test_smaller_uniforms_never_keep_fewer_drafts(backend, window, lower):
     larger = window.uniforms[None].astype(backend.dtype)
     smaller = np.minimum(larger, lower.uniforms[None].astype(backend.dtype))
     for verifier in ("token_wise", "block"):
-        kept = [backend.call("verification", verifier, ratios, shifts, u, lengths)[0][0] for u in (larger, smaller)]
+        kept = [backend.verify(verifier, ratios, shifts, u, lengths)[0][0] for u in (larger, smaller)]
         assert kept[0] <= kept[1]
 
 
@@ -144,7 +144,7 @@ def test_a_token_is_kept_as_often_as_the_distributions_overlap(backend, pair):
     for verifier in ("token_wise", "block"):
         below, at = (np.clip(weights * (1 + s * 64 * backend.eps), 0.0, 1 - backend.eps)[:, None] for s in (-1, 1))
         zeros = np.zeros_like(ratios)
-        kept, failed = (backend.call("verification", verifier, ratios, zeros, u, lengths)[0] for u in (below, at))
+        kept, failed = (backend.verify(verifier, ratios, zeros, u, lengths)[0] for u in (below, at))
         np.testing.assert_array_equal(kept == 1, weights > 0)
         assert (failed[weights < 1 - 200 * backend.eps] == 0).all()
 

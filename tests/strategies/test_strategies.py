@@ -141,7 +141,7 @@ def test_a_failing_chain_is_told_in_one_line():
 
 
 def test_a_chain_without_a_start_cannot_be_sampled():
-    with pytest.raises(BadInput, match="nothing of its start"):
+    with pytest.raises(BadInput, match="start of the chain is not part of the claim"):
         ex.GaussianChain.from_mean(lambda k, x: x, sigma=[1.0], dim=1, start=None).sample(3, 0)
 
 

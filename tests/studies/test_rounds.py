@@ -35,7 +35,7 @@ def test_theory_would_notice_a_verifier_that_keeps_too_much():
     """Thresholds 1.1 times too large, at one fixed seed: beyond 6 standard errors, where the page's mark is 4."""
     recorded = measure.Recorded("block")
     right = recorded.verify
-    recorded.verify = lambda ratios, deltas, uniforms, lengths: right(ratios, deltas, uniforms / 1.1, lengths)
+    recorded.verify = lambda ratios, masses, uniforms, lengths: right(ratios, masses, uniforms / 1.1, lengths)
     law = laws()["ring"]
     config = Speculative(law.process(30), 4, Free("noise"), recorded)
     config.run(2_000, torch.Generator().manual_seed(0))

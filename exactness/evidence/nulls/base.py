@@ -1,4 +1,4 @@
-"""What a test is: one number against its distribution under the law, with all its faces."""
+"""The base class of tests: one number is compared with its null distribution."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict
 from typing import Any, ClassVar, Literal
 
-# Between two logarithms of n.
+# The accuracy of log n.
 _STEP = 1e-12
 
 Validity = Literal["exact", "bound", "asymptotic"]
 
 
 class Null(ABC):
-    """A test of one number against its distribution under the law.
+    """A test that compares one number with its null distribution, the distribution that it has under the law.
 
-    ``n`` counts the values that are independent if the law is right; ``paths`` counts the draws that are independent in any
+    ``n`` counts the values that are independent if the law is right. ``paths`` counts the draws, which are independent in any
     case. ``alpha`` and ``miss`` are the two error probabilities: of refuting the truth, and of not refuting the effect.
 
-    To add one: a frozen dataclass whose fields are all that its formulas need (JSON types: a certificate records them, so that
-    it can be recomputed), listed in ``nulls.ALL``. ``validity`` says whether p-values are exact, a finite-sample bound, or
-    asymptotic; ``reach`` is the smallest p-value that it may claim, beyond which nothing is known of it.
+    To add a test, write a frozen dataclass whose fields are all that its formulas need, and list it in ``nulls.ALL``. The fields
+    have JSON types, because a certificate records them so that the test can be computed again. ``validity`` says whether p-values
+    are exact, a bound that holds at every n, or asymptotic.
     """
 
     name: ClassVar[str]
@@ -30,34 +30,37 @@ class Null(ABC):
 
     @property
     def reach(self) -> float:
+        """The smallest p-value that the test may claim, because its null distribution is not known further out."""
         return 0.0
 
     @abstractmethod
-    def p_value(self, statistic: float, n: int) -> float: ...
+    def p_value(self, statistic: float, n: int) -> float:
+        """The probability, under the law, of a statistic at least as extreme as this one."""
 
     def p_over_rows(self, statistic: float, n: int, rows: int) -> float:
         """The p-value of the most extreme of ``rows`` statistics (Bonferroni)."""
         return min(1.0, rows * self.p_value(statistic, n))
 
     def effect(self, statistic: float) -> float:
-        """The statistic in ``unit``: 0 if it is what the law says."""
+        """The statistic as an effect in ``unit``, which is 0 if the law is right."""
         return statistic
 
     @abstractmethod
     def detectable(self, n: float, alpha: float, miss: float) -> float:
         """The smallest effect that a level-``alpha`` test refutes with probability 1 - ``miss``, if values stay independent.
 
-        Infinite if no effect would do: alpha is beyond the test's reach.
+        It is infinite if no effect can be refuted, because alpha is beyond the test's reach.
         """
 
     def needed(self, effect: float, alpha: float, miss: float) -> float:
-        """The n at which ``detectable`` is ``effect``. Not rounded, so that the two invert each other.
+        """The n at which ``detectable`` is ``effect``. It is not rounded, so that the two functions invert each other.
 
-        1 if that is enough, infinite if e^60 are not; where ``detectable`` leaps over the effect, the n just after.
+        It is 1 if one value is enough, and infinite if e^60 values are not. If ``detectable`` jumps over the effect, it is the n
+        just after the jump.
         """
         from scipy.optimize import brentq  # slow to import, and only planning needs it
 
-        # The arc tangent of infinity is a number, and that of nearly nothing is nearly the same.
+        # The arc tangent makes infinity a number, and hardly changes small numbers.
         gap = lambda log_n: math.atan(self.detectable(math.exp(log_n), alpha, miss) - effect)  # noqa: E731
         if gap(60.0) > 0.0:
             return math.inf
@@ -68,13 +71,13 @@ class Null(ABC):
         return math.exp(found + 2.0 * _STEP if leaps else found)
 
     def bound(self, statistic: float, paths: int, error: float) -> float | None:
-        """An upper confidence bound on the effect at level 1 - ``error``, whatever the sampler does; None if there is none."""
+        """An upper confidence bound on the effect at level 1 - ``error``, whatever the sampler does. None if no bound is known."""
         return None
 
     def paths_for_bound(self, tolerance: float, error: float) -> float:
-        """Draws after which the bound of an exact sampler is within the tolerance; infinite if no number would do."""
+        """The draws after which the bound of an exact sampler is within the tolerance. Infinite if no number is enough."""
         return math.inf
 
     def parameters(self) -> dict[str, Any]:
-        """What makes this test again, with its name: JSON types."""
+        """The parameters that, together with the name, make this test again. They have JSON types."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""Counts: how often something happened, against its probability under the law."""
+"""Counts of events, compared with their probabilities under the law."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from .base import Null, Validity
 
 @dataclass(frozen=True)
 class Share(Null):
-    """The share of n draws in which an event of known probability happened: binomial.
+    """The share of n draws in which an event of known probability happened. Its null distribution is binomial.
 
-    Planning uses Chernoff's bounds, which the exact test is never behind. ``others``: the largest departure among other events
-    that this one stands for as the most extreme, so that the bound holds for them too.
+    Planning uses Chernoff's bounds; the exact test is never worse. This event may be the most extreme of several. ``others`` is
+    then the largest departure of the other events, so that the bound holds for them too.
+
+    >>> round(Share(probability=0.5).p_value(0.53, n=1_000), 3)
+    0.062
     """
 
     probability: float
@@ -39,8 +42,10 @@ class Share(Null):
         return statistic - self.probability
 
     def detectable(self, n: float, alpha: float, miss: float) -> float:
-        """The larger of the two sides. One on which no outcome refutes counts as far as it goes: larger effects are on the other
-        side alone. If there is more room on that one, there is no other, and no effect would do.
+        """The larger of the effects that are seen on the two sides.
+
+        If no outcome refutes on one side, all the room on this side counts, because larger effects lie on the other side alone.
+        If this side has the most room, no effect is large enough, and the result is infinite.
         """
         if self.probability in (0.0, 1.0):
             return -log(miss) / n
@@ -54,7 +59,7 @@ class Share(Null):
         return super().needed(effect, alpha, miss)
 
     def bound(self, statistic: float, paths: int, error: float) -> float:
-        """Clopper and Pearson 1934, half the error on each side; of other events Hoeffding's."""
+        """The bound of Clopper and Pearson 1934, with half the error on each side; Hoeffding's bound for the other events."""
         hits = round(statistic * paths)
         high = 1.0 if hits >= paths else float(betaincinv(hits + 1, paths - hits, 1.0 - 0.5 * error))
         low = 0.0 if hits <= 0 else float(betaincinv(hits, paths - hits + 1, 0.5 * error))
@@ -66,17 +71,21 @@ class Share(Null):
 
     @staticmethod
     def _seen(p: float, n: float, alpha: float, miss: float) -> float:
-        """How far above p a true share must be, to fall below the threshold with probability ``miss`` at most."""
+        """How far a true share must be above p to fall below the threshold with a probability of at most ``miss``."""
         threshold = _above(p, log(2.0 / alpha) / n, lambda q: _divergence(q, p))
         return _above(threshold, log(1.0 / miss) / n, lambda q: _divergence(threshold, q)) - p
 
 
 @dataclass(frozen=True)
 class Promised(Null):
-    """Mean of n differences between what happened and the probability with which it had to, given the past of each.
+    """The mean of n differences between an event, 0 or 1, and its probability given the past.
 
-    ``variance``: mean of the differences' variances given the past, known beforehand; each difference is at most ``width`` in
-    size. Bernstein's inequality given all probabilities (Freedman 1975 where they depend on the past).
+    ``variance`` is the mean of the variances of these differences given the past, which are known beforehand. The size of each
+    difference is at most ``width``. The p-value is Bernstein's inequality given all probabilities (Freedman 1975 where they
+    depend on the past).
+
+    >>> round(Promised(variance=0.25).p_value(0.05, n=1_000), 4)
+    0.0184
     """
 
     variance: float
@@ -96,7 +105,7 @@ class Promised(Null):
         return self._radius(n, log(2.0 / alpha)) + self.width * sqrt(2.0 * log(1.0 / miss) / n)
 
     def bound(self, statistic: float, paths: int, error: float) -> float:
-        """Hoeffding: each draw's difference lies in an interval twice the width."""
+        """Hoeffding's bound: the difference of each draw lies in an interval of twice the width."""
         return abs(statistic) + self.width * sqrt(2.0 * log(2.0 / error) / paths)
 
     def paths_for_bound(self, tolerance: float, error: float) -> float:
@@ -108,7 +117,7 @@ class Promised(Null):
 
 
 def _divergence(q: float, p: float) -> float:
-    """Kullback-Leibler divergence of Bernoulli(q) from Bernoulli(p)."""
+    """The Kullback-Leibler divergence of Bernoulli(q) from Bernoulli(p)."""
     return float(rel_entr(q, p) + rel_entr(1.0 - q, 1.0 - p))
 
 

@@ -1,4 +1,4 @@
-"""Continuous draws are all different."""
+"""Draws of a continuous law are all different."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .base import Null, Validity
 
 @dataclass(frozen=True)
 class Distinct(Null):
-    """How many of n draws, those that were looked at, were among them before, bit by bit. Under a continuous law: none."""
+    """The number of repeats, bit by bit, among the n draws that were inspected. Under a continuous law it is 0."""
 
     name: ClassVar[str] = "distinct"
     unit: ClassVar[str] = "repeated draws"

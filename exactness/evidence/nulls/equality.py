@@ -1,4 +1,4 @@
-"""What must hold without any randomness."""
+"""Equalities that must hold without any randomness."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .base import Null, Validity
 
 @dataclass(frozen=True)
 class Equality(Null):
-    """A deterministic step: the largest relative distance from the point it must give, against a stated rounding error."""
+    """The largest relative distance of a deterministic step from its claimed result, compared with a stated rounding error."""
 
     tolerance: float
 

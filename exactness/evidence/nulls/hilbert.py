@@ -1,8 +1,8 @@
 """Lengths of means of bounded vectors: Cramer-von Mises, Anderson-Darling, maximum mean discrepancies.
 
-A statistic of this kind is |mean of phi(X_i)| in a Hilbert space, with E phi(X) = 0 under the law. Its asymptotic law is a
-weighted sum of chi-squares, of which nothing is known at p = 1e-9 and n = 1,000. Bousquet's inequality is valid at every n and
-level, and its tail has the right rate: as n grows it is the Gaussian tail with the largest eigenvalue as variance.
+A statistic of this kind is |mean of phi(X_i)| in a Hilbert space, with E phi(X) = 0 under the law. Its limit distribution is a
+weighted sum of chi-squares, which says nothing about p = 1e-9 at n = 1,000. Bousquet's inequality is valid at every n and level,
+and its tail has the right rate: as n grows, it becomes the Gaussian tail whose variance is the largest eigenvalue.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from .kolmogorov import BINS
 
 
 class NormOfMean(Null):
-    """|mean of n vectors| whose law is known by four numbers.
+    """The length |mean of n vectors phi(X_i)|, of whose law four numbers are known.
 
-    ``trace`` = E|phi|^2 and ``top`` (at least the largest eigenvalue of their covariance) under the law; ``radius`` >= |phi|
-    and ``width`` >= |phi(x) - phi(y)| everywhere.
+    Under the law, ``trace`` is E|phi|^2, and ``top`` is at least the largest eigenvalue of the covariance of phi. Everywhere,
+    ``radius`` >= |phi| and ``width`` >= |phi(x) - phi(y)|.
 
-    p-value: with Z = |sum phi|, E Z <= sqrt(n trace) and v = n top + 2 radius E Z, P(Z >= E Z + sqrt(2 v t) + radius t / 3) <=
-    exp(-t) (Bousquet, A Bennett concentration inequality and its application to suprema of empirical processes, 2002, theorem
-    2.3), with the supremum over the unit ball's functions <u, phi>.
+    The p-value is Bousquet's inequality. Let Z = |sum phi|, so that E Z <= sqrt(n trace), and v = n top + 2 radius E Z. Then
+    P(Z >= E Z + sqrt(2 v t) + radius t / 3) <= exp(-t) (Bousquet, A Bennett concentration inequality and its application to
+    suprema of empirical processes, 2002, theorem 2.3, for the supremum over the functions <u, phi> with u in the unit ball).
     """
 
     validity: ClassVar[Validity] = "bound"
@@ -35,7 +35,7 @@ class NormOfMean(Null):
     @property
     @abstractmethod
     def _numbers(self) -> tuple[float, float, float, float]:
-        """trace, top, radius, width."""
+        """The four numbers trace, top, radius and width."""
 
     def p_value(self, statistic: float, n: int) -> float:
         trace, top, radius, _ = self._numbers
@@ -52,9 +52,9 @@ class NormOfMean(Null):
         return self._threshold(n, alpha) + self._numbers[3] * sqrt(log(1.0 / miss) / (2.0 * n))
 
     def bound(self, statistic: float, paths: int, error: float) -> float:
-        """By McDiarmid's inequality: one path moves the mean by width/n at most, and E|mean - truth| <= width / sqrt(2 n).
+        """A bound by McDiarmid's inequality: one path moves the mean by at most width/n, and E|mean - truth| <= width / sqrt(2 n).
 
-        A path's own average of phi over its steps keeps within the width, so steps may depend on each other.
+        The average of phi over the steps of one path stays within the width, so steps may depend on each other.
         """
         width = self._numbers[3]
         return statistic + width * (sqrt(0.5) + sqrt(0.5 * log(1.0 / error))) / sqrt(paths)
@@ -67,13 +67,16 @@ class NormOfMean(Null):
 
 @dataclass(frozen=True)
 class CramerVonMises(NormOfMean):
-    """Root mean square distance between the empirical and the uniform distribution function over the cells' edges.
+    """The root mean square distance between the empirical and the uniform distribution function over the edges of the cells.
 
-    phi(u) is u's indicator function less its mean: a Brownian bridge in the limit, with trace 1/6 and largest eigenvalue
-    1/pi^2 (Anderson and Darling 1952), here of the grid.
+    phi(u) is the indicator function of u minus its mean. Its limit is a Brownian bridge, with trace 1/6 and largest eigenvalue
+    1/pi^2 (Anderson and Darling 1952); here the numbers are those of the grid.
 
-    A mean of such squares over several functions of the same draws (sliced, over directions) is |mean|^2 in the product of
-    the spaces; its covariance's largest eigenvalue is at most the mean of the single ones, so the same numbers hold.
+    A mean of such squares over several functions of the same draws, for example over directions, is |mean|^2 in the product of
+    the spaces. The largest eigenvalue of its covariance is at most the mean of the single ones, so the same numbers hold.
+
+    >>> CramerVonMises().p_value(0.001, n=1_000)
+    1.0
     """
 
     name: ClassVar[str] = "Cramer-von Mises"
@@ -86,9 +89,9 @@ class CramerVonMises(NormOfMean):
 
 @dataclass(frozen=True)
 class AndersonDarling(NormOfMean):
-    """The same with each edge weighted by the inverse variance there, 1/(t (1 - t)): sees the tails.
+    """The distance of :class:`CramerVonMises`, with each edge weighted by 1/(t (1 - t)), the inverse variance. It sees the tails.
 
-    The largest eigenvalue is 1/2, on a grid too: t (1 - t) is an eigenvector.
+    The largest eigenvalue is 1/2, also on a grid, because t (1 - t) is an eigenvector.
     """
 
     name: ClassVar[str] = "Anderson-Darling"
@@ -101,7 +104,7 @@ class AndersonDarling(NormOfMean):
 
 @dataclass(frozen=True)
 class KernelMean(NormOfMean):
-    """A maximum mean discrepancy: the distance of the mean embedding of the draws from that of the law."""
+    """The maximum mean discrepancy: the distance between the mean embedding of the draws and that of the law."""
 
     trace: float
     top: float
@@ -117,7 +120,7 @@ class KernelMean(NormOfMean):
 
 
 def edge_weights(tails: bool) -> np.ndarray:
-    """(BINS - 1,): what each edge counts in the mean square."""
+    """The weight of each edge in the mean square, (BINS - 1,)."""
     t = np.arange(1, BINS) / BINS
     return 1.0 / (BINS * t * (1.0 - t)) if tails else np.full(BINS - 1, 1.0 / BINS)
 
@@ -128,7 +131,7 @@ def _grid_numbers(tails: bool) -> tuple[float, float, float, float]:
     trace = float((weight * t * (1.0 - t)).sum())
     # The inverse of the bridge's covariance on a grid is BINS times the second difference.
     top = 0.5 if tails else 1.0 / (2.0 * BINS * np.sin(np.pi / (2.0 * BINS))) ** 2
-    # A value in cell j has been passed by the edges from j on: |phi|^2 by cumulative sums.
+    # A value in cell j lies below the edges from j on, so |phi|^2 is a cumulative sum.
     below = np.concatenate([[0.0], np.cumsum(weight * t**2)])
     above = np.concatenate([[0.0], np.cumsum((weight * (1.0 - t) ** 2)[::-1])])[::-1]
     return trace, float(top), float(np.sqrt((below + above).max())), float(np.sqrt(weight.sum()))

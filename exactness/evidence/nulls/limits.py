@@ -1,4 +1,4 @@
-"""Tests whose null is known only as n grows, or only as far as it was simulated: they say how far out they may speak."""
+"""Tests whose null distribution is known only in the limit, or only as far as it was simulated. Each states its reach."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from .normal import shift_seen
 
 @dataclass(frozen=True)
 class ChiSquareLimit(Null):
-    """Mahalanobis length of a mean of ``dim`` features whose mean and covariance the law knows; chi-square in the limit.
+    """The Mahalanobis length of a mean of ``dim`` features whose mean and covariance the law knows. Its limit is chi-square.
 
-    ``smallest`` and ``fewest``: the range that was calibrated (``make calibrate``, reports/calibration.md). No smaller p-value
-    and none of fewer values is claimed, so that the test never decides beyond it.
+    ``smallest`` is the smallest p-value and ``fewest`` the smallest n that were calibrated (``make calibrate``,
+    reports/calibration.md). The test claims nothing beyond them, so it never decides there.
+
+    >>> ChiSquareLimit(dim=2).p_value(0.5, n=1_000)
+    0.001
     """
 
     dim: int
@@ -44,10 +47,14 @@ class ChiSquareLimit(Null):
 
 @dataclass(frozen=True)
 class Permutation(Null):
-    """A statistic among those of random relabellings of the same two samples: p = (1 + exceeding)/(1 + permutations), exact.
+    """The rank of a statistic among those of random relabellings of the same two samples.
 
-    ``scale``: the largest size of the statistic's square on these points; planning uses sqrt(scale) times the deviation of
-    Gretton et al. (A kernel two-sample test, 2012, theorem 7) on both sides, which is generous.
+    The p-value (1 + exceeding)/(1 + permutations) is exact. ``scale`` is the largest possible square of the statistic on these
+    points. Planning uses sqrt(scale) times the deviation of Gretton et al. (A kernel two-sample test, 2012, theorem 7) on both
+    sides, which is generous.
+
+    >>> Permutation(exceeding=0, permutations=999, scale=1.0).p_value(0.3, n=100)
+    0.001
     """
 
     exceeding: int

@@ -1,4 +1,4 @@
-"""Two samples compared by the mean of paired differences, which is symmetric about zero if the laws are one."""
+"""Two samples, compared by the mean of paired differences. It is symmetric about zero if both follow the same law."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ _PINELIS = 2.0 * e**3 / 9.0
 
 @dataclass(frozen=True)
 class SymmetricMean(Null):
-    """Mahalanobis length of the mean of n differences D_i = f(X_i) - f(Y_i) of ``dim`` features, about zero.
+    """The Mahalanobis length of the mean of n differences D_i = f(X_i) - f(Y_i) of ``dim`` features, about zero.
 
-    statistic^2 n = S' (sum D D')^+ S with S = sum D. Given the pairs up to order, the signs of the D_i are fair coins, whatever
-    the features and their tails; so P(statistic^2 n >= x) <= (2 e^3/9) P(chi-square(dim) >= x) at every n and level (Pinelis,
-    Extremal probabilistic problems and Hotelling's T^2 test under a symmetry condition, 1994).
+    statistic^2 n = S' (sum D D')^+ S with S = sum D. Given the pairs up to their order, the signs of the D_i are fair coins,
+    whatever the features and their tails. Hence P(statistic^2 n >= x) <= (2 e^3/9) P(chi-square(dim) >= x) at every n and level
+    (Pinelis, Extremal probabilistic problems and Hotelling's T^2 test under a symmetry condition, 1994).
+
+    >>> round(SymmetricMean(dim=2).p_value(0.1, n=1_000), 4)
+    0.0301
     """
 
     dim: int
@@ -34,7 +37,10 @@ class SymmetricMean(Null):
         return min(1.0, _PINELIS * float(chdtrc(self.dim, n * statistic * statistic)))
 
     def detectable(self, n: float, alpha: float, miss: float) -> float:
-        """In standard deviations of the difference about its mean, taken to be normal: m^2 = s^2/(1 + s^2) is what is seen."""
+        """The smallest effect s, in standard deviations of the difference about its mean, which is taken to be normal.
+
+        The statistic then is m with m^2 = s^2/(1 + s^2).
+        """
         seen = shift_seen(self.dim, alpha / _PINELIS, miss) / n
         return sqrt(seen / (1.0 - seen)) if seen < 1.0 else inf
 

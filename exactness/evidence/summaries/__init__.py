@@ -1,4 +1,4 @@
-"""What is kept of samples, and the tests that follow from it."""
+"""Summaries: what is kept of the draws, and the tests that follow from it."""
 
 from .base import THE_DRAW, Summary, Test, worst
 from .features import Differences, Embedding

@@ -1,4 +1,4 @@
-"""The distance of draws' mean embedding from the law's, with a Gaussian kernel."""
+"""The distance between the mean embedding of the draws and that of the law, with a Gaussian kernel."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from .reservoir import Reservoir
 
 
 class EmbeddedDraws(Summary):
-    """A reservoir of draws against the closed-form embedding, one test per bandwidth.
+    """Compares a reservoir of draws with the law's embedding in closed form. There is one test per bandwidth.
 
-    Under the law |phi|^2 has mean k(0) - E k(X, X'); the largest eigenvalue of the covariance is at most its Hilbert-Schmidt
-    norm, whose square is E (centred kernel)^2 <= E k(X, X')^2 - (E k(X, X'))^2.
+    Under the law, the squared norm |phi|^2 of a centred feature has mean k(0) - E k(X, X'). The largest eigenvalue of the features'
+    covariance is at most its Hilbert-Schmidt norm, whose square is E (centred kernel)^2 <= E k(X, X')^2 - (E k(X, X'))^2.
     """
 
     distribution = "the law's embedding"
 
     def __init__(self, law: Embedded, bandwidths: Mapping[str, float], most: int) -> None:
         self.law, self.bandwidths, self.kept = law, dict(bandwidths), Reservoir(most)
-        # E k(X, X') and the same of k^2, which is the kernel with a smaller bandwidth.
+        # E k(X, X') and E k(X, X')^2: the square of the kernel is the kernel with a smaller bandwidth.
         self._means = {h: (law.kernel_between(h), law.kernel_between(h / sqrt(2.0))) for h in self.bandwidths.values()}
 
     def add(self, keys: np.ndarray, draws: np.ndarray) -> None:
-        """(n,), (n, d)."""
+        """Add draws (n, d) with their random keys (n,)."""
         self.kept.add(keys, draws)
 
     def merge(self, other: EmbeddedDraws) -> None:

@@ -13,13 +13,16 @@ from typing import Any, Literal, get_args
 
 Array = Any
 """A torch tensor or a JAX array."""
+Masses = Callable[[Array], Array]
+"""What a verifier asks for the masses of residuals, see :mod:`exactness_samplers.torch.verification`."""
 BackendName = Literal["torch", "jax"]
 Group = Literal["coupling", "acceptance", "block", "bookkeeping", "randomness", "whole law", "right"]
 Expected = Literal["caught", "beyond", "exact"]
 Replaces = Literal[
     "rejection", "verifier",
-    "block.weights", "block.masses", "block.thresholds", "block.length", "block.weight",
-    "round.source", "round.draw", "round.conditioned", "round.step", "round.target_means", "round.verify", "round.emit",
+    "block.weights", "block.thresholds", "block.length", "block.weight",
+    "round.source", "round.draw", "round.conditioned", "round.step", "round.target_means", "round.masses", "round.verify",
+    "round.emit",
     "process", "sampler",
 ]  # fmt: skip
 

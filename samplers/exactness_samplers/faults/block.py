@@ -1,4 +1,4 @@
-"""Faults of block verification: each replaces one of the functions that ``Block`` is made of, or forgets the block's weight.
+"""Faults of block verification: each replaces a function that ``Block`` is made of, or its masses, or forgets its weight.
 
 P_i are the block's weights, Z_i the residual masses and h_i the thresholds of the uniforms; tau is how many drafted steps are kept.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .base import IN_BLOCK, Array, Backend, row
+from .base import IN_BLOCK, Array, Backend, Masses, row
 from .unspoiled import poor, stale
 
 
@@ -111,10 +111,10 @@ def block_weight_of_last(of: Backend, log_weights: Array, tau: Array) -> Array:
 
 @row(
     "block-mass-of-current", "block", "Z_i is taken at the displacement of step i instead of step i + 1.",
-    touches=IN_BLOCK, replaces="block.masses", spoils=stale,
+    touches=IN_BLOCK, replaces="round.masses", spoils=stale,
 )  # fmt: skip
-def block_mass_of_current(of: Backend, log_weights: Array, deltas: Array) -> Array:
-    return of.verification.block_masses(log_weights, of.xp.concat([deltas[:, :1], deltas[:, :-1]], axis=1))
+def block_mass_of_current(of: Backend, deltas: Array) -> Masses:
+    return of.speculative.masses(of.xp.concat([deltas[:, :1], deltas[:, :-1]], axis=1))
 
 
 @row(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import coupling, randomness
-from .base import Array, Backend, Bound, row
+from .base import Array, Backend, Bound, Masses, row
 from .runs import Around, picked
 from .unspoiled import good, hopeless, poor, stale
 
@@ -16,7 +16,7 @@ from .unspoiled import good, hopeless, poor, stale
     touches="none", expected="exact", replaces="sampler", spoils=poor,
 )  # fmt: skip
 def never_accepts(of: Backend, right: Any) -> Any:
-    def no_draft(of: Backend, log_ratios: Array, deltas: Array, uniforms: Array, lengths: Array) -> tuple[Array, Array]:
+    def no_draft(of: Backend, log_ratios: Array, masses: Masses, uniforms: Array, lengths: Array) -> tuple[Array, Array]:
         return of.xp.zeros_like(lengths), of.xp.zeros_like(log_ratios[:, 0])
 
     from_target = coupling.rejected_from_target.part(of.name)

@@ -21,7 +21,7 @@ class Offset:
         sigma, b = tables.at("sigma", steps), tables.at("b", steps)
         # A step that ignores its prediction cannot be moved.
         size = xp.where(b == 0, xp.zeros_like(b), self.sigmas * sigma / xp.where(b == 0, xp.ones_like(b), b))
-        length = xp.clip(xp.linalg.vector_norm(x, axis=-1, keepdims=True), 1e-12, None)
+        length = xp.clip(xp.linalg.norm(x, axis=-1, keepdims=True), 1e-12, None)
         return self.process.evaluate(steps, x, condition) + size[:, None] * (x / length)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import DRAFTED, Array, Backend, row
+from .base import DRAFTED, Array, Backend, Masses, row
 from .bookkeeping import with_sigma
 from .runs import Around, picked
 from .unspoiled import good, poor
@@ -81,9 +81,9 @@ def correlated_noise(of: Backend, source: Any, chains: Any, window: int, dim: in
     touches="the last quarter", replaces="round.verify", spoils=poor, seen=("jax#5348",),
 )  # fmt: skip
 def exact_until_late(
-    of: Backend, verifier: Any, log_ratios: Array, deltas: Array, noise: Any, lengths: Array, progress: Array
+    of: Backend, verifier: Any, log_ratios: Array, masses: Masses, noise: Any, lengths: Array, progress: Array
 ) -> tuple[Array, Array]:
-    tau, weight = verifier(log_ratios, deltas, noise.accept, lengths)
+    tau, weight = verifier(log_ratios, masses, noise.accept, lengths)
     return of.xp.where(progress >= 0.75, lengths, tau), weight
 
 

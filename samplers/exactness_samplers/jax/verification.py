@@ -1,10 +1,15 @@
 """Which drafted steps of a window are kept: pure functions of log-ratios and uniforms.
 
-A window drafts y_1..y_L out of y_0; ``log_ratios[:, i-1]`` is log p(y_i | y_{i-1}) / q(y_i | y_{i-1}). Both verifiers return
-tau, the number of drafted steps kept, and the log-weight at which step tau + 1 was rejected. They know nothing of Gaussians:
-the residual masses come in as numbers, so discrete decoding verifies with the same functions.
+A window drafts y_1..y_L out of y_0, steps of a diffusion or tokens of a language model; ``log_ratios[:, i-1]`` is
+log p(y_i)/q(y_i), both laws given y_0..y_{i-1}. Both verifiers return tau, the number of drafted steps that are kept, and log w,
+the log-weight at which step tau + 1 was rejected: it is drawn again from the residual, which is proportional to (w p - q)_+.
 
-``lengths`` says how many of the L columns a chain really drafted; columns past it are ignored. L is static, so that windows
+Block verification also asks how much mass the next residual has: ``masses(log_weights)`` takes log P_0..log P_L, shape (m, L + 1),
+and returns Z_1..Z_L, shape (m, L). Z_i is the mass of (P_i p - q)_+ under the laws p and q of y_{i+1}, given y_0..y_i. The
+last column has no next step, and nothing reads it: let it be 0. For Gaussian steps ``couplings.GaussianMasses`` is such a
+function; for tokens Z_i is a sum over the vocabulary.
+
+``lengths`` (m,) says how many of the L columns a chain really drafted; columns past it are ignored. L is static, so that windows
 compile to straight lines and scans of fixed length; tau has the integer dtype of ``lengths``.
 
 In single precision a uniform lies on a grid of 2^-23 or 2^-24, and an acceptance probability is met no better than that.
@@ -21,16 +26,17 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .couplings import residual_mass
+Masses = Callable[[jax.Array], jax.Array]
+"""log_weights (m, L + 1) -> the masses of the next residuals (m, L)."""
 
-Verifier = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
-"""(log_ratios (m, L), deltas (m, L), uniforms (m, L), lengths (m,)) -> (tau (m,), log_weight (m,))."""
+Verifier = Callable[[jax.Array, Masses, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+"""(log_ratios (m, L), masses, uniforms (m, L), lengths (m,)) -> (tau (m,), log_weight (m,))."""
 
 
-def token_wise(log_ratios: jax.Array, deltas: jax.Array, uniforms: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Accept step i with probability min(1, r_i), stop at the first failure; a rejected step has weight 1.
+def token_wise(log_ratios: jax.Array, masses: Masses, uniforms: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Accepts step i with probability min(1, r_i) and stops at the first failure; a rejected step has weight 1.
 
-    ``deltas`` is not used: both verifiers have one signature.
+    ``masses`` is never called: it is here because both verifiers have one signature.
     """
     # Strictly below: a step of ratio 0 must fail even at u = 0.
     accepted = (uniforms < jnp.exp(log_ratios)) & _drafted(log_ratios, lengths)
@@ -43,12 +49,6 @@ def block_weights(log_ratios: jax.Array) -> jax.Array:
     start = jnp.zeros_like(log_ratios[:, 0])
     _, columns = lax.scan(_capped, start, log_ratios.T)
     return jnp.concatenate([start[:, None], columns.T], axis=1)
-
-
-def block_masses(log_weights: jax.Array, deltas: jax.Array) -> jax.Array:
-    """Z_i = Z(P_i, delta_{i+1}), i = 1..L-1, from log P_0..P_L; the last column has no next step and holds 0. Shape (m, L)."""
-    masses = residual_mass(log_weights[:, 1:-1], deltas[:, 1:]).astype(log_weights.dtype)
-    return jnp.concatenate([masses, jnp.zeros_like(log_weights[:, :1])], axis=1)
 
 
 def block_thresholds(log_weights: jax.Array, masses: jax.Array, lengths: jax.Array) -> jax.Array:
@@ -74,23 +74,46 @@ def weight_at(log_weights: jax.Array, tau: jax.Array) -> jax.Array:
 
 @dataclass(frozen=True)
 class Block:
-    """tau = the largest i with u_i < h_i, and the weight P_tau of the residual to draw from at step tau + 1.
+    """Block verification: tau is the largest i with u_i < h_i, and the residual at step tau + 1 has the weight P_tau.
 
-    Made of the functions above, in the order of their use; a wrong sampler is this with one of them replaced.
+    It keeps at least as many steps on average as :func:`token_wise` does. It is made of the functions above, in the order of
+    their use; a wrong sampler is this with one of them replaced.
+
+    Source: Sun et al. 2024, arXiv 2403.10444, Algorithm 2.
+
+    Example:
+        Two tokens that were drafted from q, whatever came before. Block verification keeps both; the other would reject the first.
+
+        >>> import jax.numpy as jnp
+        >>> p, q = jnp.array([0.5, 0.3, 0.2]), jnp.array([0.2, 0.3, 0.5])
+        >>> def masses(log_weights):
+        ...     excess = jnp.maximum(jnp.exp(log_weights[:, 1:-1, None]) * p - q, 0.0).sum(-1)
+        ...     return jnp.concatenate([excess, jnp.zeros((len(excess), 1))], axis=1)
+        >>> drafts, uniforms = jnp.array([[2, 0]]), jnp.array([[0.9, 0.5]])
+        >>> tau, log_weight = block(jnp.log(p / q)[drafts], masses, uniforms, jnp.array([2]))
+        >>> tau.tolist(), jnp.exp(log_weight).tolist()
+        ([2], [1.0])
+        >>> token_wise(jnp.log(p / q)[drafts], masses, uniforms, jnp.array([2]))[0].tolist()
+        [0]
     """
 
     weights: Callable[[jax.Array], jax.Array] = block_weights
-    masses: Callable[[jax.Array, jax.Array], jax.Array] = block_masses
     thresholds: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] = block_thresholds
     length: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] = block_length
     weight: Callable[[jax.Array, jax.Array], jax.Array] = weight_at
     name: str = "block"
 
     def __call__(
-        self, log_ratios: jax.Array, deltas: jax.Array, uniforms: jax.Array, lengths: jax.Array
+        self, log_ratios: jax.Array, masses: Masses, uniforms: jax.Array, lengths: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         log_weights = self.weights(log_ratios)
-        thresholds = self.thresholds(log_weights, self.masses(log_weights, deltas), lengths)
+        mass = masses(log_weights)
+        if mass.shape != log_ratios.shape:
+            raise ValueError(
+                f"masses gave shape {tuple(mass.shape)} for log-ratios of {tuple(log_ratios.shape)}: it gives one mass for each "
+                "drafted step, and 0 for the last one"
+            )
+        thresholds = self.thresholds(log_weights, mass, lengths)
         tau = self.length(uniforms, thresholds, lengths)
         return tau, self.weight(log_weights, tau)
 
