@@ -141,7 +141,7 @@ def test_innovations_of_a_chain_are_the_noise_that_made_it(chain, seed):
 def test_a_mixture_is_turned_into_noise_and_back(mixture, seed):
     """x = mean + root z of the label it was given; shares add up; Rosenblatt's transform stays in [0, 1]."""
     x = mixture.sample(20, seed)
-    labels, z = mixture.innovations(x, np.random.default_rng(seed).random(20))
+    labels, z = mixture.decompose(x, np.random.default_rng(seed).random(20))
     root = np.linalg.cholesky(mixture.full_covariances())[labels]
     back = mixture.means[labels] + np.einsum("nij,nj->ni", root, z)
     np.testing.assert_allclose(back, x, rtol=1e-9, atol=1e-9 * (1 + np.abs(mixture.means).max()))
