@@ -279,3 +279,13 @@ def test_the_functions_trace_and_map_and_leave_no_host_behind():
                 assert "callback" not in program
                 assert ("f64" in program) is precision
                 assert jax.eval_shape(function, *arguments).shape == (4, 3)
+
+
+def test_verification_compiles_with_the_masses_among_its_arguments():
+    jax = module_or_skip("jax")
+    load = lambda name: __import__(f"exactness_samplers.jax.{name}", fromlist=[name])  # noqa: E731
+    block, masses = load("verification").block, load("couplings").GaussianMasses
+    ratios, deltas, u = (jax.random.uniform(jax.random.key(i), (64, 3)) - 0.5 * (i == 0) for i in range(3))
+    arguments = ratios, masses(deltas), u, jax.numpy.full(64, 3)
+    for compiled, plain in zip(jax.jit(block)(*arguments), block(*arguments), strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-6)

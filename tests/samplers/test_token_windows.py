@@ -74,7 +74,7 @@ WRONG = {
 @pytest.mark.parametrize("way", WRONG.values(), ids=WRONG)
 @SIZES
 def test_wrong_windows_have_another_law(backend, way, vocabulary, length):
-    """What the first test must refute, by a thousand million times its tolerance."""
+    """The first test must refute these; their distances are a thousand million times its tolerance."""
     assert max(distance(backend, laws, way) for laws in random_laws(vocabulary, length)) > 1e-3
 
 
