@@ -144,7 +144,7 @@ def certify(
                 print_certificate(bars.console, certificate)
 
         try:
-            run_claims(
+            found = run_claims(
                 items, folder=out, workers=workers, setting=setting, seed=seed, overrides=overrides, resume=resume, shards=shards,
                 done=note,
             )  # fmt: skip
@@ -152,17 +152,18 @@ def certify(
             bars.stop()
             _stopped(len(done), total, out)
     order = {entry.name: i for i, entry in enumerate(entries())}
-    done.sort(key=lambda c: order.get(c.name, -1))
-    _say(done, quiet)
+    # In the order of the catalogue, a user's own claims first, whichever was finished first.
+    found.sort(key=lambda c: order.get(c.name, -1))
+    _say(found, quiet)
     if report is not None:
-        write_report(done, report)
+        write_report(found, report)
         console.print(f"report: {report}", highlight=False)
-    _write(outputs, done)
+    _write(outputs, found)
     if short:
         console.print(
             f"That was {total} claims of {len(entries())}; `exactness certify --all` judges all of them.", highlight=False
         )
-    raise SystemExit(exit_code(done))
+    raise SystemExit(exit_code(found))
 
 
 @app.command()

@@ -141,7 +141,7 @@ def test_a_battery_of_ones_own_is_written_with_public_names():
 
         def start(self, law, generator):
             tally = Tally(["all"], "normal", relation="independent")
-            return Evidence(Origin(self, law, generator), {"values": tally}, lambda sample: tally.add(0, sample[:, 0]))
+            return Evidence(Origin(self, law, generator), {"values": tally}, lambda sample, noise: tally.add(0, sample[:, 0]))
 
     law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
     plan = ex.Plan(tolerance=0.1, max_paths=4_000)

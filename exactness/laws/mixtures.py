@@ -235,6 +235,7 @@ class GaussianMixture(Law):
         return like(np.log(np.broadcast_to(self._spread()[0], self.means.shape)), x)
 
     def projections(self, random: int, generator: np.random.Generator) -> Projections:
+        """The coordinates and ``random`` directions drawn from ``generator``; see :class:`.base.Projected`."""
         directions = {f"coordinate {i}": v for i, v in enumerate(np.eye(self.dim))}
         if self.dim > 1:
             directions |= {f"direction {i}": v for i, v in enumerate(unit_directions(random, self.dim, generator))}

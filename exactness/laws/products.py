@@ -65,6 +65,7 @@ class ProductLaw(Law):
         return np.stack([f.cdf(y[:, i]) for i, f in enumerate(self.factors)], axis=1)
 
     def projections(self, random: int, generator: np.random.Generator) -> Projections:
+        """The axes, and ``random`` directions in the joint normal scores; see :class:`.base.Projected`."""
         directions = unit_directions(random if self.dim > 1 else 0, self.dim, generator)
         names = [f"axis {i}" for i in range(self.dim)] + [f"joint direction {i}" for i in range(len(directions))]
 

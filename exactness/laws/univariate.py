@@ -66,6 +66,7 @@ class UnivariateLaw(Law):
         return like(values, t) if is_array(t) else values
 
     def projections(self, random: int, generator: np.random.Generator) -> Projections:
+        """The only coordinate; see :class:`.base.Projected`."""
         return Projections(["coordinate 0"], lambda x: [self.cdf(x[:, 0])])
 
     def _values(self, t: np.ndarray) -> np.ndarray:
