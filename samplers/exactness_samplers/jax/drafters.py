@@ -191,6 +191,9 @@ class Ahead(Drafter):
 
     The base is the state where the target was last evaluated, as for :class:`Reuse`. An example of a network is
     :class:`exactness_samplers.jax.networks.DigitsAhead`.
+
+    >>> Ahead(lambda steps, x, base_steps, base_x, base_sample: base_sample).name  # this one is plain reuse
+    'free-ahead'
     """
 
     network: Callable[[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
@@ -222,10 +225,18 @@ class Ahead(Drafter):
 
 
 def Free(kind: Kind = "sample") -> Reuse:
-    """The drafter that reuses the prediction of the last verification, as a quantity of this ``kind``."""
+    """The drafter that reuses the prediction of the last verification, as a quantity of this ``kind``.
+
+    >>> Free("noise").name
+    'free-noise'
+    """
     return Reuse(kind, "free")
 
 
 def Frozen(kind: Kind = "sample") -> Reuse:
-    """The drafter that reuses the target's prediction at the first state of the window, as a quantity of this ``kind``."""
+    """The drafter that reuses the target's prediction at the first state of the window, as a quantity of this ``kind``.
+
+    >>> Frozen("noise").frozen
+    True
+    """
     return Reuse(kind, "frozen")

@@ -31,7 +31,7 @@ class Gradient:
     def __call__(self, steps: jax.Array, x: jax.Array, condition: jax.Array | None = None) -> jax.Array:
         shape = jax.eval_shape(self.potential, x).shape
         if shape != x.shape[:1]:
-            raise ValueError(f"the potential must return one number a state, shape ({len(x)},), not {shape}")
+            raise ValueError(f"the potential must return one number per state, shape ({len(x)},), not {shape}")
         # Rows do not touch each other, so the sum's gradient is each row's own.
         return jax.grad(lambda at: self.potential(at).sum())(x)
 

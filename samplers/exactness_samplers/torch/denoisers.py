@@ -139,7 +139,13 @@ class ProductDenoiser:
 
 @dataclass(frozen=True)
 class LabelledDenoiser:
-    """The posterior mean given the label. The condition (n,) holds component indices of a mixture with one common variance."""
+    """The posterior mean given the label. The condition (n,) holds component indices of a mixture with one common variance.
+
+    >>> from exactness_samplers.schedules import cosine_betas, ddpm
+    >>> denoiser = LabelledDenoiser(ddpm(cosine_betas(6)), means=np.array([[1.0], [-1.0]]), variance=0.1)
+    >>> denoiser(torch.tensor([6]), torch.zeros(1, 1), torch.tensor([1])).round(decimals=2)
+    tensor([[-1.]])
+    """
 
     schedule: Schedule
     means: np.ndarray

@@ -24,7 +24,11 @@ Potential = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Gradient:
-    """grad U of a potential, by automatic differentiation: ``predict(steps, x, condition)`` of kind ``gradient``."""
+    """grad U of a potential, by automatic differentiation: ``predict(steps, x, condition)`` of kind ``gradient``.
+
+    >>> Gradient(lambda x: 0.5 * (x * x).sum(-1))(torch.tensor([1]), torch.tensor([[2.0, 3.0]]))
+    tensor([[2., 3.]])
+    """
 
     potential: Potential
 
@@ -96,7 +100,12 @@ class Curved(Reuse):
 
 
 def fit_curvature(process: Process, *, chains: int = 100, seed: int = 0) -> tuple[float, ...]:
-    """Fit the curvature (d,) by least squares of gradient differences on state differences in plain pilot chains."""
+    """Fit the curvature (d,) by least squares of gradient differences on state differences in plain pilot chains.
+
+    >>> process = langevin_process(lambda x: x.square().sum(-1), dim=2, steps=5, step_size=0.1)
+    >>> [round(h, 6) for h in fit_curvature(process, chains=10)]
+    [2.0, 2.0]
+    """
     from .sequential import Sequential
 
     paths = Sequential(process).run(chains, torch.Generator().manual_seed(seed)).paths

@@ -159,7 +159,12 @@ class DigitsAhead:
 
 
 def digits_network(schedule: Schedule, file: Path | None = None) -> DigitsNetwork:
-    """The target network, with 265,600 trained parameters."""
+    """The target network, with 265,600 trained parameters. ``file`` replaces the weights that come with the package.
+
+    >>> from exactness_samplers.schedules import cosine_betas, ddpm
+    >>> tuple(digits_network(ddpm(cosine_betas(20)))(torch.tensor([20, 1]), torch.zeros(2, 64)).shape)
+    (2, 64)
+    """
     return DigitsNetwork(schedule, weights.load(file or weights.path(weights.DIGITS)).arrays)
 
 

@@ -40,7 +40,11 @@ class Trace:
         return cls(count(), count(), count(), count(), count(), table(), table())
 
     def totals(self) -> dict[str, float]:
-        """The sums over the chains, under the names that the cost of a certificate uses."""
+        """The sums over the chains, under the names that the cost of a certificate uses.
+
+        >>> Trace.empty(3, 5, torch.device("cpu")).totals()["rounds"]
+        0.0
+        """
         kept, drafted = self.accepted.clamp(min=0), self.drafted.clamp(min=0)
         return {
             "calls": float(self.calls),

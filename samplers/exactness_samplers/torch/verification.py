@@ -40,7 +40,11 @@ def token_wise(log_ratios: Tensor, deltas: Tensor, uniforms: Tensor, lengths: Te
 
 
 def block_weights(log_ratios: Tensor) -> Tensor:
-    """log P_0, ..., log P_L, shape (m, L + 1), with P_0 = 1 and P_i = min(1, P_{i-1} r_i)."""
+    """log P_0, ..., log P_L, shape (m, L + 1), with P_0 = 1 and P_i = min(1, P_{i-1} r_i).
+
+    >>> block_weights(torch.log(torch.tensor([[0.5, 4.0]]))).exp()
+    tensor([[1.0000, 0.5000, 1.0000]])
+    """
     columns = [torch.zeros_like(log_ratios[:, 0])]
     for i in range(log_ratios.shape[1]):
         columns.append(torch.clamp(columns[-1] + log_ratios[:, i], max=0.0))
@@ -67,7 +71,11 @@ def block_thresholds(log_weights: Tensor, masses: Tensor, lengths: Tensor) -> Te
 
 
 def block_length(uniforms: Tensor, thresholds: Tensor, lengths: Tensor) -> Tensor:
-    """The LARGEST i with u_i < h_i, or 0 if no i has it: an early failure does not end the window."""
+    """The LARGEST i with u_i < h_i, or 0 if no i has it: an early failure does not end the window.
+
+    >>> int(block_length(torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]]), torch.tensor([2]))[0])
+    2
+    """
     passed = (uniforms < thresholds) & _drafted(thresholds, lengths)
     position = torch.arange(1, thresholds.shape[1] + 1, device=thresholds.device)
     return (passed * position).amax(dim=1)

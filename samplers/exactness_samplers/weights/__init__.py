@@ -1,6 +1,6 @@
-"""Trained weights, one safetensors file a network, and where they come from: each file's own metadata.
+"""Trained weights, one safetensors file per network. The metadata of each file says where the weights come from.
 
-`python -m studies.train_digits` makes them; `reports/digits_network.md` says how good they are.
+`python -m studies.train_digits` makes them, and `reports/digits_network.md` says how good they are.
 """
 
 from __future__ import annotations
@@ -16,21 +16,31 @@ NAMES = (DIGITS, DIGITS_DISTILLED, DIGITS_AHEAD)
 
 @dataclass(frozen=True)
 class Weights:
-    """``arrays`` by name, float32; ``metadata``: text by name (command, versions, losses, licence of the data)."""
+    """``arrays`` holds float32 arrays by name. ``metadata`` holds texts by name: command, versions, losses, licence of the data."""
 
     arrays: dict[str, np.ndarray]
     metadata: dict[str, str]
 
 
 def path(name: str) -> Path:
-    """Where the weights of ``name`` are, one of ``NAMES``."""
+    """The file with the weights of this name, which is one of ``NAMES``. Raises ``ValueError`` for another name.
+
+    >>> path("digits").name
+    'digits.safetensors'
+    """
     if name not in NAMES:
         raise ValueError(f"no weights are called {name!r}; choose among {', '.join(NAMES)}")
     return Path(__file__).parent / f"{name}.safetensors"
 
 
 def load(file: Path) -> Weights:
-    """A file's arrays and metadata. ModuleNotFoundError, FileNotFoundError or ValueError say what to do."""
+    """Read the arrays and the metadata of a file.
+
+    Raises:
+        ModuleNotFoundError: if safetensors is not installed.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file cannot be read.
+    """
     try:
         from safetensors import SafetensorError, safe_open
     except ModuleNotFoundError as error:
