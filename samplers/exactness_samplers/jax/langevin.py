@@ -32,7 +32,7 @@ class Gradient:
         shape = jax.eval_shape(self.potential, x).shape
         if shape != x.shape[:1]:
             raise ValueError(f"the potential must return one number per state, shape ({len(x)},), not {shape}")
-        # Rows do not touch each other, so the sum's gradient is each row's own.
+        # Rows are independent, so the gradient of the sum holds the gradient of each row.
         return jax.grad(lambda at: self.potential(at).sum())(x)
 
 

@@ -74,7 +74,7 @@ class KeyNoise(Noise):
     def of(cls, key: jax.Array | None, dtype: Any = None) -> KeyNoise:
         """Make a source of states of this dtype. Raises ``ValueError`` for a key or dtype that cannot be used."""
         if key is None:
-            raise ValueError("pass a key, as jax.random.key(seed) (or noise=...): samplers hold no randomness of their own")
+            raise ValueError("pass a key, such as jax.random.key(seed) (or noise=...): samplers hold no randomness of their own")
         typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
         if not typed or key.shape != () or str(jax.random.key_impl(key)) != "threefry2x32":
             # Other generators draw all rows of a mapped call from one key, which here would be the same key twice.
@@ -94,8 +94,8 @@ class KeyNoise(Noise):
         return jax.random.normal(self._stream(0), (n, dim), self._dtype)
 
     def round(self, rounds: jax.Array, chains: jax.Array, window: int, dim: int) -> RoundNoise:
-        # A key for each chain's round, made into one for normals and one for uniforms; both are cut up, for each further
-        # generator in the program costs a good part of a second of compilation.
+        # The key of each chain's round is split into one for normals and one for uniforms, whose draws are cut up. Each further
+        # generator in the program would cost a good part of a second of compilation.
         fold = jax.vmap(jax.random.fold_in)
         keys = fold(fold(jnp.broadcast_to(self._stream(1), chains.shape), chains), rounds)
         each = jax.vmap(lambda key: jax.random.split(key))(keys)
