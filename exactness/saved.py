@@ -165,7 +165,7 @@ class SavedPaths:
         return {"name": self.name, "count": self.count, "sha256": self.digest}
 
     def caveat(self, plan: Plan) -> str:
-        """What a reader must know about a verdict on saved draws."""
+        """A sentence for readers of a verdict on saved draws: how many were judged, and what is not known."""
         part = "" if plan.max_paths == self.count else f"the first {plan.max_paths:,} of "
         copies = f"; {self.copies:,} of them are copies of others, bit by bit" if self.copies else ""
         return (

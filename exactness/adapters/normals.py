@@ -33,7 +33,7 @@ def law_of(
     if math.prod(distribution.batch_shape) != 1:
         raise BadInput(
             f"a batch of {math.prod(distribution.batch_shape)} distributions, batch_shape {tuple(distribution.batch_shape)}, is "
-            f"not one law: if its coordinates are independent, say so with {joined}"
+            f"not one law: if its coordinates are independent, write {joined}"
         )
     kind = str(draw(1, 0).dtype).removeprefix("torch.")
     if kind not in ("float32", "float64"):

@@ -1,4 +1,4 @@
-"""Distributions of scipy.stats, frozen ones and those of scipy 1.15 and later."""
+"""Laws and samplers of scipy distributions: frozen ones, and random variables of scipy 1.15 and later."""
 
 from __future__ import annotations
 

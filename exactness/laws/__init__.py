@@ -1,4 +1,4 @@
-"""What is true: laws that turn the output of an exact sampler into noise whose distribution is known."""
+"""Laws: each turns the output of an exact sampler into noise whose distribution is known."""
 
 from .base import Law, Projected, Projections
 from .chains import GaussianChain

@@ -1,1 +1,1 @@
-"""What a person or another program reads of certificates: terminal, files, HTML page."""
+"""Certificates for readers and other programs: terminal, files and HTML page."""

@@ -1,4 +1,4 @@
-"""What a terminal shows: one line a certificate, and the findings of a single one."""
+"""The output on a terminal: tables of certificates, the findings of one certificate, and the matrix of controls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STYLES = {
 
 
 def verdict_text(certificate: Certificate) -> Text:
-    """The verdict, in the colour of whether it is the one that was claimed."""
+    """The verdict, in a colour that shows whether it is as claimed."""
     if certificate.expected == "wrong":
         held = certificate.verdict is Verdict.REFUTED
         return Text(certificate.verdict.value + ("" if held else " (CONTROL MISSED)"), "green" if held else "bold red")
@@ -29,7 +29,10 @@ def verdict_text(certificate: Certificate) -> Text:
 
 
 def summary_table(certificates: Sequence[Certificate]) -> Table:
-    """Verdict beside price: rounds and evaluations are means over the draws, of sequential target calls and of states."""
+    """A table with one row per certificate: its verdict and its cost.
+
+    Rounds are sequential calls of the target, and evaluations are the states that it saw. Both are means over the draws.
+    """
     table = Table(title="certificates", title_justify="left", box=SIMPLE)
     table.add_column("claim", overflow="fold", ratio=1, min_width=24)
     for column in ("verdict", "draws", "adj. p", "bound", "rounds", "evals"):
@@ -49,7 +52,7 @@ def summary_table(certificates: Sequence[Certificate]) -> Table:
 
 
 def law_table(certificates: Sequence[Certificate]) -> Table:
-    """One row a law, for runs too long to list."""
+    """A table with one row per law, for runs that are too long to list."""
     table = Table(title="by law", title_justify="left", box=SIMPLE)
     for column in ("law", "certified", "smallest p", "bound", "rounds", "of", "controls"):
         table.add_column(column, justify="left" if column == "law" else "right", no_wrap=True)
@@ -74,9 +77,9 @@ def law_table(certificates: Sequence[Certificate]) -> Table:
 
 
 def findings_table(certificate: Certificate, most: int = 12) -> Table:
-    """The loudest findings of one certificate."""
+    """A table of the ``most`` most significant findings of one certificate."""
     total = len(certificate.findings)
-    table = Table(title=f"the {min(most, total)} loudest of {total} findings", title_justify="left", box=SIMPLE)
+    table = Table(title=f"the {min(most, total)} most significant of {total} findings", title_justify="left", box=SIMPLE)
     for column in ("finding", "where", "effect", "unit", "adjusted p", "bound", "detectable", "null"):
         table.add_column(
             column, overflow="fold", justify="right" if column in ("effect", "adjusted p", "bound", "detectable") else "left"
@@ -90,7 +93,7 @@ def findings_table(certificate: Certificate, most: int = 12) -> Table:
 
 
 def matrix_table(matrix: Matrix) -> Table:
-    """What each wrong sampler takes, and the three tests that see it soonest alone."""
+    """A table with one row per fault: the draws that refute it, and the three tests that see it soonest alone."""
     table = Table(title="controls", title_justify="left", box=SIMPLE)
     for column in ("sampler", "all tests", "soonest alone", "adj. p"):
         table.add_column(column, justify="left" if column in ("sampler", "soonest alone") else "right", overflow="fold")
@@ -105,16 +108,17 @@ def matrix_table(matrix: Matrix) -> Table:
 
 
 def print_score(console: Console, matrix: Matrix) -> None:
+    """Print how many faults were refuted, which were missed and why, and the fewest tests that find as many."""
     caught, wrong = matrix.score
     alarms, right = matrix.false_alarms
     parts = [f"{caught} of {wrong} wrong samplers caught"] if wrong else []
-    parts += [f"{alarms} of {right} right ones refuted"] if right else []
-    parts += [f"{len(matrix.beyond)} that no test can be asked to see at this budget"] if matrix.beyond else []
+    parts += [f"{alarms} of {right} right samplers refuted"] if right else []
+    parts += [f"{len(matrix.beyond)} wrong by too little for any test at this budget"] if matrix.beyond else []
     console.print("; ".join(parts) + ".", highlight=False)
     for r in matrix.beyond:
         console.print(f"  {r.name}: {r.beyond}", highlight=False, markup=False, soft_wrap=True)
     if smallest := matrix.smallest_set():
-        console.print(f"fewest tests that catch as many: {', '.join(smallest)}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"the fewest tests that catch as many: {', '.join(smallest)}", highlight=False, markup=False, soft_wrap=True)
     for r in matrix.records:
         if not r.as_it_should:
             blind = [test for test in r.must_be_seen_by if r.alone.get(test) is None]
@@ -123,6 +127,7 @@ def print_score(console: Console, matrix: Matrix) -> None:
 
 
 def print_certificate(console: Console, certificate: Certificate) -> None:
+    """Print the name, the verdict, the reasons and the remedy of a certificate."""
     console.print(Text.assemble((certificate.name, "bold"), ": ", verdict_text(certificate)), soft_wrap=True)
     for reason in certificate.reasons:
         console.print("  " + reason, soft_wrap=True, highlight=False, markup=False)

@@ -27,7 +27,7 @@ class Family:
 
     By itself, Hypothesis breaks an error rate in two ways. First, the plan does not know the number of examples, and a profile may
     change this number. Second, Hypothesis shrinks a failing example: it judges variants, sometimes hundreds, until a simpler one
-    fails too. A sampler that is wrong for some example may then be refuted for an example for which it is exact. Among so many
+    fails too. A sampler that is wrong for some example may then be refuted for an example for which it is exact. Among many
     verdicts some are false, and the search finds exactly these, keeps them, shows them, and tries them first in the next run.
 
     A family makes at most ``examples`` times ``tests`` certificates, and all of them share alpha (``plan.claims``). By the union

@@ -1,1 +1,1 @@
-"""Reference samplers, one folder a backend, mirrored file by file."""
+"""Reference samplers. Each backend has a folder, and the folders have the same files."""

@@ -1,12 +1,12 @@
-"""What a drafter believes about predictions that are still to come, and how it is fitted: numpy, the same for every backend.
+"""The forecast of later predictions that a drafter uses, and its fit. It is written in numpy and serves every backend.
 
-Between the base state x_j, where the target predicted the clean sample D_j, and a drafted state x_k, the chain is Gaussian given
+At the base state x_j the target predicted the clean sample D_j. From there to a drafted state x_k, the chain is Gaussian given
 x_0 = c: x_k ~ N(A x_j + B c, S I), see :meth:`exactness_samplers.schedules.Schedule.ahead`. With x_0 ~ N(D_j, V_j),
 
     E[x_0 | x_j, x_k] = D_j + V_j B (B^2 V_j + S)^{-1} (x_k - A x_j - B D_j)     (Bayes),
 
-and D_j itself may move on, m_j (D_j - D_{j+1}) a step. A martingale does not (m = 0: E[x_0 | x_k] along the exact reverse chain);
-the predictions of a flow with little churn do. Nothing here touches exactness.
+and D_j itself may move by m_j (D_j - D_{j+1}) per step. A martingale does not move (m = 0: E[x_0 | x_k] along the exact reverse
+chain), but the predictions of a flow with little churn do. The forecast never affects exactness.
 """
 
 from __future__ import annotations
@@ -21,18 +21,22 @@ from scipy.special import erfc
 
 from .schedules import Schedule
 
-# V_j is looked for among these multiples of what the pilots' errors say: a few ambiguous pilots make up most of a mean square,
-# and the others, which are most of them, are forecast better with less.
+# V_j is searched among these multiples of the pilots' mean square error. A few ambiguous pilots make up most of that error, and
+# the majority is forecast better with a smaller V_j.
 _SHARES = np.concatenate([[0.0], np.geomspace(1e-4, 3.0, 32)])
 _MOMENTA = np.linspace(-0.5, 2.0, 11)
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Row j belongs to the base step j = 0..K; row K + 1 to the prior, before anything was evaluated.
+    """The numbers of a forecast. Row j belongs to the base step j = 0..K, and row K + 1 to the prior, before any evaluation.
 
-    ``centre`` (d,): the prior mean of x_0. V_j is ``rest`` (K + 2,), but along the columns of ``axes`` (d, r) it is ``along``
-    (K + 2, r): variances, >= 0. ``momentum`` (K + 2,): m_j.
+    ``centre`` (d,) is the prior mean of x_0. V_j is ``along`` (K + 2, r) along the columns of ``axes`` (d, r), and ``rest``
+    (K + 2,) in all other directions; both are variances, >= 0. ``momentum`` (K + 2,) is m_j.
+
+    >>> from exactness_samplers.schedules import cosine_betas, ddpm
+    >>> Forecast.within(ddpm(cosine_betas(4)), variance=0.1, centre=np.zeros(2)).rest.shape
+    (6,)
     """
 
     centre: np.ndarray
@@ -42,11 +46,12 @@ class Forecast:
     momentum: np.ndarray
 
     def save(self, path: str | Path) -> None:
+        """Write the forecast to an ``.npz`` file."""
         np.savez(_named(path), centre=self.centre, rest=self.rest, axes=self.axes, along=self.along, momentum=self.momentum)
 
     @classmethod
     def load(cls, path: str | Path) -> Forecast:
-        """Raises ``ValueError`` if the file holds none."""
+        """Read what ``save`` wrote. Raises ``ValueError`` if the file holds no forecast."""
         try:
             with np.load(_named(path)) as kept:
                 return cls(*(kept[name] for name in ("centre", "rest", "axes", "along", "momentum")))
@@ -55,19 +60,19 @@ class Forecast:
 
     @classmethod
     def within(cls, schedule: Schedule, variance: float, centre: np.ndarray) -> Forecast:
-        """If x_0 is a Gaussian of this ``variance`` about one of several points, and it is clear which: V_j by Bayes' rule."""
+        """The forecast, by Bayes' rule, if x_0 is a Gaussian of this ``variance`` about one of several points that is known."""
         known = schedule.noise**2 * variance / (schedule.signal**2 * variance + schedule.noise**2)
         rows = len(known) + 1
         rest = np.concatenate([known, [variance]])
         return cls(np.asarray(centre, dtype=np.float64), rest, np.zeros((len(centre), 0)), np.zeros((rows, 0)), np.zeros(rows))
 
     def check(self, schedule: Schedule, dim: int) -> None:
-        """Raises ``ValueError`` if this was fitted for another process."""
+        """Raise ``ValueError`` if the forecast was fitted for another process."""
         rows, rank = schedule.steps + 2, self.axes.shape[-1]
         shapes = {"centre": (dim,), "rest": (rows,), "axes": (dim, rank), "along": (rows, rank), "momentum": (rows,)}
         values = {name: getattr(self, name) for name in shapes}
         if not all(np.all(np.isfinite(v)) for v in values.values()) or np.any(self.rest < 0.0) or np.any(self.along < 0.0):
-            raise ValueError("a forecast holds numbers that are not finite, or variances below 0: fit it again")
+            raise ValueError("the forecast holds numbers that are not finite, or variances below 0: fit it again")
         if any(values[name].shape != shape for name, shape in shapes.items()):
             raise ValueError(
                 f"the forecast is of another process: it has {len(self.rest) - 2} steps in {len(self.centre)} dimensions, "
@@ -75,8 +80,10 @@ class Forecast:
             )
 
     def tables(self, schedule: Schedule, lags: int) -> dict[str, np.ndarray]:
-        """What a drafter looks up: ``A``, ``B``, ``S`` and ``gain`` (K + 2, lags + 1), ``gain_along`` (K + 2, lags + 1, r) over and
-        above ``gain``; ``turn`` (K + 2,), ``turn_along`` (K + 2, r): how much D moves with x at the base step itself.
+        """The tables that a drafter looks up.
+
+        They are ``A``, ``B``, ``S`` and ``gain`` (K + 2, lags + 1), ``gain_along`` (K + 2, lags + 1, r) in addition to ``gain``,
+        and ``turn`` (K + 2,) and ``turn_along`` (K + 2, r), which say how much D moves with x at the base step itself.
         """
         at = np.minimum(np.arange(schedule.steps + 2), schedule.steps)
         a, b, s = (part[at] for part in schedule.ahead(lags))
@@ -94,37 +101,42 @@ class Forecast:
 
 
 def check_fit(schedule: Schedule, dim: int, *, window: int, chains: int, rank: int) -> None:
-    """Raises ``ValueError`` for what cannot be fitted, before any pilot runs."""
+    """Raise ``ValueError`` if no forecast can be fitted, before any pilot chain runs."""
     if "sample" not in schedule.kinds:
-        raise ValueError("a forecast is of clean samples, and this process has none behind it")
+        raise ValueError("a forecast is about clean samples, but this process has none behind it")
     if window < 1 or chains < 2 or not 0 <= rank <= dim:
         raise ValueError(f"window must be at least 1, chains at least 2 and rank in 0..{dim}, not {window}, {chains} and {rank}")
 
 
 def _named(path: str | Path) -> Path:
-    """With the suffix that numpy would add."""
+    """The path with the suffix that numpy would add."""
     return Path(path) if Path(path).suffix == ".npz" else Path(f"{path}.npz")
 
 
 def bayes_gain(v: np.ndarray, b: np.ndarray, s: np.ndarray) -> np.ndarray:
-    """V B / (B^2 V + S), 0 where nothing is uncertain."""
+    """The gain V B / (B^2 V + S), which is 0 where nothing is uncertain."""
     return v * b / np.maximum(b * b * v + s, 1e-300)
 
 
 def fit_forecast(schedule: Schedule, paths: np.ndarray, samples: np.ndarray, *, lags: int, rank: int = 0) -> Forecast:
-    """A forecast from pilot chains: at each base step the multiple of V_j and the momentum that would have been accepted most.
+    """Fit a forecast to pilot chains: at each base step, choose the multiple of V_j and the momentum with the highest acceptance.
 
-    The score is the acceptance 2 Phi(-delta/2) that a draft from x_j would have had at the states that the pilot went through,
-    summed over lags 1..lags, over the pilots and over neighbouring base steps.
+    The score is the acceptance 2 Phi(-delta/2) that a draft from x_j would have had at the states of the pilots. It is summed over
+    the lags 1..lags, over the pilots and over neighbouring base steps.
 
     Args:
-        paths: (n, K + 1, d) of the plain sampler, x_K first; a few hundred.
-        samples: (K + 1, n, d), the predictions D_k(x_k) of the clean sample; entry 0 is not used.
-        rank: of the directions that get a variance of their own: the leading ones of the pilots' x_0 about their mean.
+        schedule: the schedule of the process.
+        paths: a few hundred paths (n, K + 1, d) of the plain sampler, x_K first.
+        samples: the predictions D_k(x_k) of the clean sample, (K + 1, n, d). Entry 0 is not used.
+        lags: the largest lag, at least the window.
+        rank: the number of directions that get a variance of their own: the leading ones of the pilots' x_0 about their mean.
+
+    Raises:
+        ValueError: if the paths or the predictions are not finite.
     """
     steps, end = schedule.steps, paths[:, -1]
     if not (np.all(np.isfinite(paths)) and np.all(np.isfinite(samples))):
-        raise ValueError("pilot chains or their predictions are NaN or infinite: the plain sampler diverges, mend that first")
+        raise ValueError("pilot chains or their predictions are NaN or infinite: the plain sampler diverges, so correct that first")
     centre = end.mean(0)
     axes = np.linalg.svd(end - centre, full_matrices=False)[2][:rank].T
     base = np.concatenate([samples, np.broadcast_to(centre, (1, *end.shape))])
@@ -137,7 +149,7 @@ def fit_forecast(schedule: Schedule, paths: np.ndarray, samples: np.ndarray, *, 
         error = end - base[j]
         along[j] = ((error @ axes) ** 2).mean(0)
         rest[j] = max(0.0, (error**2).sum(1).mean() - along[j].sum()) / max(1, len(centre) - axes.shape[1])
-        # The first evaluated step and the prior have nothing before them.
+        # The first evaluated step and the prior have no predecessor.
         moved = base[j] - base[j + 1] if j < steps else np.zeros_like(end)
         for lag in range(1, min(lags, at - 1) + 1):
             k = at - lag

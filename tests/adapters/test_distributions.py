@@ -176,7 +176,7 @@ def test_batches_and_strangers_are_refused():
 
 def test_a_batch_of_numpyro_is_joined_as_numpyro_does():
     dist = module_or_skip("numpyro.distributions")
-    with pytest.raises(ex.BadInput, match=r"say so with \.to_event\(1\)"):
+    with pytest.raises(ex.BadInput, match=r"write \.to_event\(1\)"):
         from_numpyro(dist.Normal(np.zeros(3), 1.0))
 
 

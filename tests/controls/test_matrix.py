@@ -143,7 +143,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     small = ["--max-paths", "1000", "--jobs", "1"]
     assert run("controls", "accept-always", "never-accepts", *small, "--report", "page.html") == 0
     said = capsys.readouterr().out
-    assert "1 of 1 wrong samplers caught; 0 of 1 right ones refuted" in said
+    assert "1 of 1 wrong samplers caught; 0 of 1 right samplers refuted" in said
     assert "never-accepts" in (tmp_path / "page.html").read_text()
     (tmp_path / "controls" / "controls.json").rename(tmp_path / "any-name.json")
     assert run("report", "any-name.json", "-o", "again.html") in (0, None)

@@ -39,7 +39,7 @@ def test_a_wrong_sampler_fails_with_what_was_found_and_a_line_that_repeats_it(ru
             r"E +repeat: pytest test_it.py::test_wrong --exactness-seed 0 --exactness-tests 2",
             r"E +certificate: .*json",
             r"-+ exactness certificate -+",
-            r".*the 6 loudest of \d+ findings",
+            r".*the 6 most significant of \d+ findings",
         ]
     )
     first = ex.Certificate.load(re.search(r"certificate: (\S+\.json)", text(done)).group(1))

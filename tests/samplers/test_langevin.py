@@ -92,7 +92,7 @@ def test_a_centre_moves_the_start():
 def test_bad_input_says_what_to_do():
     with pytest.raises(ValueError, match="step_size must be positive"):
         langevin(10, 0.0)
-    with pytest.raises(ValueError, match="one number a state"):
+    with pytest.raises(ValueError, match="one number per state"):
         Gradient(lambda x: x.sum())(torch.ones(2), torch.zeros(2, 3))
     with pytest.raises(ValueError, match="see fit_curvature"):
         Curved()
@@ -112,7 +112,7 @@ def test_gradients_of_both_backends_agree():
     gradient = langevin_jax.Gradient(lambda at: 0.5 * ((at / scales) ** 2).sum(1))
     got = gradient(jnp.ones(7, int), jnp.asarray(x.numpy()))
     np.testing.assert_allclose(got, Gradient(gaussian)(torch.ones(7), x), rtol=1e-5)
-    with pytest.raises(ValueError, match="one number a state"):
+    with pytest.raises(ValueError, match="one number per state"):
         langevin_jax.Gradient(lambda at: at.sum())(jnp.ones(2, int), jnp.zeros((2, 3)))
 
 

@@ -151,7 +151,7 @@ def test_bad_input_says_what_to_do():
     with pytest.raises(ValueError, match="must be 'free' or 'frozen'"):
         Posterior(p, found, 4, "frosty")
     potential = Process(langevin(5, 0.1), lambda steps, x, condition: x, "gradient", 2)
-    with pytest.raises(ValueError, match="needs a clean sample"):
+    with pytest.raises(ValueError, match="needs a process with a clean sample"):
         Posterior(potential, found, 4)
     with pytest.raises(ValueError, match="reuses one of gradient"):
         Speculative(potential, 4, Free("sample"))

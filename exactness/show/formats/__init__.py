@@ -1,6 +1,6 @@
-"""Certificates in the formats that other programs read. Each is a pure function: certificates in, text out.
+"""Certificates in the formats that other programs read. Each format is a pure function from certificates to text.
 
-To add one: a file with a function ``(certificates) -> str``, and a line in ``FORMATS``.
+To add a format, write a file with a function ``(certificates) -> str`` and add a line to ``FORMATS``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["FORMATS", "Format", "Outcome", "badge", "junit", "markdown", "outcom
 
 @dataclass(frozen=True)
 class Format:
-    """``write``: one certificate or more -> text. ``file``: where the command line puts it if it is not told."""
+    """``write`` turns one or more certificates into text. ``file`` is the default file of the command line."""
 
     write: Callable[[Sequence[Certificate]], str]
     file: str
@@ -38,10 +38,10 @@ FORMATS = {
 
 
 def render(name: str, certificates: Sequence[Certificate]) -> str:
-    """The certificates in the format of this name. Raises ``BadInput`` for an unknown name, and for no certificates."""
+    """Write the certificates in the format of this name. Raises ``BadInput`` for an unknown name, or without certificates."""
     if name not in FORMATS:
         raise BadInput(f"the format must be one of {', '.join(FORMATS)}, not {name!r}")
-    # A green badge on nothing is the worst of lies.
+    # A green badge must never stand for nothing.
     if not certificates:
         raise BadInput(f"no certificate to write as {name}: nothing was judged")
     return FORMATS[name].write(certificates)

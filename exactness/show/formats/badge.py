@@ -1,4 +1,4 @@
-"""A badge: the JSON that a shields.io endpoint badge reads (its schema version 1)."""
+"""A badge: the JSON of a shields.io endpoint badge (schema version 1)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...certificate import Certificate
 from .outcome import GRAVITY, Kind, counts, outcome_of
 
-# The most alarming first: what was refuted is not hidden by what could not be judged.
+# The most alarming colour comes first, so an invalid certificate does not hide a refuted one.
 ALARM = ("red", "lightgrey", "yellow", "brightgreen")
 COLOURS: dict[Kind, str] = {
     "certified": "brightgreen",
@@ -21,9 +21,9 @@ COLOURS: dict[Kind, str] = {
 
 
 def badge(certificates: Sequence[Certificate]) -> str:
-    """How many of each outcome, the worst first, in the most alarming of their colours."""
+    """Write the number of each outcome, the worst first, in the most alarming of their colours."""
     found = counts([outcome_of(c) for c in certificates])
-    # Beside samplers, controls that did what they must are no news.
+    # Next to samplers, controls that were refuted need not be mentioned.
     told = {kind: n for kind, n in found.items() if kind != "control refuted" or len(found) == 1}
     message = ", ".join(f"{n} {_named(kind, n)}" for kind, n in sorted(told.items(), key=lambda item: -GRAVITY.index(item[0])))
     colour = min((COLOURS[kind] for kind in found), key=ALARM.index)

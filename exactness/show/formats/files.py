@@ -1,4 +1,4 @@
-"""``FORMAT`` or ``FORMAT=FILE``, as the command line takes it: checked before anything is sampled, written after."""
+"""The values ``FORMAT`` and ``FORMAT=FILE`` of the command line. They are checked before anything is sampled."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from . import FORMATS, render
 
 
 def targets(wanted: Sequence[str], certificates: Sequence[Path] = (), page: Path | None = None) -> dict[Path, str]:
-    """The files to write and the format of each.
+    """Find the files to write and the format of each.
 
     Args:
-        wanted: ``"sarif"`` or ``"sarif=out/exactness.sarif"``, each file once.
-        certificates: the folders that certificates are written to or read from, and certificates by themselves; other JSON in
-            such a folder would be taken for one.
-        page: the HTML page that is written besides.
+        wanted: values such as ``"sarif"`` or ``"sarif=out/exactness.sarif"``, each file once.
+        certificates: single certificates, and folders that certificates are written to or read from. Other JSON files in such a
+            folder would be taken for certificates.
+        page: the HTML page that is also written.
 
     Raises:
-        BadInput: for an unknown format, and for a file that is a folder, is named twice, or cannot be written.
+        BadInput: if a format is unknown, or a file is a folder, is named twice, or cannot be written.
     """
     found: dict[Path, str] = {}
     taken: dict[Path, str] = {} if page is None else {page.resolve(): "the page"}
@@ -31,11 +31,13 @@ def targets(wanted: Sequence[str], certificates: Sequence[Path] = (), page: Path
     for one in wanted:
         name, equals, file = one.partition("=")
         if name not in FORMATS:
-            raise BadInput(f"--format must be one of {', '.join(FORMATS)}, or such a name and a file as sarif=FILE; got {one!r}")
+            raise BadInput(
+                f"--format must be one of {', '.join(FORMATS)}, or such a name with a file, as in sarif=FILE; got {one!r}"
+            )
         if equals and not file:
-            raise BadInput(f"--format {one} names no file; leave the = out for {FORMATS[name].file}")
+            raise BadInput(f"--format {one} names no file; leave the = out to write {FORMATS[name].file}")
         if file == "-":
-            raise BadInput(f"--format {one}: standard output is for the reader; name a file (/dev/stdout is one)")
+            raise BadInput(f"--format {one}: standard output is for the reader; name a file, such as /dev/stdout")
         path = Path(file or FORMATS[name].file)
         if (where := path.resolve()) in taken:
             raise BadInput(f"--format would write {path} twice, as {taken[where]} and as {name}: name another file")
@@ -50,7 +52,7 @@ def targets(wanted: Sequence[str], certificates: Sequence[Path] = (), page: Path
 
 
 def write(files: dict[Path, str], certificates: Sequence[Certificate]) -> None:
-    """Each file in its format. Raises ``BadInput`` if there is no certificate."""
+    """Write each file in its format. Raises ``BadInput`` without certificates."""
     for path, text in [(path, render(name, certificates)) for path, name in files.items()]:
         path.write_text(text, encoding="utf-8", newline="\n")
 

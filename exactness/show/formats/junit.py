@@ -1,4 +1,4 @@
-"""JUnit XML, as most servers of continuous integration read it: a suite, a test case each certificate."""
+"""JUnit XML, which most servers of continuous integration read: a suite with one test case per certificate."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .text import one_line, writable
 
 
 def junit(certificates: Sequence[Certificate]) -> str:
-    """Refuted, inconclusive and missed controls are failures of that type, what could not be judged is an error.
+    """Write JUnit XML. Refuted and inconclusive certificates and missed controls are failures; invalid ones are errors.
 
-    Nothing is skipped: an inconclusive certificate shown as skipped would look like a pass.
+    No test case is skipped, because an inconclusive certificate that is shown as skipped would look like a pass.
     """
     outcomes = [outcome_of(c) for c in certificates]
     invalid = sum(o.kind == "invalid" for o in outcomes)

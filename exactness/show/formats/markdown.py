@@ -1,4 +1,4 @@
-"""A summary in GitHub's Markdown: the step summary of a workflow, or a comment."""
+"""A summary in GitHub's Markdown, for the step summary of a workflow or for a comment."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SIGNS: dict[Kind, str] = {
     "invalid": "🚫",
 }
 _EXPLAINED = (
-    "*bound*: no monitored difference of probabilities is larger. *detectable*: any of at least this would have been refuted, "
-    "with the power of the plan. *rounds*, *evaluations*: means over the draws.\n"
+    "*bound*: no monitored difference of probabilities is larger. *detectable*: a difference of at least this would have been "
+    "refuted, with the power of the plan. *rounds* and *evaluations* are means over the draws.\n"
 )
 COLUMNS = ("claim", "verdict", "draws", "smallest adj. p", "bound", "detectable", "rounds", "evaluations", "seconds")
 
 
 def markdown(certificates: Sequence[Certificate]) -> str:
-    """A row each certificate, and under the table the reasons of what did not pass."""
+    """Write a table with one row per certificate, and below it the reasons of those that did not pass."""
     outcomes = [outcome_of(c) for c in certificates]
     said = ", ".join(f"{n} {kind}" for kind, n in counts(outcomes).items())
     lines = [f"### exactness: {said}", "", f"| {' | '.join(COLUMNS)} |", "|---|---|" + "---:|" * (len(COLUMNS) - 2)]

@@ -1,4 +1,4 @@
-"""What the outer world asks of a certificate: did it pass, what is it called, what must be read."""
+"""The outcome of a certificate for other programs: whether it passed, its cost, and how to repeat it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .text import writable
 Kind = Literal["certified", "control refuted", "inconclusive", "refuted", "control missed", "invalid"]
 
 GRAVITY: tuple[Kind, ...] = ("certified", "control refuted", "inconclusive", "refuted", "control missed", "invalid")
-"""From the best to the worst, as the exit codes weigh them."""
+"""The outcomes from the best to the worst, in the order of the exit codes."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``passed``: as claimed, which for a control means refuted. ``why``: the reasons, and what to do."""
+    """The outcome of a certificate. ``passed`` means as claimed, which for a control means refuted. ``why`` gives the reasons."""
 
     kind: Kind
     passed: bool
@@ -27,7 +27,7 @@ class Outcome:
 
 
 def outcome_of(certificate: Certificate) -> Outcome:
-    """``control missed`` is said of a control that was not refuted, and of a sampler that was judged beside one in vain."""
+    """The outcome of a certificate. A control that was not refuted has ``control missed``, and so has the sampler next to it."""
     verdict, control = certificate.verdict, certificate.expected == "wrong"
     why = list(certificate.reasons)
     kind: Kind
@@ -48,21 +48,21 @@ def outcome_of(certificate: Certificate) -> Outcome:
 
 
 def seconds(certificate: Certificate) -> float:
-    """Of sampling and judging together."""
+    """The seconds spent on sampling and judging together."""
     return certificate.cost.get("seconds_sampling", 0.0) + certificate.cost.get("seconds_judging", 0.0)
 
 
 def per_draw(certificate: Certificate, cost: str) -> float | None:
-    """A total of ``certificate.cost`` as a mean over the draws, None where it was not counted."""
+    """A total of ``certificate.cost`` as a mean over the draws, or None if it was not counted."""
     paths, total = certificate.cost.get("paths", 0.0), certificate.cost.get(cost)
     return None if total is None or not paths else total / paths
 
 
 def repeat(certificate: Certificate) -> str | None:
-    """The command that judges it again: the one that pytest recorded, or that of its source, None if it has neither.
+    """The command that judges the claim again: the one that pytest recorded, or that of its source. None if it has neither.
 
-    It names what the command line can change of a plan. Judged by itself a claim has all of alpha, so where several shared one
-    (``plan.claims``) the draws are the same ones and the level is another.
+    It names the parts of the plan that the command line can change. A claim that is judged alone has all of alpha. If several
+    claims shared alpha (``plan.claims``), the draws are therefore the same, but the level is different.
     """
     if not certificate.source:
         recorded = certificate.sampler.get("repeat")
@@ -74,5 +74,5 @@ def repeat(certificate: Certificate) -> str | None:
 
 
 def counts(outcomes: Sequence[Outcome]) -> dict[Kind, int]:
-    """How many of each kind there are, best first, without those that there are none of."""
+    """The number of each kind that occurs, best first."""
     return {kind: n for kind in GRAVITY if (n := sum(o.kind == kind for o in outcomes))}

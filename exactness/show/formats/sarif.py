@@ -1,8 +1,8 @@
-"""SARIF 2.1.0 (OASIS, Static Analysis Results Interchange Format): what a code host shows beside the code.
+"""SARIF 2.1.0 (OASIS, Static Analysis Results Interchange Format), which code hosts show next to the code.
 
-Only what did not pass is a result. The standard has results of the kind "pass", but GitHub shows an alert for each result, and an
-alert that is no longer in the upload is closed: silence is how a pass is told. Each rule is something demanded of a certificate,
-and each result a demand that failed, an inconclusive one as a warning.
+Only certificates that did not pass are results. The standard has results of the kind "pass", but GitHub shows an alert for each
+result and closes an alert that is no longer in the upload. A pass is therefore shown by the absence of a result. Each rule is a
+demand on a certificate, and each result is a demand that failed; an inconclusive certificate gives a warning.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from .text import one_line, writable
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 RULES: dict[Kind, tuple[str, str]] = {
     "refuted": ("error", "The sampler must follow the law that it is claimed to follow."),
-    "inconclusive": ("warning", "The evidence must suffice for the tolerance."),
-    "invalid": ("error", "The output of the sampler must be fit to be judged."),
+    "inconclusive": ("warning", "The evidence must be enough for the tolerance."),
+    "invalid": ("error", "It must be possible to judge the output of the sampler."),
     "control missed": ("error", "A sampler that is known to be wrong must be refuted."),
 }
 
 
 def sarif(certificates: Sequence[Certificate]) -> str:
-    """A log of one run, with a result each certificate that is not as claimed."""
+    """Write a log of one run, with one result per certificate that is not as claimed."""
     found = [(c, outcome_of(c)) for c in certificates]
     code = exit_code(certificates)
     run = {
@@ -79,7 +79,7 @@ def _result(c: Certificate, outcome: Outcome) -> dict[str, object]:
                 "logicalLocations": [{"fullyQualifiedName": one_line(name), "kind": "function"}],
             }
         ],
-        # Who is who from one upload to the next: the claim and the demand, not the numbers.
+        # The claim and the demand identify a result from one upload to the next; the numbers do not.
         "partialFingerprints": {"claim/v1": hashlib.sha256(f"{rule} {name}".encode()).hexdigest()},
         "properties": {
             "verdict": c.verdict.value,
@@ -92,7 +92,7 @@ def _result(c: Certificate, outcome: Outcome) -> dict[str, object]:
 
 
 def _uri(c: Certificate) -> str:
-    """Of the file that makes the claim, or has the law of saved paths; of the certificate, by its name, if it came from no file."""
+    """The URI of the file with the claim or with the law of saved paths. Without such a file, it is that of the certificate."""
     claimed = None if c.source is None else file_of(writable(c.source))
     if claimed is None:
         return quote(certificate_path(Path(), writable(c.name)).name)
@@ -101,5 +101,5 @@ def _uri(c: Certificate) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without what a message takes for a placeholder or a link (sections 3.11.5 and 3.11.6 of the standard)."""
+    """Escape what a message would take for a placeholder or a link (sections 3.11.5 and 3.11.6 of the standard)."""
     return re.sub(r"\{(\d+)\}", r"{{\1}}", writable(text).replace("](", "] ("))

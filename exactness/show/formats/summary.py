@@ -1,4 +1,4 @@
-"""One JSON document for the whole run; the certificates themselves hold everything else."""
+"""One JSON document for the whole run. The certificates themselves hold all details."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORMAT = "exactness-summary/1"
 
 
 def summary(certificates: Sequence[Certificate]) -> str:
-    """``certificates``: one object each; ``counts``: of each outcome; ``exit_code``: of the run."""
+    """Write one JSON document: an object per certificate, the count of each outcome, and the exit code of the run."""
     outcomes = [outcome_of(c) for c in certificates]
     document = {
         "format": FORMAT,

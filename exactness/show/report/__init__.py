@@ -1,4 +1,4 @@
-"""One self-contained page from certificates: a pure function of them, view first, template second."""
+"""One self-contained HTML page, a pure function of certificates. The view is made first, then the template is filled."""
 
 from .render import render_report, require_report_extra, write_report
 from .view import Page, page_of

@@ -1,4 +1,4 @@
-"""Figures of the page, as SVG text. The same data give the same bytes."""
+"""The figures of the page, as SVG text. The same data give the same bytes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import io
 
 from .view import Section
 
-# Readable to colour-blind eyes, and told apart by shape as well (Okabe and Ito 2008).
+# Colour-blind readers can tell these colours apart (Okabe and Ito 2008), and the shapes differ as well.
 _MARKS = {"token_wise": ("o", "#0072b2"), "block": ("D", "#d55e00"), "sequential": ("|", "#444444")}
 
 
 def speed_figure(section: Section) -> str:
-    """Rounds per chain of each sampler of a law, by drafter; the sequential sampler's K as a line. '' if there is nothing."""
+    """The rounds per chain of each sampler of a law, by drafter, with a line for the sequential sampler's K.
+
+    The text is empty if there are fewer than two drafters.
+    """
     if len({drafter for drafter, *_ in section.speed}) < 2:
         return ""
     import matplotlib

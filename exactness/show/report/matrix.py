@@ -1,4 +1,4 @@
-"""The matrix of controls as the page shows it: data alone."""
+"""The matrix of controls as the page shows it, as plain data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _SHADES = 6
 
 @dataclass(frozen=True)
 class Cell:
-    """``shade`` from 0, not seen, to ``_SHADES``, seen in the first stage; ``must``: this test has to see it."""
+    """One test of one fault. ``shade`` runs from 0 (not seen) to ``_SHADES`` (seen in the first stage).
+
+    ``must`` says that this test has to see the fault.
+    """
 
     text: str
     shade: int
@@ -23,7 +26,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """``tone``: whether it is as it should be."""
+    """One fault. ``tone`` says whether it was judged as it should be."""
 
     name: str
     what: str
@@ -94,5 +97,9 @@ def _cell(r: Record, test: str, matrix: Matrix) -> Cell:
 
 
 def short(n: int) -> str:
-    """1,000 as 1k."""
+    """A number in short form.
+
+    >>> short(999), short(12_500)
+    ('999', '12.5k')
+    """
     return f"{n / 1000:.3g}k" if n >= 1000 else str(n)

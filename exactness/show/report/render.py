@@ -1,4 +1,4 @@
-"""From view to HTML."""
+"""Turning the view into HTML."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from .view import Bars, page_of
 
 
 def render_report(certificates: Sequence[Certificate], matrix: Matrix | None = None) -> str:
-    """One page, no file beside it, nothing fetched. Raises ``BadInput`` for nothing to show, or without the report extra."""
+    """Make one page that needs no other file and loads nothing.
+
+    Raises ``BadInput`` if there is nothing to show, or if the report extra is not installed.
+    """
     if not certificates and matrix is None:
         raise BadInput("there is no certificate to report on")
     require_report_extra()
@@ -34,13 +37,14 @@ def render_report(certificates: Sequence[Certificate], matrix: Matrix | None = N
 
 
 def require_report_extra() -> None:
-    """Raises ``BadInput`` if what draws the page is not installed."""
+    """Raise ``BadInput`` if a package that the page needs is not installed."""
     for package in ("jinja2", "matplotlib"):
         if importlib.util.find_spec(package) is None:
             raise BadInput(f"reports need {package}: pip install 'exactness[report]'")
 
 
 def write_report(certificates: Sequence[Certificate], path: str | os.PathLike[str], matrix: Matrix | None = None) -> Path:
+    """Write the page to a file. Raises ``BadInput`` like :func:`render_report`."""
     target = Path(path)
     text = render_report(certificates, matrix)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +53,7 @@ def write_report(certificates: Sequence[Certificate], path: str | os.PathLike[st
 
 
 def outline(bars: Bars, width: float = 120.0, height: float = 36.0) -> str:
-    """The histogram's outline as the ``d`` of an SVG path, flat at half the height."""
+    """The outline of a histogram as the ``d`` of an SVG path. A flat histogram is a line at half the height."""
     step = width / len(bars.heights)
     parts = []
     for i, value in enumerate(bars.heights):

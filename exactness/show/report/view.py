@@ -1,4 +1,4 @@
-"""What the page says, as data: no markup here, and nothing that is not in the certificates."""
+"""The content of the page, as data. It has no markup, and nothing that is not in the certificates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ALL_BELOW = 12
 
 @dataclass(frozen=True)
 class Bars:
-    """A histogram of probability integral transforms relative to flat; ``band`` is three standard errors of a cell."""
+    """A histogram of probability integral transforms, relative to a flat one. ``band`` is three standard errors of a cell."""
 
     title: str
     where: str
@@ -29,7 +29,7 @@ class Bars:
 
 @dataclass(frozen=True)
 class Row:
-    """One certificate. ``label`` is its name without the law's; numbers are ready to print, missing ones are ''."""
+    """One certificate. ``label`` is its name without that of the law. Numbers are ready to print, and missing ones are ''."""
 
     certificate: Certificate
     label: str
@@ -50,7 +50,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """One law: its samplers, its controls, and where each stands between rounds and verdict."""
+    """One law with its samplers and its controls. ``speed`` gives drafter, verifier, rounds and whether it was as claimed."""
 
     name: str
     about: str
@@ -72,7 +72,10 @@ class Page:
 
 
 def page_of(certificates: Sequence[Certificate], matrix: Matrix | None = None) -> Page:
-    """Group by law (the part of the name before the first slash), in the order given. Either may be missing, not both."""
+    """Group the certificates by law (the part of the name before the first slash), in the given order.
+
+    The certificates or the matrix may be missing, but not both.
+    """
     controls = None if matrix is None else view_of(matrix)
     if controls is not None and not certificates:
         return Page("exactness: controls", controls.headline, controls.holds, _made(matrix), [], controls)  # type: ignore[arg-type]

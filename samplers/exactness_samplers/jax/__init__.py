@@ -1,1 +1,1 @@
-"""Reference samplers in JAX: compiled, batched, in float32 and, where x64 is enabled, in float64."""
+"""Reference samplers in JAX. They are compiled and batched, and run in float32 or, where x64 is enabled, in float64."""

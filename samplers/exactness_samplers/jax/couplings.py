@@ -239,7 +239,7 @@ def _solve(log_above: jax.Array, log_below: jax.Array, x0: jax.Array, delta: jax
 
     v, _, _ = lax.fori_loop(0, _NEWTON_STEPS, newton, (v, floor, high))
 
-    # Close to the edge the tail above is 1 to rounding, and the tail below says where x is.
+    # Close to the edge the tail above is 1 up to rounding, and only the tail below determines x.
     def polish(_: int, v: jax.Array) -> jax.Array:
         below = _positive(_tail_below(v, cut, floor, total, delta))
         density = jnp.exp(_exponent(v, cut)) * _height(v, floor, delta)

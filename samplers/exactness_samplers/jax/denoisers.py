@@ -1,4 +1,4 @@
-"""Closed-form denoisers: E[x_0 | x_k] where x_k is signal_k x_0 + noise_k xi and x_0 comes from a Gaussian mixture."""
+"""Denoisers in closed form: E[x_0 | x_k], where x_k = signal_k x_0 + noise_k xi and x_0 comes from a Gaussian mixture."""
 
 from __future__ import annotations
 
@@ -13,33 +13,38 @@ from jax import lax
 
 from ..schedules import Schedule
 
-# Rows are taken a slice at a time, or the (rows, components) table of many chains outgrows a cache or the memory.
+# Rows are processed in slices, because the (rows, components) table of many chains would outgrow a cache or the memory.
 _SLICE_ENTRIES = {"cpu": 1 << 20}
 _SLICE_ELSEWHERE = 1 << 27
 
-# Accelerators multiply matrices of float32 with ten bits by default; a posterior mean needs all of them.
+# By default, accelerators multiply matrices of float32 with ten bits. A posterior mean needs all bits.
 _matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 _einsum = partial(jnp.einsum, precision=lax.Precision.HIGHEST)
 
 
 def _by_slices(denoise: Callable[[jax.Array, jax.Array], jax.Array], steps: jax.Array, x: jax.Array, entries: int) -> jax.Array:
-    """``denoise`` slice by slice of the rows, each with a table of ``entries`` numbers a row."""
+    """Apply ``denoise`` to slices of the rows. Each row needs a table of ``entries`` numbers."""
     rows = max(1, _SLICE_ENTRIES.get(jax.default_backend(), _SLICE_ELSEWHERE) // entries)
     if len(x) <= rows:
         return denoise(steps, x)
     count = -(-len(x) // rows)
     rows = -(-len(x) // count)
     fill = count * rows - len(x)
-    # What fills the last slice up is at step 1, as any state could be.
+    # The rows that fill up the last slice are at step 1, which is as good as any other.
     steps, padded = jnp.pad(steps, (0, fill), constant_values=1), jnp.pad(x, ((0, fill), (0, 0)))
     parts = lax.map(lambda part: denoise(*part), (steps.reshape(count, rows), padded.reshape(count, rows, -1)))
     return parts.reshape(count * rows, -1)[: len(x)]
 
 
 class MixtureDenoiser:
-    """Posterior mean of the clean sample, for weights (C,), means (C, d), covariances (C,) | (C, d) | (C, d, d).
+    """The posterior mean of the clean sample of a mixture: weights (C,), means (C, d), covariances (C,) | (C, d) | (C, d, d).
 
-    Callable as ``predict(steps, x, condition)`` of kind ``sample``. O(n C d), for full covariances O(n C d^2).
+    It is called as ``predict(steps, x, condition)``, of kind ``sample``. The cost is O(n C d), with full covariances O(n C d^2).
+
+    >>> from exactness_samplers.schedules import cosine_betas, ddpm
+    >>> denoiser = MixtureDenoiser(ddpm(cosine_betas(6)), weights=[0.5, 0.5], means=[[1.0], [-1.0]], covariances=[0.1, 0.1])
+    >>> denoiser.dim  # denoiser(steps, x) predicts the clean samples behind states x of shape (m, 1)
+    1
     """
 
     def __init__(self, schedule: Schedule, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> None:
@@ -51,7 +56,7 @@ class MixtureDenoiser:
             self._log_weights = np.log(np.asarray(weights, dtype=np.float64))
         self._signal, self._noise = schedule.signal, schedule.noise
         if self.shape == "full":
-            # In each component's own axes its covariance is diagonal.
+            # In its own axes, each component has a diagonal covariance.
             covariances, self._axes = np.linalg.eigh(covariances)
         self._variances = covariances
 
@@ -60,7 +65,7 @@ class MixtureDenoiser:
         return _by_slices(denoise, steps, x, self.components * (1 if self.shape == "isotropic" else self.dim))
 
     def _at(self, steps: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """signal and noise^2, (m,) each."""
+        """The signal and noise^2, (m,) each."""
         return jnp.asarray(self._signal, x.dtype)[steps], jnp.asarray(self._noise**2, x.dtype)[steps]
 
     def _isotropic(self, steps: jax.Array, x: jax.Array) -> jax.Array:
@@ -68,7 +73,7 @@ class MixtureDenoiser:
         means, log_weights = jnp.asarray(self._means, x.dtype), jnp.asarray(self._log_weights, x.dtype)
         squares = jnp.asarray((self._means**2).sum(1), x.dtype)
         if self.shared:
-            # One variance: |x|^2 is the same in every logit, and drops out.
+            # With one variance, |x|^2 is the same in every logit and drops out.
             own = float(self._variances[0])
             variance = signal**2 * own + noise2
             logits = log_weights + (_matmul(x, means.T) - 0.5 * signal * squares) * (signal / variance)
@@ -91,7 +96,7 @@ class MixtureDenoiser:
         return _einsum("ncj,cij->ni", share[..., None] * clean, axes)
 
     def _each(self, steps: jax.Array, x: jax.Array, seen: jax.Array, means: np.ndarray) -> tuple[jax.Array, jax.Array]:
-        """Responsibilities (m, C) and each component's posterior mean (m, C, d), in axes where covariances are diagonal."""
+        """The responsibilities (m, C) and the posterior mean of each component (m, C, d), in axes with diagonal covariances."""
         signal, noise2 = (part[:, None, None] for part in self._at(steps, x))
         centres, variances = jnp.asarray(means, x.dtype), jnp.asarray(self._variances, x.dtype)
         variance, offset = signal**2 * variances + noise2, seen - signal * centres
@@ -100,15 +105,16 @@ class MixtureDenoiser:
 
 
 class ProductDenoiser:
-    """Product of one-dimensional mixtures along the columns of a rotation: each coordinate is denoised by itself.
+    """The denoiser of a product of one-dimensional mixtures along the columns of a rotation. Each coordinate is denoised alone.
 
-    ``weights``, ``means``, ``variances``: (d, C), one row a coordinate; ``rotation``: (d, d), columns the axes.
+    ``weights``, ``means`` and ``variances`` have shape (d, C), one row per coordinate. The columns of ``rotation`` (d, d) are the
+    axes.
     """
 
     def __init__(
         self, schedule: Schedule, weights: np.ndarray, means: np.ndarray, variances: np.ndarray, rotation: np.ndarray
     ) -> None:
-        # Tables (K + 1, C, d): logarithms and quotients are taken once a step, not once a chain.
+        # Tables (K + 1, C, d): logarithms and quotients are computed once per step, not once per chain.
         signal, noise = schedule.signal[:, None, None], schedule.noise[:, None, None]
         variance = signal**2 * variances.T + noise**2
         self._height = np.log(weights).T - 0.5 * np.log(variance)
@@ -131,7 +137,7 @@ class ProductDenoiser:
 
 @dataclass(frozen=True)
 class LabelledDenoiser:
-    """Posterior mean given the label: the condition is (n,) component indices of a mixture with one common variance."""
+    """The posterior mean given the label. The condition (n,) holds component indices of a mixture with one common variance."""
 
     schedule: Schedule
     means: np.ndarray

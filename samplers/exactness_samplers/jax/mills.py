@@ -1,8 +1,8 @@
-"""Mills' ratio Phi(-x)/phi(x) and what it takes not to subtract it from itself: JAX has no erfcx.
+"""Mills' ratio Phi(-x)/phi(x) and its slope, without subtractions. They are needed because JAX has no erfcx.
 
 Both functions are entire and decay like powers, so (x + 4) M(x) and (x + 4)^2 (1 - x M(x)) are smooth functions of
-t = (x - 3)/(x + 4), which maps x >= -1/2 onto [-1, 1). Their Chebyshev coefficients, worked out with 40 digits, fall below
-1e-8 of the first after 13 terms and below 1e-16 after 27: float32 sums the short series, float64 the long one.
+t = (x - 3)/(x + 4), which maps x >= -1/2 onto [-1, 1). Their Chebyshev coefficients, computed with 40 digits, fall below 1e-8
+of the first after 13 terms and below 1e-16 after 27 terms. float32 sums the short series, and float64 the long one.
 
 Source of the map: Shepherd and Laframboise, "Chebyshev approximation of (1 + 2x) exp(x^2) erfc x in 0 <= x < infinity",
 Mathematics of Computation 36, 1981.
@@ -35,12 +35,12 @@ _SLOPE = (
 
 
 def mills(x: jax.Array) -> jax.Array:
-    """M(x) = Phi(-x)/phi(x) for x >= -1/2, to a few units of the last place. Not clamped: below -1/2 it is not M."""
+    """M(x) = Phi(-x)/phi(x) for x >= -1/2, to a few units of the last place. x is not clamped: below -1/2 the result is wrong."""
     return _series(_RATIO, (x - 3.0) / (x + 4.0)) / (x + 4.0)
 
 
 def mills_slope(x: jax.Array) -> jax.Array:
-    """-M'(x) = 1 - x M(x) > 0 for x >= -1/2, with no subtraction: it decays like 1/x^2, while x M(x) tends to 1."""
+    """-M'(x) = 1 - x M(x) > 0 for x >= -1/2, without subtraction: it decays like 1/x^2, while x M(x) tends to 1."""
     return _series(_SLOPE, (x - 3.0) / (x + 4.0)) / ((x + 4.0) * (x + 4.0))
 
 

@@ -1,4 +1,4 @@
-"""Randomness as data: what a round consumes, drawn from a key or handed in. Sources are pytrees: they enter compiled code."""
+"""Randomness as data: the noise of a round is drawn from a key or passed in. Sources are pytrees, so they enter compiled code."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from jax.tree_util import register_dataclass
 
 @dataclass(frozen=True)
 class RoundNoise:
-    """What one round consumes; every number is used once.
+    """The noise of one round. Every number is used once.
 
-    ``drafts`` (m, L, d) standard normals of the drafted steps; ``accept`` (m, L) uniforms of the verification, ``residual``
-    (m,) the uniform of the residual's quantile; ``fresh`` (m, d) standard normals of the step after the accepted ones.
-    ``rounds`` and ``chains`` (m,): whose they are, for the sources of :meth:`Noise.candidates`.
+    ``drafts`` (m, L, d) are the standard normals of the drafted steps, ``accept`` (m, L) the uniforms of the verification,
+    ``residual`` (m,) the uniforms of the residual's quantile, and ``fresh`` (m, d) the standard normals of the step after the
+    accepted ones.
+    ``rounds`` and ``chains`` (m,) say to which round and chain they belong; :meth:`Noise.candidates` needs this.
     """
 
     drafts: jax.Array
@@ -30,38 +31,40 @@ class RoundNoise:
 
 
 class Noise(ABC):
-    """Where a run's randomness comes from.
+    """The source of a run's randomness.
 
-    ``rounds`` (m,): how many rounds each chain has done; ``chains`` (m,): which of the n chains it is. Both are traced.
-    ``most_rounds``: how many rounds of a chain there is noise for, None if there is no end; known without tracing.
+    ``rounds`` (m,) is the number of rounds that each chain has done, and ``chains`` (m,) is its index among the n chains. Both are
+    traced. ``most_rounds`` is the number of rounds per chain for which there is noise, or None if it is unlimited; it is known
+    without tracing.
     """
 
     most_rounds: int | None = None
 
     @abstractmethod
     def start(self, n: int, dim: int) -> jax.Array:
-        """Standard normals of x_K, (n, d)."""
+        """The standard normals of x_K, (n, d)."""
 
     @abstractmethod
     def round(self, rounds: jax.Array, chains: jax.Array, window: int, dim: int) -> RoundNoise: ...
 
     def check(self, n: int, window: int) -> None:  # noqa: B027
-        """Raises ``ValueError`` if there is no noise for n chains and windows of this length."""
+        """Raise ``ValueError`` if there is no noise for n chains and windows of this length."""
 
     @abstractmethod
     def candidates(self, round_: jax.Array, chain: jax.Array, attempt: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-        """Normals and uniforms, each (count,), for draws that are repeated until accepted: others for every (round, chain,
-        attempt), three scalars.
+        """Normals and uniforms, each (count,), for draws that are repeated until one is accepted.
+
+        They differ for every round, chain and attempt, which are three scalars.
         """
 
 
 @partial(register_dataclass, data_fields=["key"], meta_fields=["dtype"])
 @dataclass(frozen=True)
 class KeyNoise(Noise):
-    """From a typed key. A chain's numbers are a function of the key, the chain and its own round: how many run at a time
-    changes no path. ``dtype``: of the normals, float32 or float64; None is the widest that is enabled.
+    """Noise from a typed key. ``dtype`` is the dtype of the normals, float32 or float64; None means the widest that is enabled.
 
-    Uniforms have the widest dtype that is enabled and are middles of equal cells, hence never 0 or 1, not in float32 either.
+    The numbers of a chain are a function of the key, the chain and its round, so the number of chains at a time changes no path.
+    Uniforms have the widest dtype that is enabled. They are midpoints of equal cells, so they are never 0 or 1, even in float32.
     """
 
     key: jax.Array
@@ -69,12 +72,12 @@ class KeyNoise(Noise):
 
     @classmethod
     def of(cls, key: jax.Array | None, dtype: Any = None) -> KeyNoise:
-        """A source of states of this dtype. Raises ``ValueError`` for what cannot be one."""
+        """Make a source of states of this dtype. Raises ``ValueError`` for a key or dtype that cannot be used."""
         if key is None:
-            raise ValueError("pass a key, as jax.random.key(seed) (or noise=...): samplers hold no randomness of their own")
+            raise ValueError("pass a key, such as jax.random.key(seed) (or noise=...): samplers hold no randomness of their own")
         typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
         if not typed or key.shape != () or str(jax.random.key_impl(key)) != "threefry2x32":
-            # Other generators draw all rows of a mapped call from one key, here the same one twice.
+            # Other generators draw all rows of a mapped call from one key, which here would be the same key twice.
             raise ValueError("key must be one typed threefry2x32 key, as jax.random.key(seed, impl='threefry2x32') makes it")
         wide = jax.dtypes.canonicalize_dtype(float)
         wanted = wide if dtype is None else jnp.dtype(dtype)
@@ -82,7 +85,7 @@ class KeyNoise(Noise):
             raise ValueError(f"dtype must be float32 or float64, not {dtype!r}")
         if wanted == jnp.float64 != wide:
             raise ValueError(
-                "float64 was asked for, and JAX has it switched off: set JAX_ENABLE_X64=1, or call "
+                "float64 was asked for, but JAX has it switched off: set JAX_ENABLE_X64=1, or call "
                 'jax.config.update("jax_enable_x64", True) before anything else'
             )
         return cls(key, wanted)
@@ -91,8 +94,8 @@ class KeyNoise(Noise):
         return jax.random.normal(self._stream(0), (n, dim), self._dtype)
 
     def round(self, rounds: jax.Array, chains: jax.Array, window: int, dim: int) -> RoundNoise:
-        # A key for each chain's round, made into one for normals and one for uniforms; both are cut up, for each further
-        # generator in the program costs a good part of a second of compilation.
+        # The key of each chain's round is split into one for normals and one for uniforms, whose draws are cut up. Each further
+        # generator in the program would cost a good part of a second of compilation.
         fold = jax.vmap(jax.random.fold_in)
         keys = fold(fold(jnp.broadcast_to(self._stream(1), chains.shape), chains), rounds)
         each = jax.vmap(lambda key: jax.random.split(key))(keys)
@@ -113,16 +116,16 @@ class KeyNoise(Noise):
         return jax.dtypes.canonicalize_dtype(self.dtype or float)
 
     def _stream(self, index: int) -> jax.Array:
-        """One of three keys that share nothing."""
+        """One of three independent keys."""
         return jax.random.split(self.key, 3)[index]
 
 
 @partial(register_dataclass, data_fields=["x_start", "drafts", "accept", "residual", "fresh"], meta_fields=[])
 @dataclass(frozen=True)
 class InjectedNoise(Noise):
-    """Arrays made elsewhere, indexed by the chain's own round and the chain: the same noise gives the same path on every backend.
+    """Noise that is passed in, indexed by the round of the chain and by the chain. The same noise gives the same path everywhere.
 
-    ``x_start`` (n, d), ``drafts`` (R, n, L, d), ``accept`` (R, n, L), ``residual`` (R, n), ``fresh`` (R, n, d).
+    The shapes are ``x_start`` (n, d), ``drafts`` (R, n, L, d), ``accept`` (R, n, L), ``residual`` (R, n) and ``fresh`` (R, n, d).
     """
 
     x_start: jax.Array
@@ -155,6 +158,6 @@ class InjectedNoise(Noise):
 
 
 def _uniform(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Middles of the cells of JAX's own uniforms, which are multiples of eps in [0, 1): exact in their dtype."""
+    """The midpoints of the cells of JAX's own uniforms, which are multiples of eps in [0, 1). They are exact in their dtype."""
     u = jax.random.uniform(key, shape, float)
     return u + 0.5 * jnp.finfo(u.dtype).eps

@@ -1,4 +1,4 @@
-"""A numpyro model as a potential: speculative Langevin dynamics on anybody's posterior."""
+"""A numpyro model as a potential, for speculative Langevin dynamics on its posterior."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from .langevin import Potential
 def numpyro_potential(
     model: Callable[..., Any], *arguments: Any, key: jax.Array, **keywords: Any
 ) -> tuple[Potential, jax.Array, Callable[[jax.Array], Any]]:
-    """The potential of a numpyro model over its unconstrained latent variables, as one vector a state.
+    """Make the potential of a numpyro model over its unconstrained latent variables. A state is one vector of all of them.
 
     Args:
-        model: with the ``arguments`` and ``keywords`` that it is called with, data included.
+        model: the model. It is called with ``arguments`` and ``keywords``, which include the data.
         key: a typed key, for the point at which the model is initialised.
 
     Returns:
-        (potential, centre, constrain): U (m, d) -> (m,); the initial point (d,); and what turns one state (d,) into the model's
-        own variables, by name.
+        (potential, centre, constrain): the potential U, (m, d) -> (m,); the initial point (d,); and a function that turns one state
+        (d,) into the variables of the model, by name.
 
     Raises:
-        ModuleNotFoundError: numpyro is not installed.
+        ModuleNotFoundError: if numpyro is not installed.
     """
     from jax.flatten_util import ravel_pytree
 

@@ -1,4 +1,4 @@
-"""Reverse processes: a schedule and a prediction, x_{k-1} | x_k ~ N(a_k x + b_k D_k(x), sigma_k^2 I), k = K..1."""
+"""Reverse processes, made of a schedule and a prediction: x_{k-1} | x_k ~ N(a_k x + b_k D_k(x), sigma_k^2 I), k = K..1."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ import numpy as np
 from ..schedules import Kind, Schedule
 
 Predict = Callable[[jax.Array, jax.Array, jax.Array | None], jax.Array]
-"""(steps (m,) int32, states (m, d), condition (m, ...) or None) -> predictions (m, d); rows may be at different steps.
+"""(steps (m,) int32, states (m, d), condition (m, ...) or None) -> predictions (m, d). Rows may be at different steps.
 
-It is traced: no Python branch on its values, and what it closes over is a constant of the compiled sampler."""
+It is traced, so no Python branch may depend on its values. Variables that it closes over are constants of the compiled sampler.
+"""
 
 
 @dataclass(frozen=True)
 class Process:
-    """A schedule with the one expensive thing, ``predict``, whose output is of kind ``kind``.
+    """A schedule together with the expensive target, ``predict``, whose output is of kind ``kind``.
 
-    ``start(z, condition)`` turns standard normals (n, d) into x_K; without it x_K is the schedule's ``spread`` times z.
+    ``start(z, condition)`` turns standard normals (n, d) into x_K. By default x_K is the schedule's ``spread`` times z.
+
+    >>> from exactness_samplers.schedules import cosine_betas, ddpm
+    >>> Process(ddpm(cosine_betas(6)), lambda steps, x, condition: 0.5 * x, "sample", dim=2).steps
+    6
     """
 
     schedule: Schedule
@@ -36,11 +41,11 @@ class Process:
         return self.schedule.steps
 
     def first(self, z: jax.Array, condition: jax.Array | None) -> jax.Array:
-        """x_K from standard normals, (n, d)."""
+        """Make x_K from standard normals, (n, d)."""
         return float(self.schedule.spread) * z if self.start is None else self.start(z, condition)
 
     def evaluate(self, steps: jax.Array, x: jax.Array, condition: jax.Array | None) -> jax.Array:
-        """The prediction in the states' dtype, whatever the network computes in."""
+        """The prediction in the dtype of the states, whatever dtype the network uses."""
         return self.predict(steps, x, condition).astype(x.dtype)
 
     @cached_property
@@ -53,13 +58,13 @@ class Process:
         return vectors
 
     def tables(self, like: jax.Array) -> Tables:
-        """The schedule's vectors in the states' dtype."""
+        """The vectors of the schedule, in the dtype of the states."""
         return Tables({name: jnp.asarray(v, like.dtype) for name, v in self._vectors.items()})
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Coefficients looked up by step, for rows that are at different steps."""
+    """Coefficients that are looked up by step, for rows at different steps."""
 
     vectors: dict[str, jax.Array]
 
@@ -71,6 +76,6 @@ class Tables:
         return self.at("a", steps)[..., None] * x + self.at("b", steps)[..., None] * prediction
 
     def convert(self, way: str, kind: Kind, steps: jax.Array, x: jax.Array, prediction: jax.Array) -> jax.Array:
-        """The network's prediction turned ``to`` another kind, or another kind turned back (``from``)."""
+        """Turn the network's prediction ``to`` another kind, or turn another kind back (``from``)."""
         of_x, of_d = self.at(f"{way}_{kind}_x", steps), self.at(f"{way}_{kind}_d", steps)
         return of_x[..., None] * x + of_d[..., None] * prediction

@@ -1,4 +1,4 @@
-"""Plain sequential sampling: K rounds, one target evaluation each. What every other sampler must equal in law."""
+"""Plain sequential sampling: K rounds with one evaluation of the target each. Every other sampler must have the same law."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ from .trace import Run, Trace
 
 @dataclass(frozen=True)
 class Sequential:
+    """The plain sampler of ``process``, one step after the other.
+
+    >>> from exactness_samplers.schedules import cosine_betas, ddpm
+    >>> process = Process(ddpm(cosine_betas(6)), lambda steps, x, condition: 0.5 * x, "sample", dim=2)
+    >>> Sequential(process).process.kind  # .run(5, jax.random.key(0)) draws five paths
+    'sample'
+    """
+
     process: Process
 
     def run(
@@ -28,7 +36,7 @@ class Sequential:
         dtype: object = None,
         keep_paths: bool = True,
     ) -> Run:
-        """n chains; arguments as in :meth:`exactness_samplers.jax.speculative.Speculative.run`."""
+        """Run n chains. The arguments are those of :meth:`exactness_samplers.jax.speculative.Speculative.run`."""
         paths = self._compiled(n, KeyNoise.of(key, dtype), condition, keep_paths=keep_paths)
         total = self.process.steps
         every = jnp.full(n, total, jnp.int32)

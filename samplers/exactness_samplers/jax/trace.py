@@ -1,4 +1,4 @@
-"""What a run cost, chain by chain."""
+"""The cost of a run, chain by chain."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ _COUNTS = ["rounds", "evaluations", "draft_evaluations", "windows", "residual_dr
 @partial(register_dataclass, data_fields=[*_COUNTS, "drafted", "accepted", "calls", "computed"], meta_fields=[])
 @dataclass(frozen=True)
 class Trace:
-    """All arrays are integers on the run's device.
+    """The counts of a run. All arrays are integers on the device of the run.
 
-    ``rounds`` (n,): sequential calls of the target, a batched verification counting as one; ``evaluations`` (n,): states at
-    which the target was needed; ``draft_evaluations`` (n,): the same of an independent drafter; ``windows`` (n,);
-    ``residual_draws`` (n,): draws spent on rejected steps; ``drafted`` and ``accepted`` (n, most windows): steps drafted and
-    kept in each window, -1 where the chain had finished. ``calls``: batched calls of the target in the whole run.
-    ``computed``: states at which it was really evaluated in them: a compiled batch also computes what is not needed, the columns
-    past a chain's window and the slots that no chain is in.
+    Per chain, (n,): ``rounds`` are sequential calls of the target, where a batched verification counts as one; ``evaluations`` are
+    the states at which the target was needed; ``draft_evaluations`` are those of an independent drafter; ``windows`` are the
+    windows; ``residual_draws`` are the draws spent on rejected steps.
+
+    Per chain and window, (n, most windows): ``drafted`` and ``accepted`` are the steps drafted and kept, -1 after the chain has
+    finished.
+
+    Per run: ``calls`` are batched calls of the target; ``computed`` are the states that these calls really evaluated. In JAX a
+    compiled batch also computes states that are not needed: the columns past a chain's window, and empty slots.
     """
 
     rounds: jax.Array
@@ -42,12 +45,12 @@ class Trace:
         return cls(*counts, *(jnp.full((n, most_windows), -1, jnp.int16) for _ in range(2)))
 
     def first(self, count: int) -> Trace:
-        """Of the first chains alone; ``calls`` and ``computed`` stay those of the run that they were in."""
+        """The trace of the first chains alone. ``calls`` and ``computed`` stay those of the whole run."""
         return replace(self, **{name: getattr(self, name)[:count] for name in [*_COUNTS, "drafted", "accepted"]})
 
     def totals(self) -> dict[str, float]:
-        """Sums over the chains, under the names that a certificate's cost uses."""
-        # Over the chains on the host, in 64 bits: JAX without x64 has none.
+        """The sums over the chains, under the names that the cost of a certificate uses."""
+        # The chains are summed on the host in 64 bits, which JAX has only with x64.
         total = lambda counts: float(np.asarray(counts).sum(dtype=np.int64))  # noqa: E731
         steps = lambda table: total(jnp.maximum(table, 0).sum(1, dtype=jnp.int32))  # noqa: E731
         return {
@@ -66,7 +69,7 @@ class Trace:
 @partial(register_dataclass, data_fields=["paths", "trace"], meta_fields=[])
 @dataclass(frozen=True)
 class Run:
-    """``paths`` (n, K + 1, d) in running order, x_K first, or (n, d) if only the last states were asked for."""
+    """The ``trace`` and the ``paths`` (n, K + 1, d), x_K first, or (n, d) if only the last states were asked for."""
 
     paths: jax.Array
     trace: Trace

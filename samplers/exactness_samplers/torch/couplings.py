@@ -63,6 +63,9 @@ def log_ratio(delta: Tensor, along: Tensor) -> Tensor:
     """log p(Y)/q(Y) of a draft Y = m_q + sigma z, where ``along`` = <e, z>. Shapes broadcast.
 
     The formula uses z, not s = delta + <e, z>: the sampler drew z, and nothing cancels.
+
+    >>> float(log_ratio(torch.tensor(1.0), torch.tensor(0.5)))
+    -1.0
     """
     return -delta * (0.5 * delta + along)
 
@@ -178,6 +181,11 @@ def emit_rejected(
 
     Returns:
         The states, shape (n, d).
+
+    >>> one, zero, e = torch.ones(1), torch.zeros(1), torch.tensor([[1.0, 0.0]])
+    >>> z = torch.tensor([[-0.25, 0.75]])  # the draft N((1, 0), I) was drawn at (0.75, 0.75) and rejected
+    >>> emit_rejected(torch.zeros(1, 2), one, e, one, zero, z, z, one, "quantile", "kept")  # reflected
+    tensor([[0.2500, 0.7500]])
     """
     if along == "independent":
         s = residual_quantile(u, log_weight, delta)
@@ -198,6 +206,10 @@ def displacement(mean_p: Tensor, mean_q: Tensor, sigma: Tensor) -> tuple[Tensor,
 
     A delta beyond ``_APART`` is returned as ``_APART``: nothing overlaps there in any precision, and s keeps its digits. Where
     the means agree, e is the axis of the first coordinate. Any unit vector would serve there, because nothing is rejected.
+
+    >>> delta, e = displacement(torch.zeros(2), torch.tensor([3.0, 4.0]), torch.tensor(2.0))
+    >>> float(delta), e
+    (2.5, tensor([0.6000, 0.8000]))
     """
     difference = mean_q - mean_p
     length = torch.linalg.vector_norm(difference, dim=-1)

@@ -1,4 +1,4 @@
-"""Closed-form denoisers: E[x_0 | x_k] where x_k is signal_k x_0 + noise_k xi and x_0 comes from a Gaussian mixture."""
+"""Denoisers in closed form: E[x_0 | x_k], where x_k = signal_k x_0 + noise_k xi and x_0 comes from a Gaussian mixture."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor
 
 from ..schedules import Schedule
 
-# Rows are taken a slice at a time. On a CPU a slice's (rows, components) table stays in cache, which made the digits' denoiser
-# 1.6 times as fast as one table of 16 MB; elsewhere it only has to stay in memory.
+# Rows are processed in slices. On a CPU the (rows, components) table of a slice stays in cache, which made the digits' denoiser
+# 1.6 times as fast as one table of 16 MB. Elsewhere the table only has to fit into memory.
 _SLICE_ENTRIES = {"cpu": 1 << 18}
 _SLICE_ELSEWHERE = 1 << 27
 
 
 class _Placed:
-    """Numpy constants, kept beside the states that they meet: one copy for each device and dtype seen."""
+    """Numpy constants with one copy for each device and dtype of the states that they meet."""
 
     def __init__(self, **constants: np.ndarray) -> None:
         self._constants = constants
@@ -33,7 +33,7 @@ class _Placed:
 
 
 def _by_slices(denoise: Callable[[Tensor, Tensor], Tensor], steps: Tensor, x: Tensor, entries: int) -> Tensor:
-    """``denoise`` slice by slice of the rows, each with a table of ``entries`` numbers a row."""
+    """Apply ``denoise`` to slices of the rows. Each row needs a table of ``entries`` numbers."""
     rows = max(1, _SLICE_ENTRIES.get(x.device.type, _SLICE_ELSEWHERE) // entries)
     if len(x) <= rows:
         return denoise(steps, x)
@@ -41,9 +41,14 @@ def _by_slices(denoise: Callable[[Tensor, Tensor], Tensor], steps: Tensor, x: Te
 
 
 class MixtureDenoiser:
-    """Posterior mean of the clean sample, for weights (C,), means (C, d), covariances (C,) | (C, d) | (C, d, d).
+    """The posterior mean of the clean sample of a mixture: weights (C,), means (C, d), covariances (C,) | (C, d) | (C, d, d).
 
-    Callable as ``predict(steps, x, condition)`` of kind ``sample``. O(n C d), for full covariances O(n C d^2).
+    It is called as ``predict(steps, x, condition)``, of kind ``sample``. The cost is O(n C d), with full covariances O(n C d^2).
+
+    >>> from exactness_samplers.schedules import cosine_betas, ddpm
+    >>> denoiser = MixtureDenoiser(ddpm(cosine_betas(6)), weights=[0.5, 0.5], means=[[1.0], [-1.0]], covariances=[0.1, 0.1])
+    >>> tuple(denoiser(torch.tensor([3, 6]), torch.zeros(2, 1, dtype=torch.float64)).shape)
+    (2, 1)
     """
 
     def __init__(self, schedule: Schedule, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> None:
@@ -96,18 +101,19 @@ class MixtureDenoiser:
 
 
 class ProductDenoiser:
-    """Product of one-dimensional mixtures along the columns of a rotation: each coordinate is denoised by itself.
+    """The denoiser of a product of one-dimensional mixtures along the columns of a rotation. Each coordinate is denoised alone.
 
-    ``weights``, ``means``, ``variances``: (d, C), one row a coordinate; ``rotation``: (d, d), columns the axes.
+    ``weights``, ``means`` and ``variances`` have shape (d, C), one row per coordinate. The columns of ``rotation`` (d, d) are the
+    axes.
     """
 
     def __init__(
         self, schedule: Schedule, weights: np.ndarray, means: np.ndarray, variances: np.ndarray, rotation: np.ndarray
     ) -> None:
-        # Components first: sums over a long last axis are what the hardware is good at.
+        # Components come first, because hardware is good at sums over a long last axis.
         signal, noise = schedule.signal[:, None, None], schedule.noise[:, None, None]
         variance = signal**2 * variances.T[:, None, None] + noise**2
-        # One row a step: logarithms and quotients are taken once, not for every chain. All are (C, K + 1, 1, d) -> (C, K + 1, d).
+        # One row per step, so logarithms and quotients are computed once, not for every chain: (C, K + 1, 1, d) -> (C, K + 1, d).
         shape = (means.shape[1], len(schedule.signal), means.shape[0])
         self._at = _Placed(
             constant=(np.log(weights).T[:, None, None] - 0.5 * np.log(variance)).reshape(shape),
@@ -133,7 +139,13 @@ class ProductDenoiser:
 
 @dataclass(frozen=True)
 class LabelledDenoiser:
-    """Posterior mean given the label: the condition is (n,) component indices of a mixture with one common variance."""
+    """The posterior mean given the label. The condition (n,) holds component indices of a mixture with one common variance.
+
+    >>> from exactness_samplers.schedules import cosine_betas, ddpm
+    >>> denoiser = LabelledDenoiser(ddpm(cosine_betas(6)), means=np.array([[1.0], [-1.0]]), variance=0.1)
+    >>> denoiser(torch.tensor([6]), torch.zeros(1, 1), torch.tensor([1])).round(decimals=2)
+    tensor([[-1.]])
+    """
 
     schedule: Schedule
     means: np.ndarray

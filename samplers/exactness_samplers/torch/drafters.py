@@ -1,14 +1,15 @@
-"""Where the draft's mean comes from. The draft shares sigma with the target; exactness never depends on a drafter.
+"""Drafters: they give the mean of the draft. The draft has the target's sigma, and exactness never depends on a drafter.
 
-* ``Independent``: another, cheaper prediction, evaluated at every drafted state.
-* ``Frozen``: the target's prediction at the window's first state, reused for the whole window; one extra round a window.
-* ``Free``: the prediction that the last verification computed at the drafted state which stands where the chain now is;
-  nothing extra. A chain's first window has none to reuse: it drafts nothing, and its one evaluation makes one step.
+* ``Independent`` evaluates another, cheaper prediction at every drafted state.
+* ``Frozen`` reuses the target's prediction at the first state of the window for the whole window. It takes one extra round per
+  window.
+* ``Free`` reuses the prediction that the last verification computed at the drafted state where the chain now stands. It costs
+  nothing extra. The first window of a chain has no prediction to reuse, so it drafts nothing and makes one step.
 
-Sources: De Bortoli et al. 2025, section 3 (independent, frozen); Soen et al. 2026 (free). Which quantity is reused, the
-noise, the clean sample or the velocity, is a parameter: E[x_0 | x_k] is a martingale along the exact reverse chain (Doob),
-so a reused clean sample is the best mean-square forecast, and a reused noise prediction is not. ``posterior`` corrects it
-along the drafted states. Where a chain is nearly a flow, predictions move steadily instead: ``Extrapolation`` goes on with that.
+Sources: De Bortoli et al. 2025, section 3 (independent, frozen); Soen et al. 2026 (free). A parameter says which quantity is
+reused: the noise, the clean sample or the velocity. E[x_0 | x_k] is a martingale along the exact reverse chain (Doob), so a reused
+clean sample is the best mean-square forecast, and a reused noise prediction is not. ``Posterior`` corrects it along the drafted
+states. If a chain is nearly a flow, predictions move steadily instead, and ``Extrapolation`` continues this movement.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ from ..schedules import Kind
 from .processes import Predict, Process, Tables
 
 Memory = tuple[Tensor, ...]
-"""What a drafter keeps of a chain between windows: tensors of shape (m, ...), one row a chain."""
+"""The memory of a drafter between windows: tensors of shape (m, ...), one row per chain."""
 Base = Literal["free", "frozen"]
 
 
 @dataclass(frozen=True)
 class Seen:
-    """States at which the target was evaluated: ``steps`` (m,), ``x`` and ``prediction`` (m, d), of the network's kind.
+    """States at which the target was evaluated: ``steps`` (m,), ``x`` (m, d) and ``prediction`` (m, d), of the network's kind.
 
-    ``before_*`` is the state that precedes it in the same window, or the same state again where there is none. ``now_steps`` and
-    ``now_x`` is where the chain stands: at the same step if the state seen was rejected and replaced, one further if it was kept.
+    ``before_*`` is the preceding state of the same window, or the same state again if it was the first. ``now_steps`` and ``now_x``
+    say where the chain stands: at the same step if the state was rejected and replaced, and one step further if it was kept.
     """
 
     steps: Tensor
@@ -48,7 +49,7 @@ class Seen:
 
     @property
     def paired(self) -> Tensor:
-        """Whether there is a state before, (m,)."""
+        """Whether the window has a preceding state, (m,)."""
         return self.before_steps > self.steps
 
 
@@ -58,11 +59,12 @@ def check_base(base: str) -> None:
 
 
 class Drafter(ABC):
-    """One more: say what is kept of a chain (``start``, ``remember``) and what is predicted from it (``prediction``).
+    """The base class of drafters. To add one, define its memory (``start``, ``remember``) and its ``prediction``.
 
-    ``base``: where a reused prediction comes from; None if none is reused. ``evaluates``: whether drafting evaluates a model of its
-    own at every drafted state. ``primed``: whether there is something to draft with before anything was evaluated. So follow
-    ``frozen``, a window begins with an evaluation of the target, and ``cold``, a first window drafts nothing.
+    ``base`` says where a reused prediction comes from; it is None if nothing is reused. ``evaluates`` says whether the drafter
+    evaluates a model of its own at every drafted state. ``primed`` says whether it can draft before anything was evaluated. Two
+    properties follow: with ``frozen``, each window begins with an evaluation of the target; with ``cold``, a first window drafts
+    nothing.
     """
 
     name: str
@@ -80,22 +82,26 @@ class Drafter(ABC):
 
     @abstractmethod
     def start(self, tables: Tables, x: Tensor) -> Memory:
-        """The memory of chains that stand at x_K, (m, d)."""
+        """The initial memory of chains that stand at x_K, (m, d)."""
 
     @abstractmethod
     def remember(self, tables: Tables, memory: Memory, seen: Seen) -> Memory: ...
 
     @abstractmethod
     def prediction(self, tables: Tables, steps: Tensor, x: Tensor, memory: Memory, condition: Tensor | None) -> Tensor:
-        """The forecast of the target's prediction at drafted states: (m,), (m, d) -> (m, d), of the network's kind."""
+        """Forecast the target's prediction at drafted states: (m,), (m, d) -> (m, d), of the network's kind."""
 
     def check(self, process: Process, window: int) -> None:  # noqa: B027
-        """Raises ``ValueError`` if this drafter cannot draft windows of this length for ``process``."""
+        """Raise ``ValueError`` if this drafter cannot draft windows of this length for ``process``."""
 
 
 @dataclass(frozen=True)
 class Independent(Drafter):
-    """``predict`` returns predictions of the process's own kind: (steps (m,), states (m, d), condition) -> (m, d)."""
+    """Draft with another prediction. ``predict`` maps (steps (m,), states (m, d), condition) to (m, d), of the process's kind.
+
+    >>> Independent(lambda steps, x, condition: 0.9 * x).evaluates
+    True
+    """
 
     predict: Predict
     name: str = "independent"
@@ -113,7 +119,11 @@ class Independent(Drafter):
 
 @dataclass(frozen=True)
 class Reuse(Drafter):
-    """A prediction made elsewhere, carried to each drafted state as ``kind``: ``Free`` or ``Frozen``."""
+    """Reuse a prediction of the target at each drafted state, as a quantity of this ``kind``. See :func:`Free`, :func:`Frozen`.
+
+    >>> Reuse("sample", "frozen").name
+    'frozen-sample'
+    """
 
     kind: Kind = "sample"
     base: Base = "free"
@@ -143,7 +153,11 @@ class Reuse(Drafter):
 
 @dataclass(frozen=True)
 class Extrapolation(Reuse):
-    """Reuse with a memory of the last two predictions: their difference, times ``momentum``, is added at every further step."""
+    """Reuse with a memory of the last two predictions. At every further step it adds ``momentum`` times their difference.
+
+    >>> Extrapolation("velocity").name
+    'free-velocity-extrapolated'
+    """
 
     momentum: float = 0.75
 
@@ -157,7 +171,7 @@ class Extrapolation(Reuse):
     def remember(self, tables: Tables, memory: Memory, seen: Seen) -> Memory:
         last = tables.convert("to", self.kind, seen.steps, seen.x, seen.prediction)
         before = tables.convert("to", self.kind, seen.before_steps, seen.before_x, seen.before_prediction)
-        # A frozen drafter's evaluation stands alone: the last move known is that of the window before.
+        # The evaluation of a frozen drafter has no predecessor, so the last known move is that of the window before.
         return last, torch.where(seen.paired[:, None], last - before, memory[1]), seen.steps
 
     def prediction(self, tables: Tables, steps: Tensor, x: Tensor, memory: Memory, condition: Tensor | None) -> Tensor:
@@ -168,9 +182,13 @@ class Extrapolation(Reuse):
 
 @dataclass(frozen=True)
 class Ahead(Drafter):
-    """A learned forecast: ``network(steps, x, base_steps, base_x, base_sample)`` -> the clean sample predicted at x, (m, d).
+    """Draft with a learned forecast: ``network(steps, x, base_steps, base_x, base_sample)`` predicts the clean sample at x, (m, d).
 
-    The base is where the target was last evaluated, as for :class:`Reuse`; see `exactness_samplers.torch.networks.DigitsAhead`.
+    The base is the state where the target was last evaluated, as for :class:`Reuse`. An example of a network is
+    :class:`exactness_samplers.torch.networks.DigitsAhead`.
+
+    >>> Ahead(lambda steps, x, base_steps, base_x, base_sample: base_sample).name  # this one is plain reuse
+    'free-ahead'
     """
 
     network: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -186,7 +204,7 @@ class Ahead(Drafter):
 
     def check(self, process: Process, window: int) -> None:
         if "sample" not in process.schedule.kinds:
-            raise ValueError("a network that looks ahead predicts clean samples, and this process has none behind it")
+            raise ValueError("a network that looks ahead predicts clean samples, but this process has none behind it")
 
     def start(self, tables: Tables, x: Tensor) -> Memory:
         return torch.ones(len(x), dtype=torch.int64, device=x.device), x, torch.zeros_like(x)
@@ -196,14 +214,24 @@ class Ahead(Drafter):
 
     def prediction(self, tables: Tables, steps: Tensor, x: Tensor, memory: Memory, condition: Tensor | None) -> Tensor:
         base, base_x, base_sample = memory
-        # Drafts past the last step are masked later; the network must not see a base that lies behind them.
+        # Drafts past the last step are masked later. The network must not see a base that lies behind them.
         sample = self.network(steps, x, torch.maximum(base, steps), base_x, base_sample).to(x.dtype)
         return tables.convert("from", "sample", steps, x, sample)
 
 
 def Free(kind: Kind = "sample") -> Reuse:
+    """The drafter that reuses the prediction of the last verification, as a quantity of this ``kind``.
+
+    >>> Free("noise").name
+    'free-noise'
+    """
     return Reuse(kind, "free")
 
 
 def Frozen(kind: Kind = "sample") -> Reuse:
+    """The drafter that reuses the target's prediction at the first state of the window, as a quantity of this ``kind``.
+
+    >>> Frozen("noise").frozen
+    True
+    """
     return Reuse(kind, "frozen")

@@ -1,7 +1,7 @@
-"""Unadjusted Langevin dynamics, x - gamma grad U(x) + sqrt(2 gamma) z, as a process: speculation serves it like any other.
+"""Unadjusted Langevin dynamics, x - gamma grad U(x) + sqrt(2 gamma) z, as a process for speculative sampling.
 
-The claim is equality in law with the unadjusted chain, not with exp(-U): the discretisation stays what it was. Source: De Bortoli
-et al. 2025, "Accelerated Diffusion Models via Speculative Sampling", on Langevin dynamics.
+The claim is equality in law with the unadjusted chain, not with exp(-U), because speculation does not change the discretisation.
+Source: De Bortoli et al. 2025, "Accelerated Diffusion Models via Speculative Sampling", on Langevin dynamics.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ from .drafters import Memory, Reuse, Seen
 from .processes import Process, Tables
 
 Potential = Callable[[Tensor], Tensor]
-"""(m, d) -> (m,): U, the negative log density up to a constant, row by row."""
+"""U, the negative log-density up to a constant, row by row: (m, d) -> (m,)."""
 
 
 @dataclass(frozen=True)
 class Gradient:
-    """grad U of a potential, by automatic differentiation; callable as ``predict(steps, x, condition)`` of kind ``gradient``."""
+    """grad U of a potential, by automatic differentiation: ``predict(steps, x, condition)`` of kind ``gradient``.
+
+    >>> Gradient(lambda x: 0.5 * (x * x).sum(-1))(torch.tensor([1]), torch.tensor([[2.0, 3.0]]))
+    tensor([[2., 3.]])
+    """
 
     potential: Potential
 
@@ -34,16 +38,21 @@ class Gradient:
             value = self.potential(at)
             if value.shape != x.shape[:1]:
                 raise ValueError(
-                    f"the potential must return one number a state, shape {tuple(x.shape[:1])}, not {tuple(value.shape)}"
+                    f"the potential must return one number per state, shape {tuple(x.shape[:1])}, not {tuple(value.shape)}"
                 )
-            # Rows do not touch each other, so the sum's gradient is each row's own.
+            # Rows are independent, so the gradient of the sum holds the gradient of each row.
             return torch.autograd.grad(value.sum(), at)[0]
 
 
 def langevin_process(
     potential: Potential, dim: int, steps: int, step_size: float, *, spread: float = 1.0, centre: Tensor | None = None
 ) -> Process:
-    """``steps`` of unadjusted Langevin dynamics on ``potential``, from x_K ~ N(centre, spread^2 I)."""
+    """Make the process of ``steps`` steps of unadjusted Langevin dynamics on ``potential``, from x_K ~ N(centre, spread^2 I).
+
+    >>> process = langevin_process(lambda x: 0.5 * (x * x).sum(-1), dim=2, steps=10, step_size=0.1)
+    >>> process.kind, process.steps
+    ('gradient', 10)
+    """
     schedule = langevin(steps, step_size, spread)
     start = None
     if centre is not None:
@@ -53,9 +62,10 @@ def langevin_process(
 
 @dataclass(frozen=True)
 class Curved(Reuse):
-    """Reuse of a gradient, moved along the drafted states by a curvature of the potential: g + h (x_k - x_j), diagonal h (d,).
+    """Reuse a gradient and move it along the drafted states with the curvature h (d,) of the potential: g + h (x_k - x_j).
 
-    What the posterior is to a clean sample: one number a coordinate, from :func:`fit_curvature`; zero is plain reuse.
+    This corresponds to the posterior drafter of clean samples. The curvature is diagonal, one number per coordinate, and comes from
+    :func:`fit_curvature`. A curvature of zero is plain reuse.
     """
 
     kind: str = "gradient"  # type: ignore[assignment]
@@ -65,7 +75,7 @@ class Curved(Reuse):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.kind != "gradient" or not self.curvature:
-            raise ValueError("a curved drafter reuses a gradient and needs one curvature a coordinate: see fit_curvature")
+            raise ValueError("a curved drafter reuses a gradient and needs one curvature per coordinate: see fit_curvature")
 
         object.__setattr__(self, "_at", _Placed(curvature=np.array(self.curvature)))
 
@@ -90,7 +100,12 @@ class Curved(Reuse):
 
 
 def fit_curvature(process: Process, *, chains: int = 100, seed: int = 0) -> tuple[float, ...]:
-    """Least squares of gradient differences on state differences between neighbouring steps of plain pilot chains, (d,)."""
+    """Fit the curvature (d,) by least squares of gradient differences on state differences in plain pilot chains.
+
+    >>> process = langevin_process(lambda x: x.square().sum(-1), dim=2, steps=5, step_size=0.1)
+    >>> [round(h, 6) for h in fit_curvature(process, chains=10)]
+    [2.0, 2.0]
+    """
     from .sequential import Sequential
 
     paths = Sequential(process).run(chains, torch.Generator().manual_seed(seed)).paths

@@ -1,4 +1,4 @@
-"""Randomness as data: what a round consumes, drawn from a generator or handed in."""
+"""Randomness as data: the noise of a round is drawn from a generator or passed in."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class RoundNoise:
-    """What one round consumes; every number is used once.
+    """The noise of one round. Every number is used once.
 
-    ``drafts`` (m, L, d) standard normals of the drafted steps; ``accept`` (m, L) uniforms of the verification, ``residual``
-    (m,) the uniform of the residual's quantile; ``fresh`` (m, d) standard normals of the step after the accepted ones.
+    ``drafts`` (m, L, d) are the standard normals of the drafted steps, ``accept`` (m, L) the uniforms of the verification,
+    ``residual`` (m,) the uniforms of the residual's quantile, and ``fresh`` (m, d) the standard normals of the step after the
+    accepted ones.
     """
 
     drafts: Tensor
@@ -24,29 +25,35 @@ class RoundNoise:
 
 
 class Noise(ABC):
-    """Where a run's randomness comes from.
+    """The source of a run's randomness.
 
-    ``rounds`` (m,): how many rounds each chain has done; ``chains`` (m,): which of the n chains it is.
+    ``rounds`` (m,) is the number of rounds that each chain has done, and ``chains`` (m,) is its index among the n chains.
     """
 
     @abstractmethod
     def start(self, n: int, dim: int) -> Tensor:
-        """Standard normals of x_K, (n, d)."""
+        """The standard normals of x_K, (n, d)."""
 
     @abstractmethod
     def round(self, rounds: Tensor, chains: Tensor, window: int, dim: int) -> RoundNoise: ...
 
     def check(self, n: int, window: int) -> None:  # noqa: B027
-        """Raises ``ValueError`` if there is no noise for n chains and windows of this length."""
+        """Raise ``ValueError`` if there is no noise for n chains and windows of this length."""
 
     @abstractmethod
     def candidates(self, rows: int, count: int) -> tuple[Tensor, Tensor]:
-        """Normals and uniforms, each (rows, count), for draws that are repeated until accepted."""
+        """Normals and uniforms, each (rows, count), for draws that are repeated until one is accepted."""
 
 
 @dataclass(frozen=True)
 class GeneratorNoise(Noise):
-    """Uniforms are double whatever the dtype of the states: a float32 uniform can round to 1 and has 2^24 values."""
+    """Noise from a ``torch.Generator``. ``dtype`` is the dtype of the normals.
+
+    Uniforms are always in double precision, because a float32 uniform can round to 1 and has only 2^24 values.
+
+    >>> GeneratorNoise(torch.Generator().manual_seed(0)).start(3, 2).shape
+    torch.Size([3, 2])
+    """
 
     generator: torch.Generator
     dtype: torch.dtype = torch.float64
@@ -71,9 +78,9 @@ class GeneratorNoise(Noise):
 
 @dataclass(frozen=True)
 class InjectedNoise(Noise):
-    """Arrays made elsewhere, indexed by the chain's own round and the chain: the same noise gives the same path on every backend.
+    """Noise that is passed in, indexed by the round of the chain and by the chain. The same noise gives the same path everywhere.
 
-    ``x_start`` (n, d), ``drafts`` (R, n, L, d), ``accept`` (R, n, L), ``residual`` (R, n), ``fresh`` (R, n, d).
+    The shapes are ``x_start`` (n, d), ``drafts`` (R, n, L, d), ``accept`` (R, n, L), ``residual`` (R, n) and ``fresh`` (R, n, d).
     """
 
     x_start: Tensor

@@ -1,12 +1,12 @@
-"""The posterior drafter: a reused clean sample, corrected by Bayes' rule along the drafted states.
+"""The posterior drafter: it reuses a clean sample and corrects it by Bayes' rule along the drafted states.
 
-See :mod:`exactness_samplers.forecast` for the formula. Three more things that a verification has already paid for are used:
+:mod:`exactness_samplers.forecast` has the formula. Three further ideas cost no extra evaluation:
 
-* the first window is drafted from the prior, so that no chain begins with a round of its own;
-* a rejected state y was replaced by x at the same step, so D(y) is first turned into a guess of D(x), by the derivative of
-  E[x_0 | x] (Tweedie's formula with V_j);
-* ``secant``: the last two predictions of a window say how D really answered to a move of x. Where it answered more than V_j
-  expects, that direction gets a variance of its own, by the symmetric rank-one update (Broyden 1967) of the gain.
+* The first window is drafted from the prior, so no chain begins with a round that only evaluates the target.
+* If a rejected state y was replaced by x at the same step, D(y) is first turned into a guess of D(x), by the derivative of
+  E[x_0 | x] (Tweedie's formula with V_j).
+* ``secant``: the last two predictions of a window show how D really changed with x. Where it changed more than V_j predicts, this
+  direction gets a variance of its own, by the symmetric rank-one update (Broyden 1967) of the gain.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from .drafters import Base, Drafter, Memory, Seen, check_base
 from .processes import Process, Tables
 from .sequential import Sequential
 
-# A secant counts if the answer points along the move by at least this cosine: below, it is rounding or curvature.
+# A secant counts if the change of D has at least this cosine with the move of x. Below, it is rounding or curvature.
 _ALIGNED = 0.02
 
 
 @dataclass(frozen=True)
 class Posterior(Drafter):
-    """``base``: where D_j comes from, as for :class:`exactness_samplers.torch.drafters.Reuse`. ``lags``: at least the window."""
+    """The posterior drafter of a process, with a forecast from :func:`fit`.
+
+    ``base`` says where D_j comes from, as for :class:`exactness_samplers.torch.drafters.Reuse`. ``lags`` is at least the window.
+    """
 
     process: Process
     forecast: Forecast
@@ -42,7 +45,9 @@ class Posterior(Drafter):
     def __post_init__(self) -> None:
         check_base(self.base)
         if "sample" not in self.process.schedule.kinds:
-            raise ValueError("a posterior drafter needs a clean sample behind the process; reuse its prediction instead")
+            raise ValueError(
+                "a posterior drafter needs a process with a clean sample behind it; for this process, use the drafter Reuse"
+            )
         self.forecast.check(self.process.schedule, self.process.dim)
 
     def check(self, process: Process, window: int) -> None:
@@ -54,7 +59,7 @@ class Posterior(Drafter):
         return f"{self.base}-posterior"
 
     def start(self, tables: Tables, x: Tensor) -> Memory:
-        """(base step, base state, D there, its last move, the secant's direction, the variance along it)."""
+        """The base step, the base state, D there, its last move, the direction of the secant, and the variance along it."""
         centre, nothing = self._beside(x)["centre"].expand_as(x), torch.zeros_like(x)
         return torch.full((len(x),), self.process.steps + 1, device=x.device), x, centre, nothing, nothing, nothing[:, 0]
 
@@ -62,12 +67,12 @@ class Posterior(Drafter):
         c, j = self._beside(seen.x), seen.steps
         sample = tables.convert("to", "sample", j, seen.x, seen.prediction)
         before = tables.convert("to", "sample", seen.before_steps, seen.before_x, seen.before_prediction)
-        # A frozen drafter's evaluation stands alone: what is known of moves is that of the window before.
+        # The evaluation of a frozen drafter has no predecessor, so the last known move is that of the window before.
         paired, move = seen.paired, torch.where(seen.paired[:, None], sample - before, memory[3])
         direction, variance = self._secant(c, seen, sample, before)
         direction = torch.where(paired[:, None], direction, memory[4])
         variance = torch.where(paired, variance, memory[5])
-        # The state that was seen may have been replaced: by how much, at the same step.
+        # The state may have been replaced by another one at the same step; this is the difference.
         moved = torch.where((seen.now_steps == j)[:, None], seen.now_x - seen.x, torch.zeros_like(seen.x))
         turned = c["turn"][j][:, None] * moved + ((moved @ c["axes"]) * c["turn_along"][j]) @ c["axes"].T
         more = torch.where(variance > 0.0, c["slope"][j] * variance - c["turn"][j], 0.0)
@@ -77,7 +82,7 @@ class Posterior(Drafter):
     def prediction(self, tables: Tables, steps: Tensor, x: Tensor, memory: Memory, condition: Tensor | None) -> Tensor:
         base, base_x, base_sample, move, direction, variance = memory
         c = self._beside(x)
-        # The prior has seen nothing; it forecasts from step K.
+        # The prior has seen nothing, so it forecasts from step K.
         lag = torch.clamp(torch.clamp(base, max=self.process.steps) - steps, 0, self.lags)
         b, gain = c["B"][base, lag], c["gain"][base, lag]
         gap = x - c["A"][base, lag][:, None] * base_x - b[:, None] * base_sample
@@ -91,7 +96,7 @@ class Posterior(Drafter):
         return tables.convert("from", "sample", steps, x, sample)
 
     def _secant(self, c: dict[str, Tensor], seen: Seen, sample: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        """A unit vector (m, d) and V at the base step along it (m,); V = 0 where the last two predictions say nothing."""
+        """A unit vector (m, d), and V along it at the base step (m,). V is 0 where the last two predictions tell nothing."""
         i = seen.before_steps
         a, b, s, v, gain = (c[name][i, 1] if name != "V" else c[name][i] for name in ("A", "B", "S", "V", "gain"))
         gap = seen.x - a[:, None] * seen.before_x - b[:, None] * before
@@ -99,7 +104,7 @@ class Posterior(Drafter):
         square, along = _dot(surplus, surplus), _dot(surplus, gap)
         answered = along > _ALIGNED * torch.sqrt(square * _dot(gap, gap))
         usable = answered & seen.paired & (s > 0.0) & (square > _TINY) & self.secant
-        # The gain along the secant, turned back into the variance that explains it, and that into what is left a step later.
+        # The gain along the secant is turned back into the variance that explains it, and this into the variance a step later.
         own = gain + square / torch.where(usable, along, 1.0)
         own = torch.minimum(own, 0.98 / torch.clamp(b, min=_TINY))
         at_before = own * s / torch.clamp(b * (1.0 - own * b), min=_TINY)
@@ -109,7 +114,7 @@ class Posterior(Drafter):
         return torch.where(usable[:, None], direction, 0.0), torch.where(usable, variance, 0.0)
 
     def _beside(self, x: Tensor) -> dict[str, Tensor]:
-        """The forecast's tables on the states' device and in their dtype."""
+        """The tables of the forecast, on the device and in the dtype of the states."""
         key = (x.device, x.dtype)
         if key not in self._placed:
             tables = self.forecast.tables(self.process.schedule, max(self.lags, 1))
@@ -124,13 +129,24 @@ def fit(
     process: Process, window: int, *, chains: int = 300, rank: int = 0, seed: int = 0, condition: Tensor | None = None,
     dtype: torch.dtype = torch.float64, device: str = "cpu",
 ) -> Forecast:  # fmt: skip
-    """A forecast for windows of this length, from pilot chains of the plain sampler.
+    """Fit a forecast for windows of this length, from pilot chains of the plain sampler.
 
     Args:
-        chains: a few hundred; 2 K evaluations each.
+        process: the process of the target.
+        window: the largest window.
+        chains: the number of pilot chains, a few hundred. Each costs 2 K evaluations of the target.
         rank: see :func:`exactness_samplers.forecast.fit_forecast`.
-        condition: (chains, ...), handed to the prediction row by row.
-        dtype, device: where and in what the pilots run.
+        seed: the seed of the pilot chains.
+        condition: (chains, ...), passed to the prediction row by row.
+        dtype, device: the dtype and the device of the pilot chains.
+
+    Raises:
+        ValueError: if the process has no clean sample behind it, or a number is out of range.
+
+    >>> from exactness_samplers.schedules import cosine_betas, ddpm
+    >>> process = Process(ddpm(cosine_betas(4)), lambda steps, x, condition: 0.5 * x, "sample", dim=2)
+    >>> Posterior(process, fit(process, window=2, chains=20), lags=2).name
+    'free-posterior'
     """
     check_fit(process.schedule, process.dim, window=window, chains=chains, rank=rank)
     generator = torch.Generator(device).manual_seed(seed)

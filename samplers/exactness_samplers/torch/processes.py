@@ -1,4 +1,4 @@
-"""Reverse processes: a schedule and a prediction, x_{k-1} | x_k ~ N(a_k x + b_k D_k(x), sigma_k^2 I), k = K..1."""
+"""Reverse processes, made of a schedule and a prediction: x_{k-1} | x_k ~ N(a_k x + b_k D_k(x), sigma_k^2 I), k = K..1."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from torch import Tensor
 from ..schedules import Kind, Schedule
 
 Predict = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-"""(steps (m,) int64, states (m, d), condition (m, ...) or None) -> predictions (m, d); rows may be at different steps."""
+"""(steps (m,) int64, states (m, d), condition (m, ...) or None) -> predictions (m, d). Rows may be at different steps."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """A schedule with the one expensive thing, ``predict``, whose output is of kind ``kind``.
+    """A schedule together with the expensive target, ``predict``, whose output is of kind ``kind``.
 
-    ``start(z, condition)`` turns standard normals (n, d) into x_K; without it x_K is the schedule's ``spread`` times z.
+    ``start(z, condition)`` turns standard normals (n, d) into x_K. By default x_K is the schedule's ``spread`` times z.
+
+    >>> from exactness_samplers.schedules import cosine_betas, ddpm
+    >>> Process(ddpm(cosine_betas(6)), lambda steps, x, condition: 0.5 * x, "sample", dim=2).steps
+    6
     """
 
     schedule: Schedule
@@ -34,11 +38,11 @@ class Process:
         return self.schedule.steps
 
     def first(self, z: Tensor, condition: Tensor | None) -> Tensor:
-        """x_K from standard normals, (n, d)."""
+        """Make x_K from standard normals, (n, d)."""
         return self.schedule.spread * z if self.start is None else self.start(z, condition)
 
     def evaluate(self, steps: Tensor, x: Tensor, condition: Tensor | None) -> Tensor:
-        """The prediction in the states' dtype, whatever the network computes in."""
+        """The prediction in the dtype of the states, whatever dtype the network uses."""
         return self.predict(steps, x, condition).to(x.dtype)
 
     @cached_property
@@ -51,13 +55,13 @@ class Process:
         return vectors
 
     def tables(self, like: Tensor) -> Tables:
-        """The schedule's vectors beside the states: on their device, in their dtype."""
+        """The vectors of the schedule, on the device and in the dtype of the states."""
         return Tables({name: torch.as_tensor(v, dtype=like.dtype, device=like.device) for name, v in self._vectors.items()})
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Coefficients looked up by step, for rows that are at different steps."""
+    """Coefficients that are looked up by step, for rows at different steps."""
 
     vectors: dict[str, Tensor]
 
@@ -69,5 +73,5 @@ class Tables:
         return self.at("a", steps)[:, None] * x + self.at("b", steps)[:, None] * prediction
 
     def convert(self, way: str, kind: Kind, steps: Tensor, x: Tensor, prediction: Tensor) -> Tensor:
-        """The network's prediction turned ``to`` another kind, or another kind turned back (``from``)."""
+        """Turn the network's prediction ``to`` another kind, or turn another kind back (``from``)."""
         return self.at(f"{way}_{kind}_x", steps)[:, None] * x + self.at(f"{way}_{kind}_d", steps)[:, None] * prediction

@@ -76,6 +76,9 @@ class UntilAccepted:
 
     It is exact without any quantile function, so it is an independent check of the other rules. The expected number of draws at a
     rejection is w/Z, which is unbounded as the draft gets better. ``most`` draws without success raise an error.
+
+    >>> UntilAccepted(most=1 << 20).name
+    'until-accepted'
     """
 
     most: int = 1 << 26

@@ -1,4 +1,4 @@
-"""Plain sequential sampling: K rounds, one target evaluation each. What every other sampler must equal in law."""
+"""Plain sequential sampling: K rounds with one evaluation of the target each. Every other sampler must have the same law."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ from .trace import Run, Trace
 
 @dataclass(frozen=True)
 class Sequential:
+    """The plain sampler of ``process``, one step after the other.
+
+    >>> from exactness_samplers.schedules import cosine_betas, ddpm
+    >>> process = Process(ddpm(cosine_betas(6)), lambda steps, x, condition: 0.5 * x, "sample", dim=2)
+    >>> tuple(Sequential(process).run(5, torch.Generator().manual_seed(0)).paths.shape)
+    (5, 7, 2)
+    """
+
     process: Process
 
     def run(
@@ -25,7 +33,7 @@ class Sequential:
         dtype: torch.dtype = torch.float64,
         keep_paths: bool = True,
     ) -> Run:
-        """n chains on the generator's device; arguments as in :meth:`exactness_samplers.torch.speculative.Speculative.run`."""
+        """Run n chains on the generator's device. Arguments: :meth:`exactness_samplers.torch.speculative.Speculative.run`."""
         process, total = self.process, self.process.steps
         source = GeneratorNoise(generator, dtype)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What a run cost, chain by chain."""
+"""The cost of a run, chain by chain."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Trace:
-    """All tensors are integers on the run's device.
+    """The counts of a run. All tensors are integers on the device of the run.
 
-    ``rounds`` (n,): sequential calls of the target, a batched verification counting as one; ``evaluations`` (n,): states at
-    which the target was evaluated; ``draft_evaluations`` (n,): the same of an independent drafter; ``windows`` (n,);
-    ``residual_draws`` (n,): draws spent on rejected steps; ``drafted`` and ``accepted`` (n, most windows): steps drafted and
-    kept in each window, -1 where the chain had finished. ``calls``: batched calls of the target in the whole run.
-    ``computed``: states at which it was really evaluated in them; here no more than those that were needed.
+    Per chain, (n,): ``rounds`` are sequential calls of the target, where a batched verification counts as one; ``evaluations`` are
+    the states at which the target was evaluated; ``draft_evaluations`` are those of an independent drafter; ``windows`` are the
+    windows; ``residual_draws`` are the draws spent on rejected steps.
+
+    Per chain and window, (n, most windows): ``drafted`` and ``accepted`` are the steps drafted and kept, -1 after the chain has
+    finished.
+
+    Per run: ``calls`` are batched calls of the target; ``computed`` are the states that these calls really evaluated. In torch
+    these are only the states that were needed.
     """
 
     rounds: Tensor
@@ -36,7 +40,11 @@ class Trace:
         return cls(count(), count(), count(), count(), count(), table(), table())
 
     def totals(self) -> dict[str, float]:
-        """Sums over the chains, under the names that a certificate's cost uses."""
+        """The sums over the chains, under the names that the cost of a certificate uses.
+
+        >>> Trace.empty(3, 5, torch.device("cpu")).totals()["rounds"]
+        0.0
+        """
         kept, drafted = self.accepted.clamp(min=0), self.drafted.clamp(min=0)
         return {
             "calls": float(self.calls),
@@ -53,7 +61,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Run:
-    """``paths`` (n, K + 1, d) in running order, x_K first, or (n, d) if only the last states were asked for."""
+    """The ``trace`` and the ``paths`` (n, K + 1, d), x_K first, or (n, d) if only the last states were asked for."""
 
     paths: Tensor
     trace: Trace
