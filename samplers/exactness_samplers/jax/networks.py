@@ -1,15 +1,15 @@
 """A trained network for the 8x8 digits, its distilled copy, and a small network that predicts ahead.
 
-With y = x / signal and s = noise / signal a state is y = x_0 + s xi whatever the schedule is, so one set of weights serves
-them all: a network is told log s, not the step. It is preconditioned as in Karras et al. 2022, "Elucidating the Design Space
-of Diffusion-Based Generative Models", section 5, but axis by axis: along the i-th principal axis of the pictures, where their
-variance is v,
+With y = x / signal and s = noise / signal, a state is y = x_0 + s xi for every schedule. A network gets log s instead of the step,
+so one set of weights serves all schedules. It is preconditioned as in Karras et al. 2022, "Elucidating the Design Space of
+Diffusion-Based Generative Models", section 5, but axis by axis. Along a principal axis of the pictures, on which they have
+variance v,
 
     D = mean + skip (y - mean) + out F(in (y - mean), log s),
     skip = v / (v + s^2),   out = s sqrt(v / (v + s^2)),   in = 1 / sqrt(v + s^2),
 
-so F = 0 is the best linear denoiser at every noise level. F is a residual perceptron without statistics over the batch: a
-row's prediction is a function of that row, up to the rounding of a matrix product.
+so F = 0 is the best linear denoiser at every noise level. F is a residual perceptron without statistics over the batch, so the
+prediction for a row is a function of that row, up to the rounding of a matrix product.
 
 Everything is a pure function of a dictionary of parameters; the classes keep such a dictionary for each dtype, and are
 called inside or outside of ``jit``. The weights are those of `samplers/exactness_digits`.
@@ -29,13 +29,13 @@ from ..schedules import Schedule
 
 Parameters = dict[str, Array]
 
-# F knows log s through bumps between these levels and takes the nearest beyond; skip, out and in go on as they are.
+# F gets log s through bumps between these levels; beyond them it gets the nearest level. skip, out and in have no such limit.
 LEVELS, BUMPS = (-5.5, 6.5), 16
 DIM = 64
 
 
 def bumps(level: Array) -> Array:
-    """Smooth features of log s, (m,) -> (m, BUMPS): Gaussian bumps as wide as they are apart."""
+    """Smooth features of log s, (m,) -> (m, BUMPS): Gaussian bumps whose width equals their distance."""
     centres = jnp.linspace(*LEVELS, BUMPS, dtype=level.dtype)
     width = (LEVELS[1] - LEVELS[0]) / (BUMPS - 1)
     return jnp.exp(-0.5 * ((jnp.clip(level, *LEVELS)[:, None] - centres) / width) ** 2)
@@ -57,7 +57,7 @@ def trunk(p: Parameters, modulation: Array, z: Array) -> Array:
 
 
 def denoise(p: Parameters, modulation: Array, level: Array, y: Array) -> Array:
-    """E[x_0 | y] for y = x_0 + s xi, level = log s: (m,), (m, 64) -> (m, 64). ``modulation`` is that of :func:`trunk`."""
+    """E[x_0 | y] for y = x_0 + s xi and level = log s: (m,), (m, 64) -> (m, 64). :func:`trunk` explains ``modulation``."""
     noise, deviation = jnp.exp(level)[:, None], jnp.sqrt(p["variances"])
     total = jnp.sqrt(p["variances"] + noise**2)
     z = ((y - p["mean"]) @ p["basis"]) / total
@@ -68,17 +68,17 @@ def denoise(p: Parameters, modulation: Array, level: Array, y: Array) -> Array:
 def foresee(
     p: Parameters, modulation: Array, level: Array, y: Array, base_level: Array, base_y: Array, base_sample: Array
 ) -> Array:
-    """D_k(y_k) from D_j(y_j), ``base_sample``, made at a noisier state: levels (m,), states (m, 64) -> (m, 64).
+    """Predict D_k(y_k) from D_j(y_j), ``base_sample``, which was made at a noisier state: levels (m,), states (m, 64) -> (m, 64).
 
-    Bayes for x_0 ~ N(D_j, V) sees the surprise y_k - E[y_k | y_j, x_0 = D_j]; here V = v s_j^2/(v + s_j^2), axis by axis, only
-    sets the units: the network says which multiple of the surprise to add, and what else. Its last layer starts at zero,
-    which is plain reuse, and at lag 0 the answer is D_j whatever the network says.
+    Bayes' rule for x_0 ~ N(D_j, V) uses the surprise y_k - E[y_k | y_j, x_0 = D_j]. Here V = v s_j^2/(v + s_j^2), axis by axis,
+    only sets the units: the network says which multiple of the surprise to add, and what else. Its last layer starts at zero,
+    which is plain reuse. At lag 0 the answer is D_j, whatever the network says.
     """
     unseen = -jnp.expm1(2.0 * (level - base_level))[:, None]
     noise2, base_noise2 = jnp.exp(2.0 * level)[:, None], jnp.exp(2.0 * base_level)[:, None]
     doubt = p["variances"] * base_noise2 / (p["variances"] + base_noise2)
     spread = jnp.sqrt(unseen * doubt + noise2)
-    # At lag 0 the surprise is zero or a rounding error, and 0/0 must not be.
+    # At lag 0 the surprise is zero or a rounding error, and 0/0 must be avoided.
     root = jnp.sqrt(jnp.maximum(unseen, 1e-9))
     surprise = ((y - (1.0 - unseen) * base_y - unseen * base_sample) @ p["basis"]) / (root * spread)
     now = ((y - p["mean"]) @ p["basis"]) / jnp.sqrt(p["variances"] + noise2)
@@ -88,7 +88,7 @@ def foresee(
 
 
 class _Placed:
-    """Parameters and a schedule's tables, one copy for each dtype seen. Entry k - 1 belongs to step k."""
+    """The parameters and the tables of a schedule, with one copy per dtype. Entry k - 1 belongs to step k."""
 
     def __init__(self, schedule: Schedule, arrays: dict[str, np.ndarray], needed: tuple[str, ...], inputs: int) -> None:
         if schedule.signal[-1] == 0.0:
@@ -109,11 +109,11 @@ class _Placed:
 
     def beside(self, x: Array) -> Parameters:
         if x.dtype not in self._copies:
-            # The first call may be inside a trace: what is kept must be arrays, not tracers of that trace.
+            # The first call may be inside a trace. The copies must be arrays, not tracers of that trace.
             with jax.ensure_compile_time_eval():
                 p = {name: jnp.asarray(a, dtype=x.dtype) for name, a in self._arrays.items()}
                 p["signal"], p["level"] = jnp.asarray(self._signal, dtype=x.dtype), jnp.asarray(self._level, dtype=x.dtype)
-                # The modulations depend on the step alone: a table of them makes the conditioning free.
+                # The modulations depend on the step alone, so a table of them makes the conditioning free.
                 for name in [name for name in self._arrays if name.startswith("modulate")]:
                     p[name] = bumps(p["level"]) @ p[name]
             self._copies[x.dtype] = p
@@ -124,7 +124,10 @@ _TRUNK = ("mean", "basis", "variances", "enter", "enter_bias", "up", "up_bias", 
 
 
 class DigitsNetwork:
-    """Callable as ``predict(steps, x, condition)`` of kind ``sample``: steps (m,) in 1..K, x (m, 64) -> (m, 64)."""
+    """A denoiser of the digits, called as ``predict(steps, x, condition)``, of kind ``sample``.
+
+    steps (m,) lie in 1..K, and x has shape (m, 64), like the result.
+    """
 
     def __init__(self, schedule: Schedule, arrays: dict[str, np.ndarray]) -> None:
         self._at = _Placed(schedule, arrays, (*_TRUNK, "modulate"), inputs=DIM)
@@ -135,9 +138,9 @@ class DigitsNetwork:
 
 
 class DigitsAhead:
-    """Callable as ``ahead(steps, x, base_steps, base_x, base_sample)``: the sample prediction at x from that at base_x.
+    """A network called as ``ahead(steps, x, base_steps, base_x, base_sample)``: it predicts the clean sample at x from base_x.
 
-    steps, base_steps: (m,) in 1..K, steps <= base_steps; the rest (m, 64) -> (m, 64).
+    steps and base_steps (m,) lie in 1..K, with steps <= base_steps. The other arguments and the result have shape (m, 64).
     """
 
     def __init__(self, schedule: Schedule, arrays: dict[str, np.ndarray]) -> None:
@@ -151,15 +154,15 @@ class DigitsAhead:
 
 
 def digits_network(schedule: Schedule, file: Path | None = None) -> DigitsNetwork:
-    """The target: 265,600 trained parameters."""
+    """The target network, with 265,600 trained parameters. ``file`` replaces the weights that come with the package."""
     return DigitsNetwork(schedule, weights.load(file or weights.path(weights.DIGITS)).arrays)
 
 
 def digits_distilled(schedule: Schedule, file: Path | None = None) -> DigitsNetwork:
-    """A network a tenth of its size, trained to say what the target says."""
+    """A network of a tenth of the target's size, trained to predict what the target predicts."""
     return DigitsNetwork(schedule, weights.load(file or weights.path(weights.DIGITS_DISTILLED)).arrays)
 
 
 def digits_ahead(schedule: Schedule, file: Path | None = None) -> DigitsAhead:
-    """Carries the target's prediction at one state to states further on."""
+    """A network that carries the target's prediction at one state to later states."""
     return DigitsAhead(schedule, weights.load(file or weights.path(weights.DIGITS_AHEAD)).arrays)

@@ -1,9 +1,9 @@
-"""Speculative sampling: draft a window cheaply, verify it in one batch, keep what the verifier allows, repeat.
+"""Speculative sampling: draft a window cheaply, verify it in one batch, keep what the verifier allows, and repeat.
 
-One compiled loop serves every combination of drafter, verifier and rejection rule: a fixed number of slots, each holding a chain
-that advances by its own accepted length. A slot whose chain has finished takes a waiting one; when none waits it idles, computed
-but not counted, so a ``batch`` much smaller than n wastes least. A deterministic step (sigma = 0) is never drafted: windows end
-before it. The host waits for the device once a run.
+One compiled loop serves every combination of drafter, verifier and rejection rule. It has a fixed number of slots, and each slot
+holds a chain that advances by its own accepted length. When a chain has finished, its slot takes a waiting chain. If no chain
+waits, the slot is idle: it is computed but not counted, so a ``batch`` much smaller than n wastes least. A deterministic step
+(sigma = 0) is never drafted: windows end before it. The host waits for the device once per run.
 
 Source: De Bortoli et al. 2025, Algorithms 1-4; Soen et al. 2026 for blocks.
 """
@@ -33,8 +33,10 @@ _HUGE = 1e15
 
 
 class Chains(NamedTuple):
-    """What is in the slots, one row each: ``chain`` (m,) among all n, ``steps`` (m,) still to go (0: idle), ``rounds`` (m,) done,
-    the state ``x`` (m, d) and the drafter's ``memory``.
+    """The chains in the slots, one row each.
+
+    ``chain`` (m,) is the index among all n, ``steps`` (m,) counts the steps still to go (0 in an idle slot) and ``rounds`` (m,) the
+    rounds done. ``x`` (m, d) is the state, and ``memory`` that of the drafter.
     """
 
     chain: jax.Array
@@ -45,8 +47,11 @@ class Chains(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """A window after its verification: states ``y`` (m, L + 1, d) with y_0 first; ``mean_p`` (m, L + 1, d) and ``sigma``
-    (m, L + 1) of the step out of each; ``axis`` (m, L, d) and ``delta`` (m, L) of the drafts; ``tau`` of ``lengths`` (m,) are kept.
+    """A window after its verification.
+
+    ``y`` (m, L + 1, d) are the states, y_0 first. ``mean_p`` (m, L + 1, d) and ``sigma`` (m, L + 1) belong to the step that leaves
+    each state, ``axis`` (m, L, d) and ``delta`` (m, L) to the drafts. ``log_weight`` (m,) is the log-weight of the rejection, and
+    ``tau`` (m,) of the ``lengths`` (m,) drafted steps are kept.
     """
 
     y: jax.Array
@@ -60,12 +65,12 @@ class Verified(NamedTuple):
 
 
 def source(noise: Noise) -> Noise:
-    """Where the run's randomness comes from: what was passed in."""
+    """The source of the run's randomness, which is the one that was passed in."""
     return noise
 
 
 def draw(source: Noise, chains: Chains, window: int, dim: int) -> RoundNoise:
-    """What this round consumes."""
+    """Draw the noise of this round."""
     return source.round(chains.rounds, chains.chain, window, dim)
 
 
@@ -83,7 +88,7 @@ def target_means(
     tables: Tables, steps: jax.Array, y: jax.Array, predictions: jax.Array, lengths: jax.Array,
     drafted_mean: Callable[[jax.Array, jax.Array], jax.Array],
 ) -> jax.Array:  # fmt: skip
-    """m_p of the step out of each state, (m, L + 1, d). ``drafted_mean(steps, x)`` is the drafter's, which is not needed here."""
+    """The mean m_p of the step that leaves each state, (m, L + 1, d). The drafter's ``drafted_mean(steps, x)`` is not used here."""
     return tables.mean(steps, y, predictions)
 
 
@@ -100,8 +105,9 @@ def verify(
 
 
 def emit(rejection: Rejection, window: Verified, noise: RoundNoise, source: Noise) -> tuple[jax.Array, jax.Array | int]:
-    """The state after those that were kept, (m, d): the residual's after a rejection, one more step of the target after a full
-    window; and the draws that the rejection took.
+    """The state after the kept ones, (m, d), and the number of draws that the rejection took.
+
+    After a rejection it comes from the residual; after a full window it is one more step of the target.
     """
     tau, at = window.tau, jnp.minimum(window.tau, window.delta.shape[1] - 1)
     mean, sigma, rejected = _pick(window.mean_p, tau), _pick(window.sigma, tau), tau < window.lengths
@@ -114,7 +120,7 @@ def emit(rejection: Rejection, window: Verified, noise: RoundNoise, source: Nois
 
 @dataclass(frozen=True)
 class Round:
-    """What a round is made of, in the order of its use. A wrong sampler is a right one with one of these replaced."""
+    """The parts of a round, in the order of their use. A fault replaces one of them."""
 
     source: Callable[[Noise], Noise] = source
     draw: Callable[..., RoundNoise] = draw
@@ -128,9 +134,23 @@ class Round:
 
 @dataclass(frozen=True)
 class Speculative:
-    """A sampler of ``process``. ``window``: steps drafted at a time, at least 1. ``round``: for the controls, leave it alone.
+    """A speculative sampler of ``process``.
 
-    What is compiled belongs to this object: one program for each n, batch, dtype and shape of condition, made at the first run.
+    Args:
+        process: the schedule and the target's prediction.
+        window: the number of steps drafted at a time, at least 1.
+        drafter, verifier, rejection: the parts of the sampler; every combination is exact.
+        round: the functions of a round. They are there for the controls; leave them alone.
+
+    The compiled programs belong to this object: one for each n, batch, dtype and shape of condition, made at the first run.
+
+    Raises:
+        ValueError: if the window is not positive, every step is deterministic, or the drafter does not fit the process.
+
+    >>> from exactness_samplers.schedules import cosine_betas, ddpm
+    >>> process = Process(ddpm(cosine_betas(6)), lambda steps, x, condition: 0.5 * x, "sample", dim=2)
+    >>> Speculative(process, window=3).drafter.name  # .run(5, jax.random.key(0)) draws five paths
+    'free-sample'
     """
 
     process: Process
@@ -158,21 +178,26 @@ class Speculative:
         keep_paths: bool = True,
         batch: int | None = None,
     ) -> Run:
-        """n chains, on the device where the key or the noise is.
+        """Run n chains on the device of the key or of the noise.
 
         Args:
-            key: the source of all randomness, a typed key; or ``noise``, which replaces it.
-            condition: (n, ...) handed to the prediction, row by row.
-            dtype: of the states, float32 or float64; the widest that is enabled if left out.
-            keep_paths: False returns the last states only, (n, d), in constant memory per chain.
-            batch: at most so many chains at a time, the others enter as these finish; all at once if left out.
+            n: the number of chains.
+            key: the source of all randomness, a typed key; ``noise`` replaces it.
+            condition: (n, ...), passed to the prediction row by row.
+            dtype: the dtype of the states, float32 or float64. The default is the widest that is enabled.
+            keep_paths: False returns only the last states, (n, d), in constant memory per chain.
+            batch: the largest number of chains at a time. Others enter as these finish. By default all run at once.
+
+        Raises:
+            ValueError: if there is no source of randomness, or an argument does not fit.
+            RuntimeError: if a rejection rule gives up.
         """
         source = KeyNoise.of(key, dtype) if noise is None else noise
         if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
             raise ValueError(f"batch must be a positive integer or None, not {batch!r}: it counts chains that run at a time")
         source.check(n, self.window)
         if condition is not None and len(condition) != n:
-            raise ValueError(f"condition has {len(condition)} rows for {n} chains: it needs one a chain")
+            raise ValueError(f"condition has {len(condition)} rows for {n} chains: it needs one row per chain")
         run, said = self._compiled(n, min(batch or n, n), source, condition, keep_paths=keep_paths)
         calls, turns, fewest, rounds = (int(count) for count in jax.device_get((run.trace.calls, run.trace.computed, *said)))
         if fewest < 0:
@@ -188,7 +213,7 @@ class Speculative:
 
 
 class _Loop(NamedTuple):
-    """What a round hands to the next: ``entered`` chains so far; ``fewest``: below 0 if a rejection rule gave up."""
+    """What a round passes to the next. ``entered`` counts the chains so far. ``fewest`` is below 0 if a rejection rule gave up."""
 
     chains: Chains
     entered: jax.Array
@@ -201,7 +226,7 @@ class _Loop(NamedTuple):
 def _run(
     config: Speculative, n: int, slots: int, source: Noise, condition: jax.Array | None, *, keep_paths: bool
 ) -> tuple[Run, tuple[jax.Array, jax.Array]]:
-    """The run, and what says whether it is one: ``fewest``, and the most rounds of a chain."""
+    """The run, and two numbers that say whether it is valid: ``fewest`` and the largest number of rounds of a chain."""
     process, total, width = config.process, config.process.steps, config.window
     source = config.round.source(source)
     start = process.first(source.start(n, process.dim), condition)
@@ -220,7 +245,7 @@ def _run(
         given = None if condition is None else config.round.conditioned(condition, chains)
         window, trace = _draft_and_verify(config, tables, source, chains, runs, given, loop.trace)
         active = chains.steps > 0
-        # Idle slots write past the end, where nothing is.
+        # Idle slots write past the end, where it has no effect.
         row = jnp.where(active, chains.chain, n)
         paths = loop.paths
         if paths is not None:
@@ -237,20 +262,20 @@ def _run(
     loop = _Loop(
         entering(jnp.arange(slots, dtype=jnp.int32)),
         jnp.int32(slots),
-        # ``computed`` counts turns of the loop here: states would not fit into 32 bits.
+        # Here ``computed`` counts turns of the loop, because states would not fit into 32 bits.
         replace(Trace.empty(n, total), calls=jnp.int32(0), computed=jnp.int32(0)),
         jnp.zeros((n, total + 1, process.dim), start.dtype).at[:, 0].set(start) if keep_paths else None,
         jnp.zeros_like(start),
         jnp.int32(0),
     )
-    # A rule that gave up left NaN behind; there is no point in going on.
+    # A rule that gave up left NaN behind, so there is no point in going on.
     loop = lax.while_loop(lambda loop: jnp.any(loop.chains.steps > 0) & (loop.fewest >= 0), turn, loop)
     run = Run(loop.final if loop.paths is None else loop.paths, loop.trace)
     return run, (loop.fewest, loop.trace.windows.max(initial=0))
 
 
 def _refilled(chains: Chains, entering: Callable[[jax.Array], Chains], entered: jax.Array, n: int) -> tuple[Chains, jax.Array]:
-    """Idle slots with the next waiting chains in them, and how many have entered."""
+    """Put the next waiting chains into idle slots; also returns how many chains have entered."""
     idle = chains.steps == 0
     place = jnp.cumsum(idle, dtype=jnp.int32)
     fresh = entering(entered + place - 1)
@@ -258,12 +283,12 @@ def _refilled(chains: Chains, entering: Callable[[jax.Array], Chains], entered: 
     def either(new: jax.Array, old: jax.Array) -> jax.Array:
         return jnp.where(idle.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
 
-    # Where none waits, what enters has no steps to go: the slot stays idle.
+    # If no chain waits, the entering chain has no steps to go, so the slot stays idle.
     return jax.tree.map(either, fresh, chains), jnp.minimum(entered + place[-1], n)
 
 
 class _Window(NamedTuple):
-    """``following`` (m, L + 1, d): y_1..y_L, of which ``tau`` (m,) are kept, and one more; ``x`` (m, d): the step after those."""
+    """``following`` (m, L + 1, d) holds y_1..y_L, of which ``tau`` (m,) are kept, and one more. ``x`` (m, d) is the next state."""
 
     following: jax.Array
     tau: jax.Array
@@ -273,7 +298,7 @@ class _Window(NamedTuple):
 
 
 def _lengths(config: Speculative, runs: jax.Array, chains: Chains) -> jax.Array:
-    """How many steps each chain drafts, (m,). Its last step is never drafted: the one before it gives its exact mean."""
+    """How many steps each chain drafts, (m,). Its last step is never drafted, because the step before it gives its exact mean."""
     lengths = jnp.minimum(jnp.clip(chains.steps - 1, 0, config.window), runs[chains.steps])
     return jnp.where(chains.rounds == 0, 0, lengths) if config.drafter.cold else lengths
 
@@ -281,7 +306,7 @@ def _lengths(config: Speculative, runs: jax.Array, chains: Chains) -> jax.Array:
 def _draft_and_verify(
     config: Speculative, tables: Tables, source: Noise, chains: Chains, runs: jax.Array, given: jax.Array | None, trace: Trace
 ) -> tuple[_Window, Trace]:
-    """One round of every slot; idle ones are computed, and leave no trace."""
+    """Do one round of every slot. Idle slots are computed but leave no trace."""
     process, drafter, width, parts = config.process, config.drafter, config.window, config.round
     steps, x, memory = chains.steps, chains.x, chains.memory
     d = process.dim
@@ -300,7 +325,7 @@ def _draft_and_verify(
         needed = needed.at[:, 0].set(False)
 
     def drafted_mean(at: jax.Array, state: jax.Array) -> jax.Array:
-        # A draft may be anything finite: a drafter that overflows costs a rejection, not the chain.
+        # A draft may be any finite number. If a drafter overflows, this costs a rejection, not the chain.
         mean = tables.mean(at, state, drafter.prediction(tables, at, state, memory, given))
         return jnp.clip(jnp.nan_to_num(mean, nan=0.0, posinf=_HUGE, neginf=-_HUGE), -_HUGE, _HUGE)
 
@@ -315,7 +340,7 @@ def _draft_and_verify(
     following, mean_q = (jnp.swapaxes(part, 0, 1) for part in lax.scan(draft, x, by_column)[1])
     y = jnp.concatenate([x[:, None], following], 1)
 
-    # Verify: one batch through the target. What is not needed is dropped, whatever it is.
+    # Verify: one batch through the target. Predictions that are not needed are dropped.
     if first is None:
         predictions = _evaluate(process, window_steps, y, given)
     else:
@@ -333,7 +358,7 @@ def _draft_and_verify(
     x_next, draws = parts.emit(config.rejection, window, noise, source)
     draws = jnp.where(tau < lengths, draws, 0).astype(jnp.int32)
 
-    # Remember the prediction at the drafted state that stands where the chain now is: the rejected one, else the last.
+    # Remember the prediction at the drafted state where the chain now stands: the rejected state, or else the last one.
     base = jnp.minimum(tau + 1, lengths)
     at_base, at_before = ((_pick(window_steps, i), _pick(y, i), _pick(predictions, i)) for i in (base, jnp.maximum(base - 1, 0)))
     memory = drafter.remember(tables, memory, Seen(*at_base, *at_before, steps - tau - 1, x_next))
@@ -357,19 +382,19 @@ def _draft_and_verify(
 
 
 def _evaluate(process: Process, steps: jax.Array, y: jax.Array, given: jax.Array | None) -> jax.Array:
-    """Predictions at all states (m, C, d), in one call."""
+    """The predictions at all states (m, C, d), in one call."""
     m, count, d = y.shape
     rows_given = None if given is None else jnp.repeat(given, count, axis=0)
     return process.evaluate(steps.reshape(-1), y.reshape(-1, d), rows_given).reshape(m, count, d)
 
 
 def _pick(values: jax.Array, index: jax.Array) -> jax.Array:
-    """values (m, L, ...) at one column per row -> (m, ...)."""
+    """Pick one column per row: values (m, L, ...) -> (m, ...)."""
     return values[jnp.arange(len(values)), index]
 
 
 def _stochastic_run(sigma: np.ndarray) -> np.ndarray:
-    """For k = 0..K: how many steps from k downwards are stochastic before the first deterministic one."""
+    """For k = 0..K: the number of stochastic steps, from k downwards, before the first deterministic one."""
     run = np.zeros(len(sigma) + 1, dtype=np.int32)
     for k in range(1, len(sigma) + 1):
         run[k] = run[k - 1] + 1 if sigma[k - 1] > 0 else 0

@@ -1,8 +1,8 @@
-"""Speculative sampling: draft a window cheaply, verify it in one batch, keep what the verifier allows, repeat.
+"""Speculative sampling: draft a window cheaply, verify it in one batch, keep what the verifier allows, and repeat.
 
-One loop serves every combination of drafter, verifier and rejection rule. Every chain advances by its own accepted length;
-a finished chain leaves the batch at once, and with ``batch`` a waiting one takes its place. A deterministic step (sigma = 0) is
-never drafted: windows end before it. The host waits for the device once a round, to learn how many chains go on.
+One loop serves every combination of drafter, verifier and rejection rule. Every chain advances by its own accepted length. A
+finished chain leaves the batch at once, and with ``batch`` a waiting chain takes its place. A deterministic step (sigma = 0) is
+never drafted: windows end before it. The host waits for the device once per round, to learn how many chains go on.
 
 Source: De Bortoli et al. 2025, Algorithms 1-4; Soen et al. 2026 for blocks.
 """
@@ -30,8 +30,10 @@ _HUGE = 1e15
 
 @dataclass(frozen=True)
 class Chains:
-    """The chains of the batch, one row each: ``chain`` (m,) among all n, ``steps`` (m,) still to go, ``rounds`` (m,) done, the
-    state ``x`` (m, d) and the drafter's ``memory``.
+    """The chains of the batch, one row each.
+
+    ``chain`` (m,) is the index among all n, ``steps`` (m,) counts the steps still to go and ``rounds`` (m,) the rounds done. ``x``
+    (m, d) is the state, and ``memory`` that of the drafter.
     """
 
     chain: Tensor
@@ -54,8 +56,11 @@ class Chains:
 
 @dataclass(frozen=True)
 class Verified:
-    """A window after its verification: states ``y`` (m, L + 1, d) with y_0 first; ``mean_p`` (m, L + 1, d) and ``sigma``
-    (m, L + 1) of the step out of each; ``axis`` (m, L, d) and ``delta`` (m, L) of the drafts; ``tau`` of ``lengths`` (m,) are kept.
+    """A window after its verification.
+
+    ``y`` (m, L + 1, d) are the states, y_0 first. ``mean_p`` (m, L + 1, d) and ``sigma`` (m, L + 1) belong to the step that leaves
+    each state, ``axis`` (m, L, d) and ``delta`` (m, L) to the drafts. ``log_weight`` (m,) is the log-weight of the rejection, and
+    ``tau`` (m,) of the ``lengths`` (m,) drafted steps are kept.
     """
 
     y: Tensor
@@ -69,12 +74,12 @@ class Verified:
 
 
 def source(noise: Noise) -> Noise:
-    """Where the run's randomness comes from: what was passed in."""
+    """The source of the run's randomness, which is the one that was passed in."""
     return noise
 
 
 def draw(source: Noise, chains: Chains, window: int, dim: int) -> RoundNoise:
-    """What this round consumes."""
+    """Draw the noise of this round."""
     return source.round(chains.rounds, chains.chain, window, dim)
 
 
@@ -91,7 +96,7 @@ def step(mean: Tensor, sigma: Tensor, z: Tensor) -> Tensor:
 def target_means(
     tables: Tables, steps: Tensor, y: Tensor, predictions: Tensor, lengths: Tensor, drafted_mean: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """m_p of the step out of each state, (m, L + 1, d). ``drafted_mean(steps, x)`` is the drafter's, which is not needed here."""
+    """The mean m_p of the step that leaves each state, (m, L + 1, d). The drafter's ``drafted_mean(steps, x)`` is not used here."""
     return tables.mean(steps.reshape(-1), y.reshape(-1, y.shape[-1]), predictions.reshape(-1, y.shape[-1])).reshape(y.shape)
 
 
@@ -108,8 +113,9 @@ def verify(
 
 
 def emit(rejection: Rejection, window: Verified, noise: RoundNoise, source: Noise) -> tuple[Tensor, Tensor | int]:
-    """The state after those that were kept, (m, d): the residual's after a rejection, one more step of the target after a full
-    window; and the draws that the rejection took.
+    """The state after the kept ones, (m, d), and the number of draws that the rejection took.
+
+    After a rejection it comes from the residual; after a full window it is one more step of the target.
     """
     tau, at = window.tau, torch.clamp(window.tau, max=window.delta.shape[1] - 1)
     mean, sigma, rejected = _pick(window.mean_p, tau), _pick(window.sigma, tau), tau < window.lengths
@@ -122,7 +128,7 @@ def emit(rejection: Rejection, window: Verified, noise: RoundNoise, source: Nois
 
 @dataclass(frozen=True)
 class Round:
-    """What a round is made of, in the order of its use. A wrong sampler is a right one with one of these replaced."""
+    """The parts of a round, in the order of their use. A fault replaces one of them."""
 
     source: Callable[[Noise], Noise] = source
     draw: Callable[..., RoundNoise] = draw
@@ -136,7 +142,23 @@ class Round:
 
 @dataclass(frozen=True)
 class Speculative:
-    """A sampler of ``process``. ``window``: steps drafted at a time, at least 1. ``round``: for the controls, leave it alone."""
+    """A speculative sampler of ``process``.
+
+    Args:
+        process: the schedule and the target's prediction.
+        window: the number of steps drafted at a time, at least 1.
+        drafter, verifier, rejection: the parts of the sampler; every combination is exact.
+        round: the functions of a round. They are there for the controls; leave them alone.
+
+    Raises:
+        ValueError: if the window is not positive, every step is deterministic, or the drafter does not fit the process.
+
+    >>> from exactness_samplers.schedules import cosine_betas, ddpm
+    >>> process = Process(ddpm(cosine_betas(6)), lambda steps, x, condition: 0.5 * x, "sample", dim=2)
+    >>> run = Speculative(process, window=3).run(5, torch.Generator().manual_seed(0))
+    >>> tuple(run.paths.shape), bool((run.trace.rounds <= 6).all())
+    ((5, 7, 2), True)
+    """
 
     process: Process
     window: int = 8
@@ -163,22 +185,27 @@ class Speculative:
         keep_paths: bool = True,
         batch: int | None = None,
     ) -> Run:
-        """n chains on the generator's device.
+        """Run n chains on the device of the generator.
 
         Args:
-            generator: the source of all randomness; or ``noise``, which replaces it.
-            condition: (n, ...) handed to the prediction, row by row.
-            keep_paths: False returns the last states only, (n, d), in constant memory per chain.
-            batch: at most so many chains at a time, the others enter as these finish; all at once if left out.
+            n: the number of chains.
+            generator: the source of all randomness; ``noise`` replaces it.
+            condition: (n, ...), passed to the prediction row by row.
+            dtype: the dtype of the states, float32 or float64.
+            keep_paths: False returns only the last states, (n, d), in constant memory per chain.
+            batch: the largest number of chains at a time. Others enter as these finish. By default all run at once.
+
+        Raises:
+            ValueError: if there is no source of randomness, or an argument does not fit.
         """
         source = _source(generator, noise, dtype)
         if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
             raise ValueError(f"batch must be a positive integer or None, not {batch!r}: it counts chains that run at a time")
         source.check(n, self.window)
         if condition is not None and len(condition) != n:
-            raise ValueError(f"condition has {len(condition)} rows for {n} chains: it needs one a chain")
+            raise ValueError(f"condition has {len(condition)} rows for {n} chains: it needs one row per chain")
         if dtype not in (torch.float32, torch.float64):
-            raise ValueError(f"dtype must be torch.float32 or torch.float64, not {dtype}; a network may compute in what it likes")
+            raise ValueError(f"dtype must be torch.float32 or torch.float64, not {dtype}; the network itself may use any dtype")
         with torch.no_grad():
             return _run(self, n, source, condition, keep_paths, batch or n)
 
@@ -198,7 +225,7 @@ def _run(config: Speculative, n: int, source: Noise, condition: Tensor | None, k
     tables, device = process.tables(start), start.device
     stochastic = _stochastic_run(process.schedule.sigma)
     runs = torch.as_tensor(stochastic, device=device)
-    # What every chain drafts first, known without asking.
+    # The length of every chain's first window is known without asking the device.
     first_length = 0 if config.drafter.cold else int(min(total - 1, width, stochastic[total]))
     trace = Trace.empty(n, total, device)
     paths = torch.empty((n, total + 1, process.dim), dtype=start.dtype, device=device) if keep_paths else None
@@ -219,7 +246,7 @@ def _run(config: Speculative, n: int, source: Noise, condition: Tensor | None, k
         window = _draft_and_verify(config, tables, source, chains, runs, given, evaluations, trace)
         calls, computed = calls + window.calls, computed + evaluations
         if paths is not None:
-            # Columns past the emitted state write that state again: no mask, so nothing to wait for.
+            # Columns past the emitted state write that state again. This needs no mask, so the host need not wait.
             kept = torch.minimum(column, window.tau[:, None])
             states = torch.where((column == window.tau[:, None])[..., None], window.x[:, None], window.following)
             states = states.gather(1, kept[..., None].expand_as(states))
@@ -241,7 +268,7 @@ def _run(config: Speculative, n: int, source: Noise, condition: Tensor | None, k
 
 @dataclass(frozen=True)
 class _Window:
-    """``following`` (m, L + 1, d): y_1..y_L, of which ``tau`` (m,) are kept, and one more; ``x`` (m, d): the step after those."""
+    """``following`` (m, L + 1, d) holds y_1..y_L, of which ``tau`` (m,) are kept, and one more. ``x`` (m, d) is the next state."""
 
     following: Tensor
     tau: Tensor
@@ -251,7 +278,7 @@ class _Window:
 
 
 def _lengths(config: Speculative, runs: Tensor, chains: Chains) -> Tensor:
-    """How many steps each chain drafts, (m,). Its last step is never drafted: the one before it gives its exact mean."""
+    """How many steps each chain drafts, (m,). Its last step is never drafted, because the step before it gives its exact mean."""
     lengths = torch.minimum(torch.clamp(chains.steps - 1, 0, config.window), runs[chains.steps])
     return torch.where(chains.rounds == 0, 0, lengths) if config.drafter.cold else lengths
 
@@ -260,7 +287,7 @@ def _draft_and_verify(
     config: Speculative, tables: Tables, source: Noise, chains: Chains, runs: Tensor, given: Tensor | None,
     evaluations: int, trace: Trace,
 ) -> _Window:  # fmt: skip
-    """One round. ``evaluations``: how many states the lengths of these chains let the target see, known to the host already."""
+    """Do one round. ``evaluations`` is the number of states that the target sees in it, which the host already knows."""
     process, drafter, width, parts = config.process, config.drafter, config.window, config.round
     steps, x, memory = chains.steps, chains.x, chains.memory
     m, d = x.shape
@@ -273,7 +300,7 @@ def _draft_and_verify(
         memory = drafter.remember(tables, memory, Seen(steps, x, first, steps, x, first, steps, x))
 
     def drafted_mean(at: Tensor, state: Tensor) -> Tensor:
-        # A draft may be anything finite: a drafter that overflows costs a rejection, not the chain.
+        # A draft may be any finite number. If a drafter overflows, this costs a rejection, not the chain.
         mean = tables.mean(at, state, drafter.prediction(tables, at, state, memory, given))
         return torch.nan_to_num(mean, 0.0, _HUGE, -_HUGE).clamp(-_HUGE, _HUGE)
 
@@ -304,7 +331,7 @@ def _draft_and_verify(
     window = Verified(y, mean_p, sigma, axis, delta, log_weight, tau, lengths)
     x_next, draws = parts.emit(config.rejection, window, noise, source)
 
-    # Remember the prediction at the drafted state that stands where the chain now is: the rejected one, else the last.
+    # Remember the prediction at the drafted state where the chain now stands: the rejected state, or else the last one.
     base = torch.minimum(tau + 1, lengths)
     before = torch.clamp(base - 1, min=0)
     at_base, at_before = ((_pick(window_steps, i), _pick(y, i), _pick(predictions, i)) for i in (base, before))
@@ -329,7 +356,7 @@ def _evaluate(process: Process, steps: Tensor, y: Tensor, given: Tensor | None, 
         return process.evaluate(steps.reshape(-1), y.reshape(-1, d), rows_given).reshape(m, width, d)
     predictions = torch.zeros_like(y)
     if count:
-        # The places of the needed ones, without asking the device how many there are.
+        # The places of the needed states, without asking the device for their number.
         place = torch.argsort(~needed.reshape(-1), stable=True)[:count]
         row = place // width
         rows_given = None if given is None else given[row]
@@ -338,12 +365,12 @@ def _evaluate(process: Process, steps: Tensor, y: Tensor, given: Tensor | None, 
 
 
 def _pick(values: Tensor, index: Tensor) -> Tensor:
-    """values (m, L, ...) at one column per row -> (m, ...)."""
+    """Pick one column per row: values (m, L, ...) -> (m, ...)."""
     return values[torch.arange(len(values), device=values.device), index]
 
 
 def _stochastic_run(sigma: np.ndarray) -> np.ndarray:
-    """For k = 0..K: how many steps from k downwards are stochastic before the first deterministic one."""
+    """For k = 0..K: the number of stochastic steps, from k downwards, before the first deterministic one."""
     run = np.zeros(len(sigma) + 1, dtype=np.int64)
     for k in range(1, len(sigma) + 1):
         run[k] = run[k - 1] + 1 if sigma[k - 1] > 0 else 0
