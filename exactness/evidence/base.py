@@ -48,6 +48,7 @@ class Result:
 
     @property
     def p_value(self) -> float:
+        """The p-value over all rows, before it is adjusted for the other tests."""
         return self.null.p_over_rows(self.statistic, self.n, self.rows)
 
 
@@ -122,7 +123,9 @@ class Evidence:
         shards get different noise wherever they are judged, and the same shard always gets the same noise.
         """
         if self._update is None:
-            raise BadInput("this evidence was made elsewhere and takes no draws in: merge it into evidence that was started here")
+            raise BadInput(
+                "this evidence was made elsewhere and takes no draws in: merge it into evidence that was started in this process"
+            )
         self._update(sample, noise or self.origin.noise_of(sample))
         for summary in self.summaries.values():
             summary.close()

@@ -79,7 +79,7 @@ class Where:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a first small sample showed: its SHA-256 digest, whether it repeats, and what is wrong with the sampler, if anything."""
+    """The result of a first small sample: its SHA-256 digest, whether it repeats, and the fault of the sampler, if it has one."""
 
     digest: str | None = None
     reproducible: bool | None = None
