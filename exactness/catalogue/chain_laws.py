@@ -120,7 +120,7 @@ _BUDGET = Plan(alpha=1e-6, tolerance=0.08, first_paths=1_250, max_paths=10_000)
 
 
 def two_modes() -> Description:
-    """Two modes on the line; the law of x_0 is known by grid propagation, so last states are tested too."""
+    """Two modes on the line. The law of x_0 is known by propagation on a grid, so last states are tested too."""
     from exactness_samplers.schedules import cosine_betas, ddpm
 
     schedule = ddpm(cosine_betas(32))
@@ -144,7 +144,7 @@ def ring() -> Description:
 
 
 def grid() -> Description:
-    """Twenty-five Gaussians on a 5 x 5 grid, of unequal diagonal covariances, by churned rectified flow."""
+    """Twenty-five Gaussians on a 5 x 5 grid with different diagonal covariances, sampled by churned rectified flow."""
     from exactness_samplers.schedules import rectified_flow
 
     axis = np.linspace(-2.0, 2.0, 5)

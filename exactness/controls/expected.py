@@ -60,7 +60,7 @@ MUST_SEE: dict[str, tuple[str, ...]] = {
     "correlated-noise": ("along previous innovation",),
     "exact-until-late": (STATE,),
 }
-"""From the name of a fault of ``exactness_samplers.faults`` to the tests that must refute it."""
+"""Maps the name of a fault of ``exactness_samplers.faults`` to the tests that must refute it."""
 
 
 def must_see(fault: str) -> tuple[str, ...]:

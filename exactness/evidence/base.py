@@ -83,7 +83,7 @@ class Origin:
 
 
 Update = Callable[[Array, np.random.Generator], None]
-"""``update(sample, noise)`` feeds the summaries of an evidence; ``noise`` is the judge's own generator for these draws."""
+"""A function ``update(sample, noise)`` that feeds the summaries. ``noise`` is the judge's own generator for these draws."""
 
 
 class Evidence:
@@ -106,7 +106,7 @@ class Evidence:
     def __init__(self, origin: Origin, summaries: Mapping[str, Summary], update: Update | None) -> None:
         self.origin, self.summaries, self.paths = origin, summaries, 0
         self._update = update
-        # The contents of the summaries before the first draw, so that what ``take`` hands out can be replaced.
+        # The contents of the summaries before the first draw, so that ``take`` can replace the contents that it returns.
         self._empty: dict[str, dict[str, object]] | None = None
 
     @property

@@ -237,7 +237,7 @@ class Draws:
         while self.paths < size:
             for taken in self._take(next(self._blocks)):
                 self._add(taken)
-                del taken  # before the next one is made
+                del taken  # This frees the memory before the next block is drawn.
                 if self.progress is not None:
                     self.progress(self.claim.name, self.paths, self.plan.max_paths)
 
