@@ -32,6 +32,7 @@ class Verdict(enum.Enum):
 
     @property
     def remedy(self) -> str:
+        """What the user should do, in a sentence or two."""
         return {
             Verdict.CERTIFIED: "Nothing needs to be done: every monitored difference of probabilities is within the tolerance.",
             Verdict.REFUTED: "The sampler does not follow the law. The first findings show where it departs: start there.",
@@ -110,7 +111,7 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What the same batteries found, with the same budget, for a sampler that is known to be wrong (or known to be exact).
+    """The verdict of the same batteries, with the same budget, on a sampler that is known to be wrong (or known to be exact).
 
     Attributes:
         required: whether the sampler may not be certified unless this control has the right verdict.
@@ -265,5 +266,5 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
             raise BadInput(f"{path} is not a certificate: {error}") from None
         if certificate.format != FORMAT:
-            raise BadInput(f"{path} has format {certificate.format!r}; this version reads {FORMAT!r}")
+            raise BadInput(f"{path} has format {certificate.format!r}; this version reads {FORMAT!r}: certify again to get one")
         return certificate

@@ -1,7 +1,7 @@
-"""The command line: ``exactness list | certify | controls | report | recheck``. Only this module exits.
+"""The command line: ``exactness list | certify | controls | report | recheck``. Only this module ends the process.
 
-Exit codes: 0 everything as claimed, 1 something refuted (or a control not refuted), 2 usage or bad input, 3 inconclusive,
-4 invalid.
+Exit codes: 0 if everything is as claimed, 1 if something was refuted (or a control was not), 2 for wrong usage or bad input,
+3 if something was inconclusive, 4 if something was invalid.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from .show.report import require_report_extra, write_report
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Certify that a fast sampler is lossless.", rich_markup_mode=None
 )
-# Longer runs are summed up law by law; the page lists everything.
+# A longer run is summarised law by law. The page lists everything.
 _LISTED = 40
 _FORMAT = typer.Option(
     "--format",
-    help=f"Also write {', '.join(FORMATS)}: as sarif, or sarif=FILE; may be repeated.",
+    help=f"Also write {', '.join(FORMATS)}, for example --format sarif or --format sarif=FILE. May be given several times.",
     metavar="FORMAT[=FILE]",
 )
 console = Console()
@@ -46,7 +46,7 @@ errors = Console(stderr=True)
 
 
 def main() -> None:
-    """The entry point: bad input becomes a sentence and exit code 2, never a traceback."""
+    """The entry point. Bad input gives a message and exit code 2, never a traceback."""
     try:
         app()
     except BadInput as error:
@@ -60,14 +60,14 @@ def main() -> None:
     except Exception:  # Python's own exit code for a crash is 1, which here means "refuted".
         errors.print_exception()
         errors.print(
-            "exactness: this is a fault of the judge, nothing was decided; please report it with the lines above", style="red"
+            "exactness: this is a bug in exactness, and nothing was decided; please report it with the lines above", style="red"
         )
         raise SystemExit(4) from None
 
 
 @app.command("list")
 def list_claims(
-    patterns: Annotated[list[str] | None, typer.Argument(help="Names or shell patterns, as 'ring/*'; all if left out.")] = None,
+    patterns: Annotated[list[str] | None, typer.Argument(help="Names or shell patterns, such as 'ring/*'. Default: all.")] = None,
 ) -> None:
     """List the built-in claims, and whether each must be certified or refuted."""
     for entry in find(patterns or []):
@@ -75,64 +75,67 @@ def list_claims(
         console.print(f"{entry.name:<58} must be {must}", highlight=False, markup=False, soft_wrap=True)
 
 
-_SEED = Annotated[int, typer.Option(help="Root seed of everything random.", min=0)]
-_DEVICE = Annotated[str, typer.Option(help="Where the catalogue's samplers run: cpu, cuda, cuda:1.")]
-_DTYPE = Annotated[str | None, typer.Option(help="float32 or float64; each law's own if left out.")]
-_BACKEND = Annotated[str, typer.Option(help="Which of the catalogue's samplers: torch or jax.")]
-_JOBS = Annotated[int | None, typer.Option(help="Worker processes; the number of cores if left out, 1 on a GPU.", min=1)]
-_TIMEOUT = Annotated[float | None, typer.Option(help="Stop a claim after this many seconds, and go on with the others.")]
-_REPORT = Annotated[Path | None, typer.Option(help="Also write the HTML page here.")]
+_SEED = Annotated[int, typer.Option(help="The seed of all randomness.", min=0)]
+_DEVICE = Annotated[str, typer.Option(help="The device of the catalogue's samplers: cpu, cuda or cuda:1, for example.")]
+_DTYPE = Annotated[str | None, typer.Option(help="float32 or float64. Default: the dtype of each law.")]
+_BACKEND = Annotated[str, typer.Option(help="The library of the catalogue's samplers: torch or jax.")]
+_JOBS = Annotated[int | None, typer.Option(help="Number of worker processes. Default: one per core, or 1 on a GPU.", min=1)]
+_TIMEOUT = Annotated[float | None, typer.Option(help="Stop a claim after this many seconds, and continue with the others.")]
+_REPORT = Annotated[Path | None, typer.Option(help="Also write an HTML page to this file.")]
 _ASK = (
     "say what to certify, for example: exactness certify 'ring/*', or exactness certify file.py:claim; "
-    "--tour takes about forty claims that tell the whole story, --all takes the whole catalogue ({count} claims)"
+    "--tour certifies a selection of about forty claims, --all certifies the whole catalogue ({count} claims)"
 )
 
 
 @app.command()
 def certify(
     claims: Annotated[list[str] | None, typer.Argument(help="Names or patterns of the catalogue, or file.py:claim.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="The whole catalogue.")] = False,
-    short: Annotated[bool, typer.Option("--tour", help="About forty claims of the catalogue that tell the whole story.")] = False,
-    out: Annotated[Path, typer.Option(help="Folder for the certificates.")] = Path("certificates"),
+    everything: Annotated[bool, typer.Option("--all", help="Judge the whole catalogue.")] = False,
+    short: Annotated[bool, typer.Option("--tour", help="Judge a selection of about forty claims from all laws.")] = False,
+    out: Annotated[Path, typer.Option(help="The folder for the certificates.")] = Path("certificates"),
     report: _REPORT = None,
     formats: Annotated[list[str] | None, _FORMAT] = None,
     seed: _SEED = 0,
-    alpha: Annotated[float | None, typer.Option(help="Error probability of refuting any exact sampler of this run.")] = None,
-    tolerance: Annotated[float | None, typer.Option(help="Largest difference of probabilities that you can live with.")] = None,
-    max_paths: Annotated[int | None, typer.Option(help="Most draws.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Probability of refuting any exact sampler of this run.")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="Largest difference of probabilities that you accept.")] = None,
+    max_paths: Annotated[int | None, typer.Option(help="Largest number of draws per claim.")] = None,
     profile: Annotated[
-        str, typer.Option(help="full, or quick: few draws and the tolerance that they can show; controls keep their draws.")
+        str,
+        typer.Option(help="full, or quick, which uses few draws and the tolerance that these can show. Controls keep their draws."),
     ] = "full",
     device: _DEVICE = "cpu",
     dtype: _DTYPE = None,
     backend: _BACKEND = "torch",
     jobs: _JOBS = None,
     timeout: _TIMEOUT = None,
-    shards: Annotated[int, typer.Option(help="Split each certificate into this many jobs; it comes out the same.", min=1)] = 1,
-    saved: Annotated[Path | None, typer.Option("--paths", help="Saved paths to judge: a .npy, .npz or .safetensors file.")] = None,
-    law: Annotated[str | None, typer.Option(help="The law of the saved paths: file.py:law.")] = None,
-    entry: Annotated[str | None, typer.Option(help="Which array of the file of saved paths.")] = None,
-    resume: Annotated[bool, typer.Option(help="Keep certificates of the folder that judging again would give.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict line.")] = False,
+    shards: Annotated[int, typer.Option(help="Split each certificate into this many jobs. The result is the same.", min=1)] = 1,
+    saved: Annotated[
+        Path | None, typer.Option("--paths", help="Judge the saved draws in this .npy, .npz or .safetensors file.")
+    ] = None,
+    law: Annotated[str | None, typer.Option(help="The law of the saved draws, as file.py:law.")] = None,
+    entry: Annotated[str | None, typer.Option(help="The array to judge, if the file of saved draws has several.")] = None,
+    resume: Annotated[bool, typer.Option(help="Keep the certificates that judging again would give.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the summary.")] = False,
 ) -> None:
-    """Judge claims, write a certificate for each, and say how it went."""
+    """Judge claims, write a certificate for each, and print a summary."""
     if profile not in ("full", "quick"):
         raise BadInput(f"--profile must be full or quick, not {profile!r}")
     overrides = Overrides(alpha, tolerance, max_paths, quick=profile == "quick")
     overrides.apply(Plan())
     setting = _setting(device, dtype, backend)
     if (saved is None) != (law is None) or (entry is not None and saved is None):
-        raise BadInput("saved paths take --paths FILE and --law file.py:law, both (and --entry NAME, where a file has several)")
+        raise BadInput("saved draws need both --paths FILE and --law file.py:law, and --entry NAME if the file has several arrays")
     names = [*(claims or []), *([saved_source(str(saved), law, entry)] if saved is not None and law is not None else [])]
     items = _chosen(names, everything, short)
     paths = Counter(certificate_path(out, item.name) for item in items)
     if twice := [path.stem for path, count in paths.items() if count > 1]:
-        raise BadInput(f"two claims would be saved as {twice[0]!r}: each needs a name of its own")
+        raise BadInput(f"two claims would be saved as {twice[0]!r}: give each claim a different name")
     _check_writable(out, report)
     outputs = files.targets(formats or [], [out], report)
-    # One run is one family: alpha is that of refuting any of its exact samplers.
+    # One run is one family: alpha is the probability of refuting any of its exact samplers.
     overrides = msgspec.structs.replace(overrides, claims=max(1, sum(not item.wrong for item in items)))
-    console.print(f"seed {seed}, certificates in {out}", highlight=False)
+    console.print(f"The seed is {seed}. Certificates are written to {out}.", highlight=False)
     done: list[Certificate] = []
     total = len(with_controls(items))
     with _Bars(total, quiet) as bars, Workers(_count(jobs, device, total * shards), timeout, bars.step) as workers:
@@ -161,31 +164,32 @@ def certify(
     _write(outputs, found)
     if short:
         console.print(
-            f"That was {total} claims of {len(entries())}; `exactness certify --all` judges all of them.", highlight=False
+            f"This run judged {total} of {len(entries())} claims. `exactness certify --all` judges all of them.", highlight=False
         )
     raise SystemExit(exit_code(found))
 
 
 @app.command()
 def controls(
-    names: Annotated[list[str] | None, typer.Argument(help="Wrong samplers by name; all if left out.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the records and controls.json.")] = Path("controls"),
+    names: Annotated[list[str] | None, typer.Argument(help="Names of faults. Default: all.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder for the records and controls.json.")] = Path("controls"),
     report: _REPORT = None,
     seed: _SEED = 0,
-    alpha: Annotated[float | None, typer.Option(help="Error probability of refuting an exact sampler.")] = None,
-    max_paths: Annotated[int | None, typer.Option(help="Most draws of each.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Probability of refuting an exact sampler.")] = None,
+    max_paths: Annotated[int | None, typer.Option(help="Largest number of draws per fault.")] = None,
     patience: Annotated[
-        int, typer.Option(help="Go on for this many times the draws that refuted it, for tests that need more alone.", min=1)
+        int,
+        typer.Option(help="Draw up to this many times the draws that refuted a fault, because a test alone may need more.", min=1),
     ] = PATIENCE,
     device: _DEVICE = "cpu",
     dtype: _DTYPE = None,
     backend: _BACKEND = "torch",
     jobs: _JOBS = None,
     timeout: _TIMEOUT = None,
-    resume: Annotated[bool, typer.Option(help="Keep records of the folder that judging again would give.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the score.")] = False,
+    resume: Annotated[bool, typer.Option(help="Keep the records that judging again would give.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the score.")] = False,
 ) -> None:
-    """Judge wrong samplers, and right ones that look wrong, test by test. The exit code is 1 if one of them is misjudged."""
+    """Judge broken samplers, and right ones that look broken, test by test. The exit code is 1 if one of them is misjudged."""
     from .controls.judge import chosen
     from .run.faults import run_faults
 
@@ -193,7 +197,7 @@ def controls(
     setting = _setting(device, dtype, backend)
     total = len(chosen(names or []))
     _check_writable(out, report)
-    console.print(f"seed {seed}, records in {out}", highlight=False)
+    console.print(f"The seed is {seed}. Records are written to {out}.", highlight=False)
     finished = 0
     with _Bars(total, quiet) as bars, Workers(_count(jobs, device, total), timeout) as workers:
 
@@ -224,18 +228,18 @@ def controls(
 def make_report(
     sources: Annotated[list[Path], typer.Argument(help="Certificates, folders of them, or a matrix of controls.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The page to write; report.html if neither it nor a format is given.")
+        Path | None, typer.Option("--output", "-o", help="The page to write. Default: report.html, unless a format is given.")
     ] = None,
     formats: Annotated[list[str] | None, _FORMAT] = None,
 ) -> None:
-    """One self-contained HTML page from certificates and from a matrix of controls, or what other programs read."""
+    """Make one self-contained HTML page from certificates and a matrix of controls, or write files for other programs."""
     from .controls import Matrix
 
     outputs = files.targets(formats or [], sources, output)
     of_controls = [path for path in sources if is_matrix(path)]
     matrices = [Matrix.load(path) for path in of_controls]
     if len(matrices) > 1:
-        raise BadInput("a page shows one matrix of controls")
+        raise BadInput(f"a page shows one matrix of controls, but {len(matrices)} were given: name one of them")
     found = [Certificate.load(path) for path in _files([path for path in sources if path not in of_controls])]
     if output is not None or not outputs:
         page = output or Path("report.html")
@@ -247,9 +251,9 @@ def make_report(
 @app.command()
 def recheck(
     sources: Annotated[list[Path], typer.Argument(help="Certificates, or folders of them.")],
-    run: Annotated[bool, typer.Option(help="Also run the claim again, where its source is recorded.")] = True,
+    run: Annotated[bool, typer.Option(help="Also run each claim again, if its source is recorded.")] = True,
 ) -> None:
-    """Check that verdicts follow from their findings, and that claims repeat. The exit code is 1 if not."""
+    """Check that verdicts follow from their findings, and that claims repeat. The exit code is 1 if something is wrong."""
     from .run.recheck import recheck as check
 
     wrong = 0
@@ -272,7 +276,7 @@ def _setting(device: str, dtype: str | None, backend: str) -> Setting:
 
 
 def _chosen(names: Sequence[str], everything: bool, short: bool) -> list[Item]:
-    """What was asked for, each once. Raises ``BadInput`` if it is nothing."""
+    """The claims that the user asked for, without duplicates. Raises ``BadInput`` if the user named none."""
     if not (names or everything or short):
         raise BadInput(_ASK.format(count=len(entries())))
     more = entries() if everything else tour() if short else ()
@@ -290,7 +294,7 @@ def _check_writable(out: Path, page: Path | None) -> None:
 
 
 class _Bars:
-    """A bar for the run, and one for each claim that tells how far it is."""
+    """A progress bar for the run, and one for each claim."""
 
     def __init__(self, total: int, quiet: bool) -> None:
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -321,7 +325,10 @@ class _Bars:
 
 
 def _stopped(finished: int, total: int, out: Path) -> NoReturn:
-    errors.print(f"stopped after {finished} of {total}; they are in {out}: go on with --resume", highlight=False)
+    errors.print(
+        f"The run was stopped after {finished} of {total}, which are in {out}. To continue, add --resume to the same command.",
+        highlight=False,
+    )
     raise SystemExit(130)
 
 
@@ -337,7 +344,7 @@ def _files(sources: list[Path]) -> list[Path]:
         if source.is_dir():
             inside = sorted(source.glob("*.json"))
             if not inside:
-                raise BadInput(f"there is no certificate in {source}")
+                raise BadInput(f"there is no certificate in {source}: name a folder with certificates, or a certificate")
             found += inside
         else:
             found.append(source)

@@ -131,7 +131,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         draft = cls(tolerance=tolerance, first_paths=1, max_paths=1 << (stages - 1), **others)  # type: ignore[arg-type]
         needed = draft._paths_for(tolerance, bounded)
         if not math.isfinite(needed):
-            raise BadInput(f"no number of draws is enough for the tolerance {tolerance:g} with this law: raise the tolerance")
+            raise BadInput(
+                f"no number of draws bounds the monitored differences of this law within {tolerance:g}: raise the tolerance, or "
+                "choose batteries whose tests have bounds"
+            )
         first = math.ceil(needed / (1 << (stages - 1)))
         # If there are fewer stages than were asked for, the last one still takes no more draws than these.
         return msgspec.structs.replace(

@@ -42,8 +42,8 @@ class Innovations(Battery):
     compare different pairs.
 
     Args:
-        directions: the number of fixed random directions, in addition to the predictable ones. In one dimension there are none,
-            because there is only one line.
+        directions: the number of fixed random directions, in addition to the predictable ones. It does not matter in one
+            dimension, where there is only one line.
         lags: the largest number of steps over which dependence is tested. Choose the window of a speculative sampler, or more.
 
     >>> import numpy as np

@@ -54,7 +54,7 @@ class Couplings(Battery):
         rows = [_ALONG, _ACROSS] if dim > 1 else [_ALONG]
         thin = _thinner(dim, generator)
         margins = {"draft": _Margin(rows, dim, thin)}
-        # Below weight 1 the target's end is not Gaussian along the means' difference; orthogonally it is.
+        # Below weight 1, the target's end is Gaussian orthogonally to the difference of the means, but not along it.
         if law.weight == 1.0:
             margins["target"] = _Margin(rows, dim, thin)
         elif dim > 1:

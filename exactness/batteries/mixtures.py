@@ -30,7 +30,7 @@ class MixtureInnovations(Battery):
     :class:`exactness.GaussianMixture`.
 
     Args:
-        directions: the number of fixed random directions along which z is tested. In one dimension there are none.
+        directions: the number of fixed random directions along which z is tested. It does not matter in one dimension.
 
     >>> import exactness as ex
     >>> from exactness import batteries

@@ -1,4 +1,4 @@
-"""What a member of the catalogue is. Names are known without torch or JAX; building one imports it."""
+"""The members of the catalogue. Their names are known without torch or JAX, which are imported only when a claim is built."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ Kind = Literal["sequential", "exact", "control"]
 
 @dataclass(frozen=True)
 class Setting:
-    """Where and how the catalogue's samplers run. ``dtype`` None means each law's own, which is float32 from 32 dimensions on, and
-    wherever JAX has no float64.
+    """Where and how the catalogue's samplers run.
+
+    If ``dtype`` is None, each law uses its own: float32 in 32 dimensions or more, or if float64 is disabled in JAX, and float64
+    otherwise.
     """
 
     device: str = "cpu"
@@ -29,11 +31,11 @@ class Entry:
     """One claim of the catalogue.
 
     Args:
-        name: readable, its parts separated by slashes; the first part is ``problem``.
-        problem: the law. Its controls are judged before its other claims, which then carry their outcomes.
-        kind: a sampler that must be certified (``exact``, or the plain ``sequential``) or refuted (``control``).
-        make: builds the claim.
-        tour: whether it belongs to the short selection that tells the whole story.
+        name: a readable name. Its parts are separated by slashes, and the first part is ``problem``.
+        problem: the name of the law. Its controls are judged before its other claims, whose certificates list the outcomes.
+        kind: ``exact``, or ``sequential`` for the plain sampler, must be certified. ``control`` must be refuted.
+        make: a function that builds the claim.
+        tour: whether the claim belongs to the short selection of ``exactness certify --tour``.
     """
 
     name: str
@@ -43,11 +45,11 @@ class Entry:
     tour: bool = False
 
     def build(self, setting: Setting) -> Claim:
-        """The claim. Raises ``BadInput`` if the backend or scikit-learn is missing, or the device or dtype is."""
+        """Build the claim. Raises ``BadInput`` if a library is missing, or if there is no such device or dtype."""
         backend(setting.backend).check(setting.device, setting.dtype)
         try:
             return self.make(self, setting)
         except ModuleNotFoundError as error:
             raise BadInput(f"the catalogue needs {error.name}: pip install 'exactness[catalogue]'") from None
-        except (FileNotFoundError, ValueError) as error:  # Weights that are not there, or are not weights.
+        except (FileNotFoundError, ValueError) as error:  # The weights are missing or cannot be read.
             raise BadInput(str(error)) from error

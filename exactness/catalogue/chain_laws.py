@@ -1,9 +1,9 @@
-"""The laws of the catalogue, each with the process that samples it and a coarse model of it to draft with.
+"""The laws of the catalogue. Each has the process that samples it, and a coarse model that makes drafts.
 
-A law is described once, in numpy, and built from the samplers of either backend. Everything is closed form: a mixture's
-denoiser is its posterior mean. The digits are the 1,797 handwritten ones that scikit-learn ships (E. Alpaydin and C. Kaynak, UCI
-"Optical Recognition of Handwritten Digits", 1998), taken as the mixture with one component a picture, whose denoiser is the exact
-empirical-Bayes denoiser of real data.
+A law is described once, in numpy, and built from the samplers of either backend. Everything is in closed form, because the denoiser
+of a mixture is its posterior mean. The digits are the 1,797 handwritten digits of scikit-learn (E. Alpaydin and C. Kaynak, UCI
+"Optical Recognition of Handwritten Digits", 1998). Their law is the mixture with one component per picture, whose denoiser is the
+exact empirical-Bayes denoiser of real data.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Labels = Callable[[int, int], np.ndarray]
 
 @dataclass(frozen=True)
 class Model:
-    """``name``: what ``exactness_samplers.<backend>.<module>`` calls it; ``arguments``: what follows the schedule."""
+    """A model: ``name`` is its name in ``exactness_samplers.<backend>.<module>``, ``arguments`` are those after the schedule."""
 
     name: str
     arguments: tuple[Any, ...] = ()
@@ -40,12 +40,22 @@ class Model:
 
 @dataclass(frozen=True)
 class Description:
-    """``model`` is the process's prediction, of the clean sample; ``coarse`` a cheaper one; ``window`` is the usual one.
+    """The description of a law and of the process that samples it.
 
-    ``variance`` and ``centre``: within a component, and of the whole, for the forecast of the posterior drafters. ``outputs``:
-    the law, if it speaks of last states and not of paths; ``final``: the law of x_0, where it is known beside that of the paths.
-    ``labels(n, seed)``, if any, gives each chain its condition; a chain of label c starts at ``starts[0][c]``, with standard
-    deviation ``starts[1]``. ``dtype`` is that of the samplers' states. ``ahead``: a network that forecasts the model's prediction.
+    Attributes:
+        name, about: the name of the law, and a line about it.
+        schedule, dim: the schedule of the process, and the dimension d of its states.
+        model, coarse: the prediction of the clean sample, and a cheaper one for drafts.
+        window: the usual number of steps in a window.
+        variance, centre: the variance within a component, and the mean (d,) of the whole law. The forecast of the posterior
+            drafters needs them.
+        plan: the default plan.
+        final: the law of x_0, if it is known in addition to the law of the paths.
+        outputs: the law of the last states, if they are judged instead of paths.
+        labels: a function ``labels(n, seed)`` that gives each chain its condition, if there are conditions.
+        starts: the means and the standard deviation of the starts. A chain with label c starts around ``starts[0][c]``.
+        dtype: the dtype of the samplers' states.
+        ahead: a network that forecasts the model's prediction.
     """
 
     name: str
@@ -68,7 +78,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Problem:
-    """A description, built: ``process`` and ``coarse`` are of the samplers of ``backend``, ``law`` is of what they sample."""
+    """A law that was built from its description. ``process`` and ``coarse`` belong to ``backend``; ``law`` is what they sample."""
 
     described: Description
     backend: Backend
@@ -81,7 +91,7 @@ class Problem:
 
 @cache
 def problem(name: str, backend_name: str = "torch") -> Problem:
-    """Raises ``BadInput`` if the backend is missing, ``ModuleNotFoundError`` if what the law is made of is."""
+    """Build the law of this name. Raises ``BadInput`` if the backend is missing, ``ModuleNotFoundError`` if its data are."""
     from exactness_samplers.forecast import Forecast
 
     of = backend(backend_name)
@@ -98,7 +108,7 @@ def problem(name: str, backend_name: str = "torch") -> Problem:
     law = described.outputs
     if law is None:
         a, b = schedule.coefficients("sample")
-        # The judge's side: the same prediction and schedule as a law.
+        # For the judge, the same prediction and schedule make a law.
         predict = of.at_step(process.predict)
         law = GaussianChain(predict, a=a, b=b, sigma=schedule.sigma, dim=described.dim, final=described.final, name=name)
     forecast = Forecast.within(schedule, described.variance, described.centre)
@@ -110,7 +120,7 @@ _BUDGET = Plan(alpha=1e-6, tolerance=0.08, first_paths=1_250, max_paths=10_000)
 
 
 def two_modes() -> Description:
-    """Two modes on the line; the law of x_0 is known by grid propagation, so last states are tested too."""
+    """Two modes on the line. The law of x_0 is known by propagation on a grid, so last states are tested too."""
     from exactness_samplers.schedules import cosine_betas, ddpm
 
     schedule = ddpm(cosine_betas(32))
@@ -134,7 +144,7 @@ def ring() -> Description:
 
 
 def grid() -> Description:
-    """Twenty-five Gaussians on a 5 x 5 grid, of unequal diagonal covariances, by churned rectified flow."""
+    """Twenty-five Gaussians on a 5 x 5 grid with different diagonal covariances, sampled by churned rectified flow."""
     from exactness_samplers.schedules import rectified_flow
 
     axis = np.linspace(-2.0, 2.0, 5)
@@ -148,7 +158,7 @@ def grid() -> Description:
 
 
 def product() -> Description:
-    """Thirty-two independent one-dimensional mixtures, rotated: the joint law of x_0 is known in d = 32."""
+    """A rotated product of 32 independent one-dimensional mixtures. The joint law of x_0 is known in d = 32."""
     from exactness_samplers.schedules import cosine_betas, ddpm
 
     dim, kinds = 32, 4
@@ -171,7 +181,7 @@ def product() -> Description:
 
 
 def digits() -> Description:
-    """One component a picture, standard deviation 0.22 on pixels scaled to [-1, 1]."""
+    """A mixture with one component per picture, with standard deviation 0.22 on pixels scaled to [-1, 1]."""
     from exactness_samplers.schedules import cosine_betas, ddpm
     from sklearn.datasets import load_digits
 
@@ -185,7 +195,7 @@ def digits() -> Description:
 
 
 def network() -> Description:
-    """A trained network of the digits, see `samplers/exactness_digits`: no law is known but that of its innovations."""
+    """A network trained on the digits, see `samplers/exactness_digits`. Only the law of its innovations is known."""
     from exactness_samplers.schedules import cosine_betas, ddpm
     from sklearn.datasets import load_digits
 
@@ -199,7 +209,7 @@ def network() -> Description:
 
 
 def labelled() -> Description:
-    """The ring again, each chain knowing its component: x_0 has the law of the mixture exactly, whatever K is."""
+    """The ring, with chains that know their component. So x_0 has exactly the law of the mixture, whatever K is."""
     from exactness_samplers.schedules import cosine_betas, gaussian_reverse
 
     angle, variance, components = np.arange(8) * np.pi / 4, 0.1, 8
@@ -237,8 +247,10 @@ def _mixture(
     name: str, about: str, schedule: Schedule, weights: object, means: object, covariances: object, *, window: int,
     few: int = 0, final: Law | None = None, plan: Plan = _BUDGET, dtype: str = "float64",
 ) -> Description:  # fmt: skip
-    """A chain whose prediction is the mixture's posterior mean. The coarse model is the mixture of its first ``few``
-    components, or the Gaussian of the same moments."""
+    """A chain whose prediction is the posterior mean of a mixture.
+
+    The coarse model is the mixture of the first ``few`` components, or, if ``few`` is 0, a Gaussian with the same moments.
+    """
     w, m, v = (np.asarray(x, dtype=np.float64) for x in (weights, means, covariances))
     centre = w @ m
     within = float(np.average(v.reshape(len(w), -1).mean(1), weights=w))
@@ -251,7 +263,7 @@ def _mixture(
 
 
 def _line_law(schedule: Schedule, weights: object, means: object, variances: object) -> GridLaw:
-    """The exact law of x_0 of a one-dimensional chain. The denoiser is written again here, in numpy: a second reading."""
+    """The exact law of x_0 of a one-dimensional chain. The denoiser is written a second time here, in numpy, as a check."""
     w, m, v = (np.asarray(x, dtype=np.float64) for x in (weights, means, variances))
     a, b = schedule.coefficients("sample")
 

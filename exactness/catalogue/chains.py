@@ -1,4 +1,4 @@
-"""Diffusion chains: every exact combination on every law, the plain sampler, and the controls."""
+"""Claims about diffusion chains: for every law, every exact combination, the plain sampler, and the controls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DRAFTERS = (
     *(f"{base}-{kind}" for base in ("frozen", "free") for kind in ("noise", "sample", "velocity", "posterior")),
     "free-extrapolated",
 )
-# Learned for one law.
+# These drafters are learned for one law.
 MORE_DRAFTERS = {"network": ("free-ahead", "frozen-ahead")}
 REJECTIONS = ("independent-fresh", "independent-kept", "quantile-fresh", "quantile-kept", "until-accepted")
 CONTROLS = (
@@ -30,11 +30,11 @@ CONTROLS = (
     "accept-always",
     "orthogonal-stretched",
 )
-# Why a control is missing somewhere: it would not be wrong there, or the law cannot know.
+# The reasons why a law leaves out a control: it would not be wrong there, or the law could not see it.
 NOT_A_CONTROL = {
-    ("two-modes", "orthogonal-stretched"): "in one dimension nothing is orthogonal to the mean difference",
-    ("digits", "block-with-unweighted-residual"): "takes more than the budget of this law: about 5,000 paths",
-    ("network", "block-with-unweighted-residual"): "takes more than the budget of this law",
+    ("two-modes", "orthogonal-stretched"): "in one dimension, nothing is orthogonal to the difference of the means",
+    ("digits", "block-with-unweighted-residual"): "it takes about 5,000 paths, which is more than the budget of this law",
+    ("network", "block-with-unweighted-residual"): "it takes more paths than the budget of this law",
     ("labelled", "block-with-reflection"): "last states do not show it, see notebook 01",
     ("labelled", "block-with-unweighted-residual"): "last states do not show it, see notebook 01",
     ("labelled", "rejected-from-target"): "last states do not show it within the budget",
@@ -42,7 +42,7 @@ NOT_A_CONTROL = {
 }
 
 
-# What the tour shows of every law (our best) and of two of them (the published samplers), beside plain sampling and all controls.
+# The tour has our best sampler for every law, and the published samplers for two laws, in addition to plain sampling and controls.
 _BEST = "block/free-posterior/quantile-kept"
 _PUBLISHED = (
     "token/independent/quantile-kept",  # De Bortoli et al. 2025: a draft model, reflection
@@ -59,7 +59,7 @@ _TOUR = {
 
 
 def entries() -> tuple[Entry, ...]:
-    """All of them, law by law: the plain sampler, the exact combinations, the controls."""
+    """All entries, law by law: the plain sampler, the exact combinations and the controls."""
     found = []
     for problem in PROBLEM_NAMES:
         exact = [
@@ -108,7 +108,7 @@ def claim_of(entry: Entry, setting: Setting) -> Claim:
 
 
 def control(fault: Fault, setting: Setting) -> Claim:
-    """A fault on the ring, or on the labelled mixture if it is about labels."""
+    """The claim of a fault on the ring, or on the labelled mixture if the fault concerns labels."""
     from .chain_laws import problem as built
 
     problem = built("labelled" if fault.labelled else "ring", setting.backend)
@@ -119,7 +119,7 @@ def control(fault: Fault, setting: Setting) -> Claim:
 
 def _sampler(runner: Any, problem: Problem, setting: Setting) -> Sample:
     described, of = problem.described, problem.backend
-    # Paths of the labelled law hold no labels: its last states are judged.
+    # Paths of the labelled law hold no labels, so its last states are judged.
     return of.sampler(
         runner, setting.device, of.dtype(setting.dtype, described.dtype), described.outputs is None, described.labels,
         described.plan.first_paths,
@@ -148,5 +148,5 @@ def _right(name: str, problem: Problem) -> Any:
 
 
 def _name(part: Callable[..., Any]) -> str:
-    """What a verifier or rejection rule calls itself: functions by their name, rules by their class."""
+    """The name of a verifier or rejection rule: its ``name`` if it has one, else the name of the function or class."""
     return getattr(part, "name", None) or getattr(part, "__name__", None) or type(part).__name__

@@ -1,4 +1,4 @@
-"""The wrong samplers of the catalogue, and what each battery makes of them."""
+"""Judges the catalogue's faults test by test, to see which tests find which fault."""
 
 from .matrix import Matrix, Record
 

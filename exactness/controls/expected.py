@@ -1,6 +1,6 @@
-"""Which tests of a battery must see which fault, each of them by itself: one line for each fault that must be caught.
+"""The tests that must see each fault, each of them alone. There is one line per fault that must be caught.
 
-A test is named as a finding names it; ``usable output`` stands for output that cannot be judged at all.
+Tests have the names that findings use. ``usable output`` stands for output that cannot be judged at all.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ MUST_SEE: dict[str, tuple[str, ...]] = {
     "correlated-noise": ("along previous innovation",),
     "exact-until-late": (STATE,),
 }
-"""From the name of a fault of ``exactness_samplers.faults`` to the tests that must refute it."""
+"""Maps the name of a fault of ``exactness_samplers.faults`` to the tests that must refute it."""
 
 
 def must_see(fault: str) -> tuple[str, ...]:
-    """The tests that must see the fault of this name: none for one that no test can see, or that is right."""
+    """The tests that must see the fault of this name. The tuple is empty if no test can see it, or if the sampler is right."""
     return MUST_SEE.get(fault, ())

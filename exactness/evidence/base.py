@@ -48,6 +48,7 @@ class Result:
 
     @property
     def p_value(self) -> float:
+        """The p-value over all rows, before it is adjusted for the other tests."""
         return self.null.p_over_rows(self.statistic, self.n, self.rows)
 
 
@@ -82,7 +83,7 @@ class Origin:
 
 
 Update = Callable[[Array, np.random.Generator], None]
-"""``update(sample, noise)`` feeds the summaries of an evidence; ``noise`` is the judge's own generator for these draws."""
+"""A function ``update(sample, noise)`` that feeds the summaries. ``noise`` is the judge's own generator for these draws."""
 
 
 class Evidence:
@@ -105,7 +106,7 @@ class Evidence:
     def __init__(self, origin: Origin, summaries: Mapping[str, Summary], update: Update | None) -> None:
         self.origin, self.summaries, self.paths = origin, summaries, 0
         self._update = update
-        # The contents of the summaries before the first draw, so that what ``take`` hands out can be replaced.
+        # The contents of the summaries before the first draw, so that ``take`` can replace the contents that it returns.
         self._empty: dict[str, dict[str, object]] | None = None
 
     @property
@@ -122,7 +123,9 @@ class Evidence:
         shards get different noise wherever they are judged, and the same shard always gets the same noise.
         """
         if self._update is None:
-            raise BadInput("this evidence was made elsewhere and takes no draws in: merge it into evidence that was started here")
+            raise BadInput(
+                "this evidence was made elsewhere and takes no draws in: merge it into evidence that was started in this process"
+            )
         self._update(sample, noise or self.origin.noise_of(sample))
         for summary in self.summaries.values():
             summary.close()

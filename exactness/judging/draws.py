@@ -79,7 +79,7 @@ class Where:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a first small sample showed: its SHA-256 digest, whether it repeats, and what is wrong with the sampler, if anything."""
+    """The result of a first small sample: its SHA-256 digest, whether it repeats, and the fault of the sampler, if it has one."""
 
     digest: str | None = None
     reproducible: bool | None = None
@@ -237,7 +237,7 @@ class Draws:
         while self.paths < size:
             for taken in self._take(next(self._blocks)):
                 self._add(taken)
-                del taken  # before the next one is made
+                del taken  # This frees the memory before the next block is drawn.
                 if self.progress is not None:
                     self.progress(self.claim.name, self.paths, self.plan.max_paths)
 

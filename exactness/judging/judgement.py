@@ -159,6 +159,7 @@ def _enough(plan: Plan, findings: Sequence[Finding]) -> str:
 
 
 def histograms_of(evidence: Sequence[Evidence]) -> list[Histogram]:
+    """The histograms of all batteries that keep probability integral transforms."""
     return [
         Histogram(name=name, battery=one.battery, where=where, counts=[int(c) for c in counts])
         for one in evidence

@@ -66,7 +66,7 @@ def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
 
 @dataclass(frozen=True)
 class _Arrays:
-    """What a sampler returns: the ``kind`` of array, and its ``dtype`` and ``device`` in torch's terms."""
+    """The ``kind`` of array that a sampler returns, and its ``dtype`` and ``device`` in torch's terms."""
 
     kind: str
     dtype: Any

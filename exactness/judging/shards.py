@@ -35,7 +35,7 @@ class Shard:
 
 
 def draw_shard(claim: Claim, index: int, count: int, *, seed: int = 0) -> Shard:
-    """Draw shard ``index`` of ``count`` of a certificate: every ``count``-th block of all that its plan may need.
+    """Draw shard ``index`` of ``count`` of a certificate. It has every ``count``-th of the blocks that the plan may need.
 
     Args:
         claim: the claim. It must be the same in every place.

@@ -75,6 +75,7 @@ def _loaded(source: str, changed: int) -> list[Claim]:
 
 
 def is_file_claim(name: str) -> bool:
+    """Whether a name means a claim in a Python file."""
     return ".py" in name
 
 
@@ -107,6 +108,7 @@ def saved_source(paths: str, law: str, entry: str | None) -> str:
 
 
 def is_saved_source(source: str) -> bool:
+    """Whether a text is one of :func:`saved_source`."""
     return bool(_saved_words(source))
 
 
@@ -147,7 +149,7 @@ def _variables(target: str, default: str) -> tuple[dict[str, object], str]:
         raise BadInput(f"there is no file {file}; check its path")
     spec = importlib.util.spec_from_file_location(f"_exactness_claim_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise BadInput(f"{file} is not a Python file")
+        raise BadInput(f"{file} is not a Python file: name it as file.py:name")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     # The file may import modules in its own folder.

@@ -281,7 +281,7 @@ def test_exit_codes_of_saved_paths(run, tmp_path, change, code):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--paths", "mine.npy"], "saved paths take --paths FILE and --law file.py:law, both"),
+        (["--paths", "mine.npy"], "saved draws need both --paths FILE and --law file.py:law"),
         (["--law", "laws.py"], "both"),
         (["--entry", "paths"], "both"),
         (["--paths", "mine.npy", "--law", "laws.py:number"], "laws.py has no law called 'number'; it has law"),
