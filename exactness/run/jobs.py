@@ -146,8 +146,11 @@ def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutc
     except BadInput:
         return None
     here = environment(found.environment.array, found.environment.dtype, found.environment.device.split()[0])
-    own = () if isinstance(claim.controls, str) else claim.controls
-    before = sorted((c for c in found.controls if c.name not in {o.name for o in own}), key=lambda c: c.name)
+    # A claim's own controls are judged with it: they must be there. Those that were judged before must be the same.
+    standard = isinstance(claim.controls, str)
+    own = set() if isinstance(claim.controls, str) else {control.name for control in claim.controls}
+    theirs = {c.name for c in found.controls if c.name in own or (standard and c.name.startswith("standard/"))}
+    before = sorted((c for c in found.controls if c.name not in theirs), key=lambda c: c.name)
     same = (
         found.name == claim.name
         and found.seed == seed
@@ -155,7 +158,8 @@ def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutc
         and found.law == claim.law.describe()
         and found.environment == here
         and found.sampler.get("backend") == claim.about.get("backend")
-        and (isinstance(claim.controls, str) or before == sorted(outcomes, key=lambda c: c.name))
+        and (bool(theirs) if standard else theirs == own)
+        and before == sorted(outcomes, key=lambda c: c.name)
     )
     try:
         return found if same and found.probe == probe_of(claim, seed) else None

@@ -133,6 +133,14 @@ def test_resuming_judges_a_sampler_that_raises_now(run, tmp_path):
     assert run("certify", "claims.py:claim", "--resume")[0] == 4
 
 
+def test_resuming_notices_a_control_that_was_added(run, tmp_path):
+    assert run("certify", "claims.py:claim")[0] == 0
+    more = 'claim = ex.Claim("right", law.sample, law, plan=plan, controls=[control])'
+    (tmp_path / "claims.py").write_text(f"{(tmp_path / 'claims.py').read_text()}\n{more}\n")
+    assert run("certify", "claims.py:claim", "--resume")[0] == 0
+    assert [c.name for c in ex.Certificate.load(certificate_path(tmp_path / "certificates", "right")).controls] == ["control"]
+
+
 def test_resuming_notices_another_dtype_and_a_changed_sampler(run, tmp_path, monkeypatch):
     assert run("certify", "labelled/control/*", "--out", "certs", "--jobs", "1", "--dtype", "float32")[0] == 0
     (path,) = (tmp_path / "certs").glob("*.json")
