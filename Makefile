@@ -1,13 +1,16 @@
-# make certify: the main job. make test: everything that must hold. Both make the environment first.
+# make certify: the main job, in three minutes. make test: everything that must hold. Both make the environment first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT := certificates
-
-.PHONY: certify test lint calibrate tails power memory judging flakiness rounds overhead controls schedulers field study clean install
+.PHONY: certify certify-all test lint calibrate tails power memory judging flakiness rounds overhead controls schedulers field study clean install
 
 certify: install
-	$(BIN)/exactness certify --out $(OUT) --report $(OUT)/report.html
+	$(BIN)/exactness certify --tour --out $(OUT) --report $(OUT)/report.html
+
+# The whole catalogue: 727 samplers and 28 controls, half an hour of processor time.
+certify-all: install
+	$(BIN)/exactness certify --all --out $(OUT)-all --report $(OUT)-all/report.html
 
 test: install lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -27,16 +30,17 @@ power: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[peers]"
 	$(BIN)/python -m studies.power
 
-# The slow tier of the tests.
+# The statistical studies among the tests, and the samplers' tests once more, with programs of JAX compiled as users have them.
 study: install
-	$(BIN)/python -m pytest -n 2 -m slow
+	XLA_FLAGS= $(BIN)/python -m pytest -n 2 -m slow
+	XLA_FLAGS= $(BIN)/python -m pytest -n 2 --dist worksteal tests/samplers
 
 install: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml hatch_build.py constraints.txt samplers/exactness_digits/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]" --editable samplers/exactness_digits
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(OUT) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OUT) $(OUT)-all build dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,34 +1,23 @@
 """exactness: certify that a fast sampler is lossless.
 
-    law + sampler -> paths -> batteries -> findings -> verdict -> certificate -> report
+    law + sampler -> draws -> batteries -> findings -> verdict -> certificate -> report
 
 In reading order: say what is true (a law), claim that a sampler follows it, plan error rates and budget, certify, read.
+The batteries themselves are in :mod:`exactness.batteries`.
 """
 
-from .batteries import (
-    Acceptance,
-    Battery,
-    CharacteristicFunction,
-    Couplings,
-    Innovations,
-    MeanEmbedding,
-    MixtureInnovations,
-    PermutationTwoSample,
-    ProjectedKS,
-    Rosenblatt,
-    SteinDiscrepancy,
-    TwoSample,
-)
 from .certificate import Certificate, Finding, Verdict
 from .claim import Claim
 from .errors import BadInput, ExactnessError
-from .judging.certify import certify
-from .judging.shortcuts import certify_paths, compare
+from .evidence.base import Battery
+from .judging.certify import certify, certify_paths, compare
+from .judging.shards import Shard, certify_shards, draw_shard
 from .laws import (
     GaussianChain,
     GaussianCoupling,
     GaussianMixture,
     GridLaw,
+    Law,
     ProductLaw,
     TrustedSampler,
     UnivariateLaw,
@@ -37,8 +26,10 @@ from .laws import (
 )
 from .plan import Plan
 from .saved import SavedPaths
+from .version import __version__ as __version__
 
 __all__ = [
+    "Law",
     "GaussianMixture",
     "GaussianChain",
     "GridLaw",
@@ -54,21 +45,13 @@ __all__ = [
     "SavedPaths",
     "certify_paths",
     "compare",
+    "Shard",
+    "draw_shard",
+    "certify_shards",
+    "Battery",
     "Verdict",
     "Finding",
     "Certificate",
-    "Battery",
-    "Innovations",
-    "MixtureInnovations",
-    "Rosenblatt",
-    "ProjectedKS",
-    "CharacteristicFunction",
-    "MeanEmbedding",
-    "SteinDiscrepancy",
-    "TwoSample",
-    "PermutationTwoSample",
-    "Couplings",
-    "Acceptance",
     "ExactnessError",
     "BadInput",
 ]

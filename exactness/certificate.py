@@ -1,4 +1,4 @@
-"""What was promised and what was found: a record that says everything needed to read it and to repeat it."""
+"""Certificates: records of what was planned and what was found, with everything that is needed to read and repeat them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ FORMAT = "exactness-certificate/2"
 
 
 class Verdict(enum.Enum):
-    """The four outcomes, each with its remedy."""
+    """The four possible outcomes. Each has a ``remedy``: what to do about it.
+
+    >>> from exactness import Verdict
+    >>> Verdict.REFUTED.remedy
+    'The sampler does not follow the law. The first findings show where it departs: start there.'
+    """
 
     CERTIFIED = "certified"
     REFUTED = "refuted"
@@ -27,22 +32,35 @@ class Verdict(enum.Enum):
 
     @property
     def remedy(self) -> str:
+        """What the user should do, in a sentence or two."""
         return {
-            Verdict.CERTIFIED: "Nothing to do: not refuted, and every monitored difference of probabilities is tolerable.",
-            Verdict.REFUTED: "The sampler does not follow the law. The first findings say where it departs; start there.",
-            Verdict.INCONCLUSIVE: "Not refuted, but the evidence is too thin for the tolerance: raise max_paths or the tolerance.",
-            Verdict.INVALID: "The output could not be judged. The reason says what to mend; nothing is known of the law.",
+            Verdict.CERTIFIED: "Nothing needs to be done: every monitored difference of probabilities is within the tolerance.",
+            Verdict.REFUTED: "The sampler does not follow the law. The first findings show where it departs: start there.",
+            Verdict.INCONCLUSIVE: (
+                "The sampler was not refuted, but there is too little evidence for the tolerance: raise max_paths or the tolerance."
+            ),
+            Verdict.INVALID: "The output could not be judged, so nothing is known about its law. The reason says what to fix.",
         }[self]
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One test. ``n`` values independent under the law; ``paths`` draws; ``rows`` > 1: the most extreme of so many.
+    """The result of one test.
 
-    ``effect`` and ``detectable`` are in ``unit``; ``bound`` is an upper confidence bound on the effect, where there is one, and
-    ``bounded`` says whether every draw counts, so that one makes sense; ``detectable`` is the smallest effect that would have
-    been refuted with the plan's power, None if none would: the level is beyond the reach of the test. ``test`` and
-    ``parameters`` make the test again (:func:`exactness.evidence.nulls.null_of`).
-    ``adjusted_p`` counts all tests (Holm) and all stages: below alpha it refutes.
+    Attributes:
+        name, battery, where: the test, its battery, and the row of the summary.
+        test, parameters: these make the test again (:func:`exactness.evidence.nulls.null_of`).
+        null: the null distribution of the values.
+        validity: how far the p-value can be trusted.
+        rows: if > 1, the row is the most extreme of this many.
+        n: the number of values, which are independent under the law.
+        paths: the number of draws.
+        statistic, p_value: the observed statistic, and its p-value over all ``rows``.
+        adjusted_p: the p-value adjusted for all tests (Holm), stages and claims. At or below the plan's alpha it refutes.
+        effect: the size of the observed effect, in ``unit``.
+        bound: an upper confidence bound on the effect, in ``unit``. None if the test has no bound.
+        bounded: whether every draw counts in the statistic, so that a bound makes sense.
+        detectable: the smallest effect that would have been refuted with the plan's power, in ``unit``. None if no effect would
+            have been, because the level is beyond the reach of the test.
     """
 
     name: str
@@ -66,15 +84,16 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 TOLERATED = "probability"
-"""The unit of the plan's tolerance; bounds in other units are reported, and decide nothing."""
+"""The unit of the plan's tolerance. Bounds in other units are reported, and decide nothing."""
 
 
 def largest_bound(findings: Sequence[Finding]) -> float | None:
+    """The largest bound in the unit of the tolerance. None if there is no such bound."""
     return max((f.bound for f in findings if f.bound is not None and f.unit == TOLERATED), default=None)
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """A look at the evidence: draws so far, the smallest adjusted p-value, the largest bound, what was decided."""
+    """One look at the evidence: the draws so far, the smallest adjusted p-value, the largest bound and the decision."""
 
     paths: int
     smallest_p: float
@@ -83,7 +102,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Histogram(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of probability integral transforms in equal cells of [0, 1]; flat if the law is right."""
+    """Counts of probability integral transforms in equal cells of [0, 1]. They are flat if the law is right."""
 
     name: str
     battery: str
@@ -92,9 +111,12 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What the same batteries, at the same budget, said of a sampler that is known to be wrong (or known to be exact).
+    """The verdict of the same batteries, with the same budget, on a sampler that is known to be wrong (or known to be exact).
 
-    ``required``: whether a pass beside it means little if it was judged otherwise.
+    Attributes:
+        required: whether the sampler may not be certified unless this control has the right verdict.
+        needs: for a wrong sampler that was not refuted, about how many draws would have refuted it, as estimated from its leading
+            finding. None if that is not known.
     """
 
     name: str
@@ -104,23 +126,29 @@ class ControlOutcome(msgspec.Struct, frozen=True, kw_only=True):
     paths: int
     leading: str
     required: bool = True
+    needs: int | None = None
 
     @property
     def as_it_should(self) -> bool:
+        """Whether the control has the right verdict."""
         if self.must_be_refuted:
             return self.verdict is Verdict.REFUTED
         return self.verdict in (Verdict.CERTIFIED, Verdict.INCONCLUSIVE)
 
 
 def missed(controls: Sequence[ControlOutcome]) -> list[ControlOutcome]:
-    """Those beside which a pass means little: required ones that were judged otherwise, and the others if not one was seen."""
+    """The controls whose verdict makes a pass meaningless.
+
+    These are the required controls with the wrong verdict, and the other ones with the wrong verdict if none of the others has
+    the right one.
+    """
     others = [c for c in controls if not c.required]
     blind = others and not any(c.as_it_should for c in others)
     return [c for c in controls if not c.as_it_should and (c.required or blind)]
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """Where it was judged."""
+    """The versions, and the kind of array, dtype and device, with which the sampler was judged."""
 
     exactness: str
     python: str
@@ -132,10 +160,26 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of :func:`exactness.certify`. ``reasons`` are sentences; ``cost`` are totals over all draws.
+    """The outcome of :func:`exactness.certify`.
 
-    ``source`` repeats it: a name of the catalogue or ``file.py:claim``. ``probe`` is the SHA-256 of a first small sample.
-    ``expected`` is ``"exact"``, or ``"wrong"`` for a sampler that is a control itself.
+    Attributes:
+        verdict, reasons: the verdict, and sentences that say why.
+        law, sampler, plan, seed: what was judged, and how.
+        findings: the results of all tests, strongest first.
+        stages, histograms, controls: the looks at the evidence, the histograms of the values, and the outcomes of the controls.
+        cost: totals over all draws.
+        source: how to find the claim again: a name of the catalogue or ``file.py:claim``.
+        probe: the SHA-256 digest of a first small sample.
+        reproducible: whether the same seed gave the same draws. None if that cannot be known, as for saved draws.
+        expected: ``"exact"``, or ``"wrong"`` for a sampler that is a control itself.
+
+    >>> import exactness as ex
+    >>> law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    >>> certificate = ex.certify(law.sample, law, plan=ex.Plan(tolerance=0.1))
+    >>> certificate.verdict.value, certificate.as_claimed, certificate.largest_bound < 0.1
+    ('certified', True, True)
+    >>> print(certificate.leading.unit, certificate.leading.p_value > 0.001)
+    probability True
     """
 
     name: str
@@ -160,40 +204,42 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def paths(self) -> int:
+        """The number of draws that were judged."""
         return self.stages[-1].paths if self.stages else 0
 
     @property
     def controls_hold(self) -> bool:
+        """Whether the controls have the right verdicts, as far as a pass needs it."""
         return not missed(self.controls)
 
     @property
     def as_claimed(self) -> bool:
-        """Certified, or refuted if it is a control; and its own controls did what they must."""
+        """Whether the sampler was certified (or refuted, if it is a control), and its own controls have the right verdicts."""
         wanted = Verdict.REFUTED if self.expected == "wrong" else Verdict.CERTIFIED
         return self.verdict is wanted and self.controls_hold
 
     @property
     def leading(self) -> Finding | None:
-        """The finding that speaks loudest against the sampler."""
+        """The finding with the strongest evidence against the sampler. None if there are no findings."""
         return min(self.findings, key=lambda f: (f.adjusted_p, f.p_value), default=None)
 
     @property
     def largest_bound(self) -> float | None:
-        """Of the discrepancies that the plan's tolerance is about."""
+        """The largest bound of the differences that the plan's tolerance limits. None if there is no such bound."""
         return largest_bound(self.findings)
 
     @property
     def detectable(self) -> float | None:
-        """Each of the same discrepancies at least this large would have been refuted, with the plan's power.
+        """The size from which on each of the same differences would have been refuted, with the plan's power.
 
-        None where there is no such number: nothing has a bound, or some test could not have refuted anything.
+        None if there is no such size, because no difference has a bound, or some test could not have refuted anything.
         """
         effects = [f.detectable for f in self.findings if f.bound is not None and f.unit == TOLERATED]
         known = [effect for effect in effects if effect is not None]
         return max(known) if known and len(known) == len(effects) else None
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write JSON. The file appears whole or not at all, so a killed run leaves no half certificate."""
+        """Write the certificate as JSON, and return the path. A run that is killed leaves no incomplete file."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         text = msgspec.json.format(msgspec.json.encode(self), indent=1)
@@ -210,7 +256,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Certificate:
-        """Read what ``save`` wrote. Raises ``BadInput`` for a file that is missing, unreadable or not a certificate."""
+        """Read a certificate that ``save`` wrote. Raises ``BadInput`` if the file is missing, unreadable or not a certificate."""
         try:
             data = Path(path).read_bytes()
         except OSError as error:
@@ -220,5 +266,5 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
             raise BadInput(f"{path} is not a certificate: {error}") from None
         if certificate.format != FORMAT:
-            raise BadInput(f"{path} has format {certificate.format!r}; this version reads {FORMAT!r}")
+            raise BadInput(f"{path} has format {certificate.format!r}; this version reads {FORMAT!r}: certify again to get one")
         return certificate

@@ -1,4 +1,4 @@
-"""What is claimed: this sampler follows this law."""
+"""Claims: this sampler follows this law."""
 
 from __future__ import annotations
 
@@ -16,22 +16,38 @@ from .plan import Plan
 from .saved import SavedPaths
 
 Sample = Callable[[int, int], Any]
-"""``sample(n, seed)`` -> array, or ``(array, costs)`` with costs a dict of totals over the n draws ("rounds", ...)."""
+"""``sample(n, seed)`` returns an array, or ``(array, costs)``, where costs is a dict of totals over the n draws ("rounds", ...)."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What ``exactness certify file.py:claim`` takes.
+    """The statement that a sampler follows a law. ``exactness certify file.py:claim`` judges it.
 
     Args:
-        sample: ``sample(n, seed)``; (n, d) for a mixture, (n, K + 1, d) in running order for a chain. Or :class:`SavedPaths`.
-        law: what it is claimed to follow.
-        plan, batteries: instead of the default ones.
-        controls: samplers that are known to be wrong; the same batteries must refute them at the same budget. ``"standard"``:
-            those of :data:`exactness_samplers.faults.STANDARD`, made of the law's own prediction and schedule.
+        name: 1 to 120 printable characters. Samplers with different names get different seeds.
+        sample: a function ``sample(n, seed)`` that returns (n, d) for a mixture, or (n, K + 1, d) in running order for a chain.
+            Or :class:`SavedPaths`.
+        law: the law that the sampler should follow.
+        plan, batteries: these replace the default ones.
+        controls: samplers that are known to be wrong. The same batteries must refute them with the same budget. ``"standard"``
+            stands for the faults of :data:`exactness_samplers.faults.STANDARD`, built from the law's own prediction and schedule.
         wrong: for a control, one sentence on what is wrong with it. Such a claim holds if it is refuted.
-        required: for a control, whether a pass beside it means little if it is not refuted.
-        about: what else a reader should know of the sampler (JSON types).
+        required: for a control, whether the sampler may not be certified unless the control is refuted.
+        about: other facts about the sampler that a reader should know (JSON types).
+
+    Raises:
+        BadInput: if a field cannot be used. The message says which one, and what to do.
+
+    >>> import numpy as np
+    >>> import exactness as ex
+    >>> law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    >>> def normals(n, seed, mean=0.0):
+    ...     return np.random.default_rng(seed).normal(mean, 1.0, (n, 1))
+    >>> shifted = ex.Claim("shifted", lambda n, seed: normals(n, seed, 0.3), law, wrong="its mean is 0.3 and not 0")
+    >>> claim = ex.Claim("normals", normals, law, ex.Plan(tolerance=0.1), controls=[shifted])
+    >>> judged = ex.certify(claim.sample, claim.law, plan=claim.plan, controls=claim.controls)
+    >>> judged.verdict.value, judged.controls[0].verdict.value
+    ('certified', 'refuted')
     """
 
     name: str
@@ -48,20 +64,24 @@ class Claim:
         if not isinstance(self.name, str) or not 0 < len(self.name) <= 120 or not self.name.isprintable():
             raise BadInput(f"a claim's name must be 1 to 120 printable characters; got {self.name!r:.60}")
         if self.wrong is not None and not (isinstance(self.wrong, str) and self.wrong.strip()):
-            raise BadInput(f"say in a sentence what is wrong with {self.name!r}, or leave wrong out if nothing is")
+            raise BadInput(f"say in a sentence what is wrong with {self.name!r}, or leave wrong= out if nothing is wrong")
         if not isinstance(self.controls, Sequence) or (isinstance(self.controls, str) and self.controls != "standard"):
-            raise BadInput(f"controls of {self.name!r} must be a list of claims, or 'standard'; not {self.controls!r:.60}")
+            raise BadInput(f"the controls of {self.name!r} must be a list of claims, or 'standard', not {self.controls!r:.60}")
         for control in () if isinstance(self.controls, str) else self.controls:
             if not isinstance(control, Claim) or control.wrong is None:
-                raise BadInput(f"a control of {self.name!r} must be a Claim with wrong='what is wrong with it': it must be refuted")
+                raise BadInput(
+                    f"a control of {self.name!r} must be a Claim with wrong='what is wrong with it', because it must be refuted"
+                )
         try:
             msgspec.json.encode(self.about)
         except (TypeError, ValueError, msgspec.MsgspecError) as error:
-            raise BadInput(f"about of {self.name!r} must hold JSON types only: {error}") from None
+            raise BadInput(f"the field about of {self.name!r} must hold JSON types only: {error}") from None
         if not callable(self.sample) and not isinstance(self.sample, SavedPaths):
             raise BadInput(f"the sampler of {self.name!r} must be a function sample(n, seed); got {type(self.sample).__name__}")
         if not isinstance(self.law, Law):
-            raise BadInput(f"the law of {self.name!r} must be one of exactness.laws; got {type(self.law).__name__}")
+            raise BadInput(
+                f"the law of {self.name!r} must be one of exactness.laws or your own exactness.Law; got {type(self.law).__name__}"
+            )
         chosen_batteries(self.batteries)
         if self.plan is not None and not isinstance(self.plan, Plan):
             raise BadInput(f"the plan of {self.name!r} must be an exactness.Plan; got {type(self.plan).__name__}")

@@ -7,6 +7,7 @@ from functools import cache
 from importlib import metadata
 
 from .certificate import Environment
+from .version import __version__
 
 
 @cache
@@ -35,7 +36,7 @@ def environment(array: str, dtype: str, device: str) -> Environment:
 
         device = f"{device} ({jax.devices('cuda')[int(device.partition(':')[2] or 0)].device_kind})"
     return Environment(
-        exactness=_version("exactness") or "not installed",
+        exactness=__version__,
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         packages=packages,

@@ -1,40 +1,44 @@
-"""How sure, at which price: error rates, tolerance and budget, fixed before anything is sampled."""
+"""Plans: error rates, tolerance and budget, fixed before anything is sampled."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
+from .batteries.standard import chosen_batteries
 from .errors import BadInput
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from .evidence.base import Battery
-    from .evidence.nulls import Null
-    from .laws.base import Law
+from .evidence.base import Battery
+from .evidence.nulls import Null
+from .laws.base import Law
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The promise of a certificate.
+    """The error rates, the tolerance and the budget of a certificate.
 
     Args:
-        alpha: probability of refuting an exact sampler, over all tests, stages and claims together. 1e-6 to 1e-9 for daily use.
-        tolerance: the largest difference of probabilities (a Kolmogorov distance along a monitored direction, the share of an
-            event) that the user is willing to live with. ``CERTIFIED`` means that the upper bound of each is below it; bounds
-            in other units are reported, and decide nothing.
-        confidence: probability that all those bounds hold at once.
-        power: what "detectable" means: the probability with which such an effect would have been refuted.
-        first_paths, max_paths: draws of the first stage and of the last; each stage doubles the one before.
-        suspicion: while the smallest adjusted p-value is below this, sampling goes on although the tolerance is met, and at
-            the end of the budget the verdict is ``INCONCLUSIVE``. Looking longer costs no false alarms: alpha is split over
-            all the stages that there can be.
-        claims: how many claims share alpha. A run of many claims is one family: its alpha is that of any false refutation.
-        seed_must_count: same seed, same output. False accepts a sampler that is not reproducible; the certificate says so.
+        alpha: the probability of refuting an exact sampler, over all tests, stages and claims together. Values from 1e-6 to 1e-9
+            suit daily use.
+        tolerance: the largest difference of probabilities that the user accepts: a Kolmogorov distance along a monitored
+            direction, or a difference in the share of an event. ``CERTIFIED`` means that the upper bound of each such difference
+            is within the tolerance. Bounds in other units are reported, and decide nothing.
+        confidence: the probability that all these bounds hold at once.
+        power: the probability with which an effect of the size that is called "detectable" would have been refuted.
+        first_paths, max_paths: the number of draws after the first stage and after the last. Each stage doubles the number.
+        suspicion: while the smallest adjusted p-value is below this, sampling continues even if the tolerance is met. At the end
+            of the budget the verdict is then ``INCONCLUSIVE``. Looking longer costs no false alarms, because alpha is split over
+            all stages that are possible.
+        claims: the number of claims that share alpha. A run of many claims is one family: alpha is the probability of refuting
+            any of its exact samplers.
+        seed_must_count: whether the same seed must give the same output. False accepts a sampler that is not reproducible, and
+            the certificate says so.
+
+    >>> from exactness import Plan
+    >>> Plan(first_paths=1_000, max_paths=6_000).stages
+    (1000, 2000, 4000, 6000)
     """
 
     alpha: float = 1e-6
@@ -52,10 +56,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, Real) or not (0.0 < float(value) < 1.0):
                 raise BadInput(f"{name} must lie strictly between 0 and 1, not {value!r}")
-            # Numpy's numbers are as good, but a certificate is written with Python's.
+            # NumPy numbers are accepted, but certificates are written with Python's.
             msgspec.structs.force_setattr(self, name, float(value))
         if self.alpha < 1e-100:
-            raise BadInput(f"alpha must be at least 1e-100, not {self.alpha!r}: p-values are not told apart further out")
+            raise BadInput(f"alpha must be at least 1e-100, not {self.alpha!r}: smaller p-values cannot be told apart")
         for name in ("first_paths", "max_paths", "claims"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
@@ -66,18 +70,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def stages(self) -> tuple[int, ...]:
-        """Draws in all, after each stage."""
+        """The total number of draws after each stage."""
         sizes = [min(self.first_paths, self.max_paths)]
         while sizes[-1] < self.max_paths:
             sizes.append(min(2 * sizes[-1], self.max_paths))
         return tuple(sizes)
 
     def level(self, tests: int) -> float:
-        """The level at which one of so many tests refutes in one stage of one claim (Holm's first step)."""
+        """The level at which one of this many tests refutes, in one stage of one claim (the first step of Holm's procedure)."""
         return self.alpha / (len(self.stages) * tests * self.claims)
 
     def bound_error(self, discrepancies: int) -> float:
-        """The error probability of one of so many simultaneous bounds, in one stage."""
+        """The error probability of one of this many simultaneous bounds, in one stage."""
         return (1.0 - self.confidence) / (len(self.stages) * discrepancies)
 
     @classmethod
@@ -92,19 +96,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ) -> Plan:
         """The plan whose last stage is just large enough for an exact sampler of this law to be certified at this tolerance.
 
-        It then is but for a probability of about 1 - ``confidence``, with one stage of at most e times that, besides ``alpha`` and
-        ``suspicion``: a bound is the observed distance and a radius, and as large as that radius the distance of an exact sampler
-        is that rarely.
+        An exact sampler is then certified, except with a probability of about 1 - ``confidence`` (with one stage, at most e times
+        that), in addition to ``alpha`` and ``suspicion``. The reason: a bound is the observed distance plus a radius, and the
+        distance of an exact sampler exceeds this radius only with that probability.
 
         Args:
-            tolerance: as of the plan.
-            law, batteries: what is monitored; the standard batteries if left out. Nothing is sampled from a claim; a
-                :class:`TrustedSampler` is asked for its pilot.
-            stages: how many looks; each doubles the draws of the one before. Fewer where the first would take less than one draw.
-            others: ``alpha``, ``confidence``, ``power``, .. of the plan.
+            tolerance: the tolerance of the plan.
+            law, batteries: the law, and the batteries that monitor it: the standard batteries if left out. The sampler is not
+                called; a :class:`TrustedSampler` is asked for its pilot sample.
+            stages: the number of stages. Each doubles the number of draws. There are fewer stages if the first would otherwise
+                have less than one draw.
+            others: other fields of the plan: ``alpha``, ``confidence``, ``power``, ...
 
         Raises:
-            BadInput: if no number of draws is enough, or nothing monitored has a bound.
+            BadInput: if no number of draws is enough, or no monitored difference has a bound.
 
         >>> import exactness as ex
         >>> law = ex.GaussianMixture([0.3, 0.7], [[2.0], [-1.0]], [0.1, 0.2])
@@ -115,28 +120,36 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if isinstance(stages, bool) or not isinstance(stages, int) or stages < 1:
             raise BadInput(f"stages must be a positive integer, not {stages!r}")
         if stages > 40:
-            raise BadInput(f"stages must be at most 40, not {stages}: each doubles the draws")
+            raise BadInput(f"stages must be at most 40, not {stages}: each stage doubles the number of draws")
         known = {"alpha", "confidence", "power", "suspicion", "claims", "seed_must_count"}
         if wrong := set(others) - known:
-            raise BadInput(f"{', '.join(sorted(wrong))}: only {', '.join(sorted(known))} may be given besides; the draws follow")
+            raise BadInput(
+                f"for_tolerance does not take {', '.join(sorted(wrong))}: it computes the number of draws, and takes only "
+                f"{', '.join(sorted(known))} from a plan"
+            )
         bounded = _monitored(law, batteries)
         draft = cls(tolerance=tolerance, first_paths=1, max_paths=1 << (stages - 1), **others)  # type: ignore[arg-type]
         needed = draft._paths_for(tolerance, bounded)
         if not math.isfinite(needed):
-            raise BadInput(f"no number of draws bounds what is monitored of this law within {tolerance:g}: ask for more")
+            raise BadInput(
+                f"no number of draws bounds the monitored differences of this law within {tolerance:g}: raise the tolerance, or "
+                "choose batteries whose tests have bounds"
+            )
         first = math.ceil(needed / (1 << (stages - 1)))
-        # Fewer looks than were asked for take no more draws than these.
+        # If there are fewer stages than were asked for, the last one still takes no more draws than these.
         return msgspec.structs.replace(
             draft, first_paths=first, max_paths=min(first << (stages - 1), max(first, math.ceil(needed)))
         )
 
     def shortened(self, paths: int, law: Law, *, batteries: Sequence[Battery] | None = None) -> Plan:
-        """This plan with at most ``paths`` draws, and the tolerance that an exact sampler of this law can show with them.
+        """This plan with at most ``paths`` draws, and the tolerance at which an exact sampler of this law passes with them.
+
+        This is the inverse of :meth:`for_tolerance`. The tolerance never becomes smaller. It is rounded up to thousandths, and it
+        stays as it is if no tolerance would do.
 
         Args:
-            paths: the most draws. A plan that takes no more is returned as it is.
-            law, batteries: what is monitored, as of :meth:`for_tolerance`, whose inverse this is. The tolerance never becomes
-                smaller, is rounded up to thousandths, and stays as it is where none would do.
+            paths: the largest number of draws. A plan that takes no more is returned as it is.
+            law, batteries: the law, and the batteries that monitor it: the standard batteries if left out.
 
         >>> import exactness as ex
         >>> law = ex.GaussianMixture([0.3, 0.7], [[2.0], [-1.0]], [0.1, 0.2])
@@ -151,7 +164,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         short, bounded = msgspec.structs.replace(self, max_paths=paths), _monitored(law, batteries)
         if short._paths_for(self.tolerance, bounded) <= paths:
             return short
-        # In thousandths: what is too small, and what will do.
+        # In thousandths: a tolerance that is too small, and one that is large enough.
         small, enough = math.floor(1000 * self.tolerance), 1000
         while enough - small > 1:
             middle = (small + enough) // 2
@@ -159,7 +172,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return short if enough == 1000 else msgspec.structs.replace(short, tolerance=enough / 1000)
 
     def _paths_for(self, tolerance: float, monitored: Sequence[tuple[Null, int]]) -> float:
-        """Draws after which all the bounds of an exact sampler are within the tolerance; infinite if no number would do."""
+        """The draws after which all bounds of an exact sampler are within the tolerance; infinite if no number is enough."""
         error = self.bound_error(max(1, sum(rows for _, rows in monitored)))
         return max(
             (null.paths_for_bound(tolerance, error) for null, _ in monitored if null.unit == "probability"), default=math.inf
@@ -167,11 +180,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def _monitored(law: Law, batteries: Sequence[Battery] | None) -> list[tuple[Null, int]]:
-    """The tests with bounds, and their numbers of rows, of the batteries (the standard ones if left out) that apply to a law."""
-    from .batteries.standard import chosen_batteries
-    from .laws.base import Law
-
+    """The tests that will have bounds, with their numbers of rows, of the batteries that apply to a law."""
     if not isinstance(law, Law):
-        raise BadInput(f"the law must be one of exactness.laws; got {type(law).__name__}")
+        raise BadInput(f"the law must be one of exactness.laws or your own exactness.Law; got {type(law).__name__}")
     chosen = [b for b in chosen_batteries(batteries) if b.applies(law)]
     return [pair for b in chosen for pair in b.start(law, np.random.default_rng(0)).monitored()]

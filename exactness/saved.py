@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from .arrays import Array, is_array, to_numpy
+from .arrays import Array, is_array, namespace, to_numpy
 from .errors import BadInput
 from .laws.base import Law
 from .plan import Plan
@@ -23,7 +23,10 @@ _PIECE = 1 << 22
 _LOOKED_AT = 8
 # Two numbers of a draw may depend on each other. Rounding may then make both equal this much more often.
 _DEPENDENT = 100.0
-_FLOATS: dict[str, np.dtype] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+# What safetensors files call the dtypes that numpy has.
+_DTYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?",
+}  # fmt: skip
 
 
 class SavedPaths:
@@ -39,7 +42,7 @@ class SavedPaths:
         entry: the name of the array in an ``.npz`` or ``.safetensors`` file. The default is the only array, or ``"paths"``.
 
     Raises:
-        BadInput: if the file is missing, unreadable, pickled or empty, or does not hold float32 or float64.
+        BadInput: if the file is missing, unreadable, pickled or empty, or holds no real numbers.
 
     >>> saved = SavedPaths(np.random.default_rng(0).standard_normal((100, 3)))
     >>> saved.count, saved.copies
@@ -60,9 +63,9 @@ class SavedPaths:
             raise BadInput(
                 f"{self.name} holds an array of shape {self.shape}; draws are rows, (n, d) or (n, K + 1, d), one or more"
             )
-        kind = str(self.values.dtype).removeprefix("torch.").lstrip("<>")
-        if kind not in ("float32", "float64", "f4", "f8"):
-            raise BadInput(f"{self.name} holds {self.values.dtype}; save float32 or float64: fewer bits do not hold the noise")
+        # Which of these a law can judge, the law says.
+        if not _is_numeric(self.values):
+            raise BadInput(f"{self.name} holds {self.values.dtype}; save real numbers, floats or integers")
 
     def __call__(self, n: int, seed: int) -> Array:
         """The first n draws, whatever the seed. ``certify`` uses ``rows`` instead and takes each row once."""
@@ -151,6 +154,9 @@ class SavedPaths:
                 f"{self.name} holds an array of shape {self.shape}; this law needs (n, {needs})"
                 + (": paths in running order, x_K first, images flattened" if len(law.event_shape) == 2 else "")
             )
+        kind = self.values.dtype.name if isinstance(self.values, np.ndarray) else str(self.values.dtype).removeprefix("torch.")
+        if kind not in law.dtypes:
+            raise BadInput(f"{self.name} holds {kind}; save {' or '.join(law.dtypes)}: {law.why_dtypes}")
         looked = min(self.count, plan.max_paths)
         return msgspec.structs.replace(plan, first_paths=looked, max_paths=looked, seed_must_count=False)
 
@@ -210,18 +216,19 @@ def _safetensors(path: Path, entry: str | None) -> np.ndarray:
         header = msgspec.json.decode(stream.read(length), type=dict[str, msgspec.Raw])
     header.pop("__metadata__", None)
     tensor = msgspec.json.decode(header[_chosen(path, list(header), entry)], type=_Tensor)
-    if tensor.dtype not in _FLOATS:
-        raise BadInput(f"{path.name} holds {tensor.dtype}; save F32 or F64: fewer bits do not hold the noise")
+    if tensor.dtype not in _DTYPES:
+        raise BadInput(f"{path.name} holds {tensor.dtype}, which numpy does not know; save one of {', '.join(_DTYPES)}")
+    dtype = np.dtype(_DTYPES[tensor.dtype])
     if not math.prod(tensor.shape):
         raise BadInput(f"{path.name} holds an array of shape {tensor.shape}, which is empty")
     first, last = tensor.data_offsets
-    size, needed = path.stat().st_size - 8 - length, math.prod(tensor.shape) * _FLOATS[tensor.dtype].itemsize
+    size, needed = path.stat().st_size - 8 - length, math.prod(tensor.shape) * dtype.itemsize
     if not 0 <= first <= last <= size or last - first != needed or min(tensor.shape) < 0:
         raise BadInput(
             f"{path.name} is damaged or cut short: its header says {tensor.dtype} of shape {tensor.shape} in bytes {first} to "
             f"{last}, {needed} bytes, of the {size} that follow it; save it again"
         )
-    return np.memmap(path, _FLOATS[tensor.dtype], "r", offset=8 + length + first, shape=tensor.shape)
+    return np.memmap(path, dtype, "r", offset=8 + length + first, shape=tensor.shape)
 
 
 def _chosen(path: Path, names: list[str], entry: str | None) -> str:
@@ -229,3 +236,8 @@ def _chosen(path: Path, names: list[str], entry: str | None) -> str:
     if wanted not in names:
         raise BadInput(f"{path.name} has no array {wanted!r}: name one of {', '.join(sorted(names)) or 'none'} as the entry")
     return wanted
+
+
+def _is_numeric(values: Array) -> bool:
+    """Whether an array holds real numbers or truth values."""
+    return namespace(values).isdtype(values.dtype, ("bool", "integral", "real floating"))

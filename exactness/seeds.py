@@ -28,6 +28,11 @@ def judge_generator(root: int, name: str) -> np.random.Generator:
     return np.random.default_rng(_stream(root, name, 1))
 
 
-def _stream(root: int, name: str, key: int) -> np.random.SeedSequence:
+def block_generator(root: int, name: str, block: int, place: int) -> np.random.Generator:
+    """The judge's noise for one block of draws, in the battery at this place of the list."""
+    return np.random.default_rng(_stream(root, name, 2, block, place))
+
+
+def _stream(root: int, name: str, *key: int) -> np.random.SeedSequence:
     # The checksum of the name keeps the claims of one run from sharing draws.
-    return np.random.SeedSequence(root, spawn_key=(key, zlib.crc32(name.encode())))
+    return np.random.SeedSequence(root, spawn_key=(key[0], zlib.crc32(name.encode()), *key[1:]))

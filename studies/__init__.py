@@ -1,1 +1,4 @@
-"""Measurements that take longer than a test: each module writes one page of ``reports/`` and says the command that did."""
+"""Measurements, one folder per study.
+
+`measure.py` takes the numbers, `page.py` writes the page from them, and `python -m studies.NAME` does both.
+"""

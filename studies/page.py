@@ -1,4 +1,4 @@
-"""What every page of a study says: its command, its seed, its versions."""
+"""Helpers that all pages share: the versions, tables, figures, and where a page is written."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import platform
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-REPORTS = Path(__file__).parents[1] / "reports"
+ROOT = Path(__file__).parents[1]
+REPORTS = ROOT / "reports"
+DOCS = ROOT / "docs"
 
 
 def versions(*packages: str) -> str:
-    """Python and packages that are installed, in one line."""
+    """The versions of Python and of the given packages, in one line."""
     found = []
     for name in packages:
         try:
@@ -22,15 +25,34 @@ def versions(*packages: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], right: int = 0) -> str:
-    """Markdown; the last ``right`` columns are aligned to the right, as numbers are."""
+    """A table in Markdown; the last ``right`` columns are aligned to the right, because they hold numbers."""
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * (len(head) - right)}{'---:|' * right}"]
     lines += [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
 def write(name: str, text: str, folder: Path = REPORTS) -> Path:
-    """In one go: a study that is killed meanwhile leaves the page of before."""
+    """Write a file in one step, so that a study that is killed meanwhile leaves the earlier file in place."""
     folder.mkdir(parents=True, exist_ok=True)
     target, new = folder / name, folder / f".{name}.new"
     new.write_text(text)
     return new.replace(target)
+
+
+def pyplot() -> Any:
+    """matplotlib's pyplot, set up so that the same numbers always give the same SVG file."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    # Without a fixed salt the identifiers inside the file are random.
+    matplotlib.rcParams["svg.hashsalt"] = "exactness"
+    from matplotlib import pyplot as plt
+
+    return plt
+
+
+def save(figure: Any, target: Path) -> None:
+    """Write a figure without a date, and close it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, metadata={"Date": None})
+    pyplot().close(figure)

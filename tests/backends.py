@@ -31,9 +31,21 @@ class Backend:
         return f"{self.name}-{np.dtype(self.dtype).name}"
 
     def call(self, module: str, function: str, *arrays: Any, **options: Any) -> Any:
+        return self.apply(getattr(self.module(module), function), *arrays, **options)
+
+    def verify(self, verifier: str, ratios: Any, deltas: Any, uniforms: Any, lengths: Any) -> Any:
+        """``block`` or ``token_wise`` of a window of Gaussian steps with the displacements ``deltas``."""
+        verify, masses = getattr(self.module("verification"), verifier), self.module("couplings").GaussianMasses
+        return self.apply(lambda r, d, u, n: verify(r, masses(d), u, n), ratios, deltas, uniforms, lengths)
+
+    def module(self, name: str) -> Any:
+        module_or_skip(self.name)
+        return importlib.import_module(f"exactness_samplers.{self.name}.{name}")
+
+    def apply(self, apply: Callable[..., Any], *arrays: Any, **options: Any) -> Any:
+        """A function of this library's arrays, as ``call`` calls it."""
         cast = [a.astype(self.dtype) if a.dtype.kind == "f" else a for a in map(np.asarray, arrays)]
         library = module_or_skip(self.name)
-        apply = getattr(importlib.import_module(f"exactness_samplers.{self.name}.{module}"), function)
         if self.name == "torch":
             return _each(apply(*(library.as_tensor(a) for a in cast), **options), lambda t: t.numpy())
         rows = len(cast[0])

@@ -6,6 +6,8 @@ import importlib
 import json
 import os
 import secrets
+import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,30 @@ from hypothesis import settings
 # Runs pytest in a test, for the tests of our own plugin.
 pytest_plugins = ["pytester"]
 
-GOLDEN = Path(__file__).parent / "golden"
+ROOT = Path(__file__).parents[1]
+GOLDEN = ROOT / "tests" / "golden"
+
+# These are read when torch and JAX are imported, which is later. The arrays of the tests are small, so threads that wait for each
+# other cost more than they compute: with two workers on two busy cores, ten times as much.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def _compile_fast() -> None:
+    """Ask XLA for its older code generator, which compiles in two thirds of the time: most programs of the tests run only once.
+
+    A flag that XLA does not know aborts the process, so it is set only for the release that it was tried with. The samplers' tests
+    run once more with the compiler's own settings in ``make study``. Fewer optimisations would be faster still, but they round
+    otherwise, and the tests of accuracy in single precision notice.
+    """
+    try:
+        tried = f"jaxlib=={version('jaxlib')}" in (ROOT / "constraints.txt").read_text().splitlines()
+    except (PackageNotFoundError, FileNotFoundError):
+        return
+    if tried:
+        os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+
+
+_compile_fast()
 
 settings.register_profile("exactness", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("exactness")
@@ -51,6 +76,14 @@ def pytest_report_header(config: pytest.Config) -> str:
 @pytest.fixture(scope="session")
 def seed(request: pytest.FixtureRequest) -> int:
     return int(request.config.getoption("--seed"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_compiled_programs():
+    """Drop what JAX compiled for a file when the file is done: a worker that keeps all programs grows by gigabytes."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,8 @@ def test_importing_loads_nothing_heavy():
         "statsmodels",
         "scipy.stats",
         "scipy.interpolate",
-        "samplers",
+        "exactness_samplers",
+        "exactness_digits",
         "jinja2",
     )
     code = f"import exactness, sys; print([m for m in {heavy!r} if m in sys.modules])"
@@ -47,7 +48,7 @@ def test_importing_loads_nothing_heavy():
 
 def test_samplers_import_nothing_of_the_judge():
     code = (
-        "import exactness_samplers.torch.wrong, exactness_samplers.torch.denoisers, sys; "
+        "import exactness_samplers.faults._torch, exactness_samplers.torch.denoisers, sys; "
         "print([m for m in sys.modules if m.partition('.')[0] == 'exactness'])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -140,7 +141,7 @@ def test_a_battery_of_ones_own_is_written_with_public_names():
 
         def start(self, law, generator):
             tally = Tally(["all"], "normal", relation="independent")
-            return Evidence(Origin(self, law, generator), {"values": tally}, lambda sample: tally.add(0, sample[:, 0]))
+            return Evidence(Origin(self, law, generator), {"values": tally}, lambda sample, noise: tally.add(0, sample[:, 0]))
 
     law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
     plan = ex.Plan(tolerance=0.1, max_paths=4_000)

@@ -17,7 +17,7 @@ from .libraries import needs
 
 Arrays = Literal["numpy", "torch", "jax"]
 Drafts = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
-"""``drafts(n, generator)`` -> log-ratios (n, L) and distances delta (n, L), both numpy."""
+"""``drafts(n, generator)`` -> log-ratios (n, L), and what the masses of residuals follow from (n, ...), both numpy."""
 
 # The distances of the windows that are drafted here: from nearly right to nearly always rejected.
 _NEAR, _FAR = 0.05, 3.0
@@ -39,9 +39,12 @@ def from_verifier(
     Args:
         verify: ``verify(log_ratios, deltas, uniforms)``, three arrays (n, L). It returns tau (n,), the number of drafts kept, or
             a tuple whose first entry is tau. ``log_ratios`` are log p/q at each draft, and ``deltas`` are the distances of the
-            means in units of sigma.
+            means in units of sigma, from which the masses of Gaussian residuals follow. Verification token by token does not
+            need them.
         length, mode: the length L of a window and the kind of verification; see :class:`exactness.laws.VerifiedWindow`.
-        drafts: another source of windows. Its distances must not depend on later drafts.
+        drafts: another source of windows, a function ``drafts(n, generator)``. It returns two arrays with one row per window: the
+            log-ratios (n, L), and what ``verify`` takes for ``deltas``. For tokens these are the laws of target and draft at each
+            position, from which the masses are sums. They must not depend on later drafts.
         arrays: the kind of array that ``verify`` takes, in double precision wherever the backend has it.
         name: the name of the claim.
 

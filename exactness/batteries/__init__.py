@@ -1,4 +1,4 @@
-"""How it is judged: batteries turn samples into mergeable evidence, and evidence into tests with stated error rates."""
+"""The batteries: each turns draws into evidence that merges, and evidence into tests with known null distributions."""
 
 from ..evidence.base import Battery, Evidence, Origin, Result
 from .chains import Innovations

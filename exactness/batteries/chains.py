@@ -1,11 +1,12 @@
-"""Innovations of a chain's paths: the test that works for every target, networks included.
+"""Tests of the innovations of a chain's paths. They work for every target, including a network.
 
-Under the law eps_k = (x_{k-1} - m_k(x_k))/sigma_k are independent N(0, I), across steps and paths, so all n K d numbers count
-and p-values are exact however far out. A direction that is a function of x_K..x_k only is predictable, and the innovation
-along it is again an independent N(0, 1) sequence. Speculation errs along some of them: where the drift has just changed (a
-reused prediction is stale there), along the previous innovation (rounds coupled by their randomness), along the state. The
-paths themselves are n independent ones: what one innovates says nothing of another's, and none comes twice.
-Source: Rosenblatt 1952.
+Under the law, the innovations eps_k = (x_{k-1} - m_k(x_k))/sigma_k are independent N(0, I) across steps and paths. So all n K d
+numbers count, and the p-values are exact however small they are. A direction that depends on x_K..x_k alone is predictable, and
+the innovation along it is again an independent N(0, 1) sequence. Speculative samplers err along some of these directions: where
+the drift has just changed (a reused prediction is stale there), along the previous innovation (when rounds share their
+randomness), and along the state. The n paths are also independent of each other: the innovations of one path say nothing about
+those of another, and no path comes twice.
+Source: M. Rosenblatt, Remarks on a multivariate transformation, 1952.
 """
 
 from __future__ import annotations
@@ -19,134 +20,190 @@ import numpy as np
 from ..arrays import Array, dot, like, namespace
 from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.summaries import Lags, Points, Repeats, Summary, Tally, Vectors
-from ..laws.base import Law, unit_directions
-from ..laws.chains import GaussianChain
+from ..laws.base import Innovating, Innovation, Law, unit_directions
 
-# How many steps back a stale prediction is looked for. In d = 64, two steps see block verification's errors best.
-_CHANGES = (1, 2)
-# Coordinates and their pairs are looked at up to so many dimensions; beyond, so many random orthogonal directions.
+# How many steps back the drift is compared. In d = 64, a change over two steps shows the errors of block verification best.
+_CHANGES = {1: "along drift change", 2: "along drift change over 2 steps"}
+_PREVIOUS, _STATE = "along previous innovation", "along state"
+# Up to this many dimensions, every coordinate and every pair is tested. Beyond, as many random orthogonal directions are.
 _MOST_COORDINATES = 64
-# Whose innovations say nothing of a path's: shared draws and antithetic ones come in neighbours or in halves.
+# The paths that each path is compared with. Shared and antithetic noise pairs a path with its neighbour, or the two halves of a
+# batch with each other.
 _WHO = ("next path", "half a batch on")
 
 
 @dataclass(frozen=True)
 class Innovations(Battery):
-    """Coordinates, norms, predictable directions, covariance, dependence on earlier innovations and on other paths; per step and
-    pooled. The other paths are of the same batch: the same shards give the same sums in any order, other shards other pairs.
+    """Tests that a chain's innovations are independent N(0, I), per step and pooled over all steps.
+
+    The tests look at coordinates, norms, predictable directions and the covariance, and at the dependence on earlier innovations
+    and on other paths. Applies to a law that knows the innovations of its paths, such as :class:`exactness.GaussianChain`. A path
+    is compared with other paths of the same batch. So the same shards give the same sums in any order, and different shards
+    compare different pairs.
 
     Args:
-        directions: how many fixed random ones besides the predictable ones (none in one dimension: there is only one line).
-        lags: the largest number of steps over which dependence is looked for; the window of a speculation, or more.
+        directions: the number of fixed random directions, in addition to the predictable ones. It does not matter in one
+            dimension, where there is only one line.
+        lags: the largest number of steps over which dependence is tested. Choose the window of a speculative sampler, or more.
+
+    >>> import numpy as np
+    >>> import exactness as ex
+    >>> from exactness import batteries
+    >>> law = ex.GaussianChain.from_mean(lambda k, x: 0.9 * x, sigma=np.ones(4), dim=2)
+    >>> def sample(n, seed, spread=1.0):
+    ...     noise = np.random.default_rng(seed).standard_normal((5, n, 2))
+    ...     path = [noise[0]]
+    ...     for k in range(1, 5):
+    ...         path.append(0.9 * path[-1] + spread * noise[k])
+    ...     return np.stack(path, axis=1)
+    >>> plan, chosen = ex.Plan(tolerance=0.2), [batteries.Innovations()]
+    >>> ex.certify(sample, law, plan=plan, batteries=chosen).verdict.value
+    'certified'
+    >>> ex.certify(lambda n, seed: sample(n, seed, 1.2), law, plan=plan, batteries=chosen).verdict.value
+    'refuted'
     """
 
     directions: int = 2
     lags: int = 8
     name: ClassVar[str] = "innovations"
+    apart: ClassVar[bool] = True
 
     def applies(self, law: Law) -> bool:
-        return isinstance(law, GaussianChain)
+        return isinstance(law, Innovating)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
-        assert isinstance(law, GaussianChain)
+        assert isinstance(law, Innovating)
+        looks = _Looks(self, law, generator)
+
+        def update(paths: Array, noise: np.random.Generator) -> None:
+            looks.repeats.add(paths)
+            batch = _Batch(looks)
+            for row, step in enumerate(law.innovations(paths), start=0 if law.noisy[0] else 1):
+                batch.take(row, step)
+            batch.close()
+
+        return Evidence(Origin(self, law, generator), looks.summaries(), update)
+
+
+class _Looks:
+    """The summaries of a law's innovations, and the directions that are fixed before the first draw."""
+
+    def __init__(self, battery: Innovations, law: Innovating, generator: np.random.Generator) -> None:
+        dim, self.most_lags = law.dim, battery.lags
         steps = ["start" if k == law.steps + 1 else f"step {k}" for k in range(law.steps + 1, 0, -1)]
-        fixed = unit_directions(self.directions if law.dim > 1 else 0, law.dim, generator)
-        frame = np.eye(law.dim)
-        if law.dim > _MOST_COORDINATES:
-            frame = np.linalg.qr(generator.standard_normal((law.dim, _MOST_COORDINATES)))[0]
-        changes = {lag: "along drift change" + ("" if lag == 1 else f" over {lag} steps") for lag in _CHANGES}
-        names = ["coordinates", *changes.values(), "along previous innovation", "along state"]
-        random = [f"along random direction {i}" for i in range(len(fixed))]
-        names += random
-        tallies = {name: Tally(steps, "normal", relation="independent") for name in names}
-        tallies["squared norm"] = Tally(steps, "chi2", freedom=law.dim, relation="independent")
-        present = [law.start is not None, *(law.sigma[::-1] > 0)]
-        lags = Lags(present, min(self.lags, law.steps))
-        vectors, points = Vectors(frame.shape[1]), Points()
-        pairs = Tally([f"{who}, {what}" for what in ("same step", "all steps") for who in _WHO], "normal", relation="paired")
-        moving = np.flatnonzero(law.sigma[::-1] > 0)[:, None] + 1
-        repeats = Repeats((moving * law.dim + np.arange(law.dim)).ravel())
+        fixed = unit_directions(battery.directions if dim > 1 else 0, dim, generator)
+        self.fixed = fixed.T
+        self.frame: np.ndarray | None = None
+        if dim > _MOST_COORDINATES:
+            self.frame = np.linalg.qr(generator.standard_normal((dim, _MOST_COORDINATES)))[0]
+        self.random = [f"along random direction {i}" for i in range(len(fixed))]
+        names = ["coordinates", *_CHANGES.values(), _PREVIOUS, _STATE, *self.random]
+        self.tallies = {name: Tally(steps, "normal", relation="independent") for name in names}
+        self.tallies["squared norm"] = Tally(steps, "chi2", freedom=dim, relation="independent")
+        self.lags = Lags(law.noisy, min(battery.lags, law.steps))
+        self.vectors, self.points = Vectors(min(dim, _MOST_COORDINATES)), Points()
+        self.pairs = Tally([f"{who}, {what}" for what in ("same step", "all steps") for who in _WHO], "normal", relation="paired")
+        moving = np.flatnonzero(law.noisy[1:])[:, None] + 1
+        self.repeats = Repeats((moving * dim + np.arange(dim)).ravel())
 
-        def update(paths: Array) -> None:
-            noises: deque[Array | None] = deque(maxlen=max(self.lags, 1))
-            drifts: deque[Array] = deque(maxlen=max(_CHANGES))
-            # One number a draw and step: gathered over the steps, and summed up in one go.
-            lines: dict[str, dict[int, Array]] = {"squared norm": {}, **{name: {} for name in random}}
-            along: dict[str, dict[int, Along]] = {
-                name: {} for name in ("along previous innovation", "along state", *changes.values())
-            }
-            beside: dict[int, list[Along]] = {row: [] for row in range(len(_WHO))}
-            together: Array | None = None
-            previous: Array | None = None
-            count = 0
-            repeats.add(paths)
-            for row, step in enumerate(law.innovations(paths), start=0 if law.start is not None else 1):
-                if step.noise is None:
-                    assert step.state is not None
-                    points.add(step.mismatch, step.state.dtype)
-                else:
-                    noise, square = step.noise, step.squared
-                    assert square is not None
-                    # A copy, as a view would keep the noise of every step.
-                    first = noise[:, 0] + 0.0
-                    tallies["coordinates"].add(row, noise)
-                    lines["squared norm"][row] = square
-                    vectors.add(noise if frame.shape[1] == law.dim else noise @ like(frame, noise))
-                    if random:
-                        inner = noise @ like(fixed.T, noise)
-                        for i, name in enumerate(random):
-                            lines[name][row] = inner[:, i]
-                    if step.state is not None:
-                        along["along state"][row] = _along(noise, step.state, first)
-                    if noises and noises[-1] is not None:
-                        along["along previous innovation"][row] = _along(noise, noises[-1], first, previous)
-                    together, count = noise if together is None else together + noise, count + 1
-                    for which, later, earlier in _beside(int(noise.shape[0])):
-                        beside[which].append(_along(noise[later], noise[earlier], first[later], square[earlier]))
-                    for lag, before in enumerate(reversed(noises), start=1):
-                        if before is not None and lag in lags.sums:
-                            lags.add(lag, noise, before)
-                    for lag, name in changes.items():
-                        if len(drifts) >= lag:
-                            along[name][row] = _along(noise, step.drift - drifts[-lag], first)
-                noises.append(step.noise)
-                previous = step.squared
-                if step.drift is not None:
-                    drifts.append(step.drift)
-            for name, rows in lines.items():
-                if rows:
-                    tallies[name].add(list(rows), namespace(next(iter(rows.values()))).stack(list(rows.values())))
-            for name in list(along):
-                directed = along.pop(name)
-                if directed:
-                    tallies[name].add(list(directed), _scaled(list(directed.values())))
-            for which in list(beside):
-                parts = beside.pop(which)
-                if parts:
-                    values = _scaled(parts)
-                    pairs.add(which, namespace(values).reshape(values, (-1,)))
-            # What two paths share may stand at another step of each.
-            if together is not None:
-                together = together / count**0.5
-                for which, later, earlier in _beside(int(together.shape[0])):
-                    pairs.add(len(_WHO) + which, _scaled([_along(together[later], together[earlier], together[later, 0])])[0])
-
-        summaries: dict[str, Summary] = {
-            **tallies, "along neighbouring path": pairs, "lags": lags, "vectors": vectors, "deterministic steps": points,
-            "repeated draws": repeats,
+    def summaries(self) -> dict[str, Summary]:
+        return {
+            **self.tallies, "along neighbouring path": self.pairs, "lags": self.lags, "vectors": self.vectors,
+            "deterministic steps": self.points, "repeated draws": self.repeats,
         }  # fmt: skip
-        return Evidence(Origin(self, law, generator), summaries, update)
 
 
-def _beside(n: int) -> list[tuple[int, slice, slice]]:
-    """For each of ``_WHO``, its place and which of n draws are the later and the earlier of each pair."""
+class _Batch:
+    """One batch of paths, taken through the steps one by one.
+
+    Projections are collected over the steps and summed at the end, because one sum over all steps is much cheaper than many.
+    """
+
+    def __init__(self, looks: _Looks) -> None:
+        self.looks = looks
+        self.noises: deque[Array | None] = deque(maxlen=max(looks.most_lags, 1))
+        self.drifts: deque[Array] = deque(maxlen=max(_CHANGES))
+        self.lines: dict[str, dict[int, Array]] = {"squared norm": {}, **{name: {} for name in looks.random}}
+        self.along: dict[str, dict[int, Along]] = {name: {} for name in (_PREVIOUS, _STATE, *_CHANGES.values())}
+        self.neighbours: dict[int, list[Along]] = {row: [] for row in range(len(_WHO))}
+        self.total: Array | None = None
+        self.count = 0
+        self.squared: Array | None = None
+
+    def take(self, row: int, step: Innovation) -> None:
+        """Take in the next step of all paths."""
+        if step.noise is None:
+            assert step.state is not None
+            self.looks.points.add(step.mismatch, step.state.dtype)
+        else:
+            self._project(row, step, step.noise)
+            self._neighbours(step.noise, step.squared)
+            for lag, before in enumerate(reversed(self.noises), start=1):
+                if before is not None and lag in self.looks.lags.sums:
+                    self.looks.lags.add(lag, step.noise, before)
+        self.noises.append(step.noise)
+        self.squared = step.squared
+        if step.drift is not None:
+            self.drifts.append(step.drift)
+
+    def _project(self, row: int, step: Innovation, noise: Array) -> None:
+        """Add the noise itself, and its projections on the directions that are known before the step."""
+        looks = self.looks
+        # This makes a copy, because a view would keep the noise of every step in memory.
+        first = noise[:, 0] + 0.0
+        looks.tallies["coordinates"].add(row, noise)
+        looks.vectors.add(noise if looks.frame is None else noise @ like(looks.frame, noise))
+        self.lines["squared norm"][row] = step.squared
+        if looks.random:
+            inner = noise @ like(looks.fixed, noise)
+            for i, name in enumerate(looks.random):
+                self.lines[name][row] = inner[:, i]
+        if step.state is not None:
+            self.along[_STATE][row] = _along(noise, step.state, first)
+        if self.noises and self.noises[-1] is not None:
+            self.along[_PREVIOUS][row] = _along(noise, self.noises[-1], first, self.squared)
+        for lag, name in _CHANGES.items():
+            if len(self.drifts) >= lag:
+                self.along[name][row] = _along(noise, step.drift - self.drifts[-lag], first)
+
+    def _neighbours(self, noise: Array, squared: Array) -> None:
+        """Project the noise of each path on the noise of another path."""
+        self.total, self.count = noise if self.total is None else self.total + noise, self.count + 1
+        for which, later, earlier in _others(int(noise.shape[0])):
+            self.neighbours[which].append(_along(noise[later], noise[earlier], noise[later, 0] + 0.0, squared[earlier]))
+
+    def close(self) -> None:
+        """Sum what was collected. Each group is released as soon as it is summed, because memory limits the size of a batch."""
+        tallies = self.looks.tallies
+        for name, rows in self.lines.items():
+            if rows:
+                tallies[name].add(list(rows), namespace(next(iter(rows.values()))).stack(list(rows.values())))
+        for name in list(self.along):
+            directed = self.along.pop(name)
+            if directed:
+                tallies[name].add(list(directed), _scaled(list(directed.values())))
+        for which in list(self.neighbours):
+            parts = self.neighbours.pop(which)
+            if parts:
+                values = _scaled(parts)
+                self.looks.pairs.add(which, namespace(values).reshape(values, (-1,)))
+        # Two paths may share noise at different steps, so their sums over all steps are compared too.
+        if self.total is not None:
+            total = self.total / self.count**0.5
+            for which, later, earlier in _others(int(total.shape[0])):
+                one = _along(total[later], total[earlier], total[later, 0])
+                self.looks.pairs.add(len(_WHO) + which, _scaled([one])[0])
+
+
+def _others(n: int) -> list[tuple[int, slice, slice]]:
+    """For each entry of ``_WHO``: its place, and which of n draws come later and which come earlier in the pairs."""
     half = n // 2
     found = [(0, slice(1, n), slice(0, n - 1))] if n > 1 else []
     return found + ([(1, slice(half, 2 * half), slice(0, half))] if half > 1 else [])
 
 
 class Along(NamedTuple):
-    """A projection before it is divided: <noise, v>, |v|^2 and the first coordinate of the noise, (n,) each."""
+    """A projection before the division by |v|: <noise, v>, |v|^2 and the first coordinate of the noise, each of shape (n,)."""
 
     inner: Array
     square: Array
@@ -154,14 +211,14 @@ class Along(NamedTuple):
 
 
 def _along(noise: Array, direction: Array, first: Array, square: Array | None = None) -> Along:
-    """Of (n, d) along (n, d); ``square``: |v|^2 if it is known."""
+    """The projection of noise (n, d) on directions (n, d). ``square`` is |v|^2, if it is known already."""
     return Along(dot(noise, direction), dot(direction, direction) if square is None else square, first)
 
 
 def _scaled(rows: list[Along]) -> Array:
-    """<noise, v/|v|>, (rows, n); where v = 0 the first coordinate serves: that choice is predictable too."""
+    """<noise, v/|v|>, of shape (rows, n). Where v = 0, it is the first coordinate of the noise: that choice is predictable too."""
     xp = namespace(rows[0].inner)
     inner, square, first = (xp.stack(list(column)) for column in zip(*rows, strict=True))
-    # A square that under- or overflows is no length to divide by.
+    # Dividing by a square that underflows or overflows would make no sense.
     good = (square > 0) & xp.isfinite(square)
     return xp.where(good, inner / xp.sqrt(xp.where(good, square, xp.ones_like(square))), first)

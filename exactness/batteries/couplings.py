@@ -1,7 +1,7 @@
-"""Both ends of a coupling, with and without rejection. All tests are exact or bounds at every n, in any dimension.
+"""Tests of both ends of a coupling, with and without rejection. At every n and in every dimension they are exact or conservative.
 
-A look at the target's end alone is blind to a draft of another law, and one along the means' difference to an orthogonal part
-that was redrawn where it must be kept, or kept where it must be redrawn.
+Tests of the target's end alone cannot see a draft of another law. Tests along the difference of the means alone cannot see an
+orthogonal part that was redrawn where it must be kept, or kept where it must be redrawn.
 """
 
 from __future__ import annotations
@@ -18,18 +18,29 @@ from ..evidence.summaries import Points, Products, Shares, Summary, Tally, Vecto
 from ..laws.base import Law
 from ..laws.couplings import GaussianCoupling
 
-# Pairs of coordinates are looked at up to so many dimensions; beyond, pairs of so many random orthogonal directions.
+# Up to this many dimensions, every pair of coordinates is tested. Beyond, pairs of as many random orthogonal directions are.
 _MOST_COORDINATES = 64
 _ALONG, _ACROSS = "along the means' difference", "orthogonal"
 
 
 @dataclass(frozen=True)
 class Couplings(Battery):
-    """Margins, the share of accepted drafts, both ends given rejection, and how these ends hang together.
+    """Tests of a coupling: its margins, the share of accepted drafts, both ends given rejection, and how these two ends depend.
 
-    Given rejection the draft's and the target's coordinates along the means' difference are turned into normals by their own
-    distribution functions, so each end is N(0, I) again. How many draws are rejected is up to the sampler: a p-value holds
-    given that number, but a bound over all draws counts draws in which such a row has no value. So these rows have no bounds.
+    Applies to :class:`exactness.GaussianCoupling`. Given rejection, the coordinates of the draft and of the target along the
+    difference of the means are turned into normals by their own distribution functions, so that each end is N(0, I) again. The
+    sampler decides how many draws are rejected. A p-value holds given that number. A bound counts all draws, including those in
+    which such a row has no value, so these rows have no bounds.
+
+    >>> import numpy as np
+    >>> import exactness as ex
+    >>> from exactness import batteries
+    >>> law = ex.GaussianCoupling([1.0, 0.0], [0.0, 0.0], sigma=1.0)
+    >>> def never_rejects(n, seed):
+    ...     draft = np.random.default_rng(seed).standard_normal((n, 2))
+    ...     return np.stack([draft, draft], axis=1)
+    >>> ex.certify(never_rejects, law, batteries=[batteries.Couplings()]).verdict.value
+    'refuted'
     """
 
     name: ClassVar[str] = "couplings"
@@ -43,13 +54,13 @@ class Couplings(Battery):
         rows = [_ALONG, _ACROSS] if dim > 1 else [_ALONG]
         thin = _thinner(dim, generator)
         margins = {"draft": _Margin(rows, dim, thin)}
-        # Below weight 1 the target's end is not Gaussian along the means' difference; orthogonally it is.
+        # Below weight 1, the target's end is Gaussian orthogonally to the difference of the means, but not along it.
         if law.weight == 1.0:
             margins["target"] = _Margin(rows, dim, thin)
         elif dim > 1:
             margins["target"] = _Margin(rows[1:], dim - 1, _thinner(dim - 1, generator))
         share = Shares(["X = Y"], [law.acceptance])
-        # The rows come from the same draws, but may not have bounds: see the class.
+        # The rows come from the same draws, but they have no bounds: see the class.
         rejected = Tally([f"{end}, {row}" for end in ends for row in rows], "normal", relation="disjoint")
         summaries: dict[str, Summary] = {"accepted drafts": share, "given rejection": rejected}
         for end, margin in margins.items():
@@ -64,7 +75,7 @@ class Couplings(Battery):
         if law.kind == "reflection":
             summaries["reflection"] = points
 
-        def update(sample: Array) -> None:
+        def update(sample: Array, noise: np.random.Generator) -> None:
             x, y = law.noise(sample)
             margins["draft"].add(y)
             if "target" in margins:
@@ -94,7 +105,7 @@ class Couplings(Battery):
 
 
 class _Margin:
-    """What is looked at of one end in all draws: vectors of ``dim`` entries, N(0, I) under the law, in rows of coordinates."""
+    """The summaries of one end over all draws: vectors of ``dim`` entries, N(0, I) under the law, in rows of coordinates."""
 
     def __init__(self, rows: list[str], dim: int, thin: Callable[[Array], Array]) -> None:
         self._thin = thin
@@ -106,7 +117,7 @@ class _Margin:
         }  # fmt: skip
 
     def add(self, z: Array) -> None:
-        """(n, dim)."""
+        """Add vectors of shape (n, dim)."""
         if len(self._coordinates.rows) == 1:
             self._coordinates.add(0, z)
         else:
@@ -117,7 +128,7 @@ class _Margin:
 
 
 def _thinner(dim: int, generator: np.random.Generator) -> Callable[[Array], Array]:
-    """(n, dim) -> at most ``_MOST_COORDINATES`` orthonormal directions of it."""
+    """A function that projects (n, dim) on at most ``_MOST_COORDINATES`` orthonormal directions."""
     if dim <= _MOST_COORDINATES:
         return lambda z: z
     frame = np.linalg.qr(generator.standard_normal((dim, _MOST_COORDINATES)))[0]
@@ -125,5 +136,5 @@ def _thinner(dim: int, generator: np.random.Generator) -> Callable[[Array], Arra
 
 
 def _size(z: Array) -> Array:
-    """|z| of a standard normal, made a standard normal again: two that are uncorrelated may depend on each other in size."""
+    """|z| of a standard normal z, turned into a standard normal: uncorrelated normals may still depend on each other in size."""
     return normal_scores(2.0 * ndtr(namespace(z).abs(z)) - 1.0)

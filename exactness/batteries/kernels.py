@@ -1,4 +1,4 @@
-"""Kernel tests against an analytic mixture: no permutations, because mean, covariance and score are closed form."""
+"""Kernel tests against a law whose characteristic function, embedding or score is known. They need no permutations."""
 
 from __future__ import annotations
 
@@ -10,45 +10,58 @@ import numpy as np
 from ..arrays import Array, double, like, namespace, to_numpy
 from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.summaries import Differences, Embedding
-from ..evidence.summaries.embedded import Embedded
-from ..laws.base import Law
-from ..laws.mixtures import GaussianMixture
-from .reference import beside, noise_of
+from ..evidence.summaries.embedded import EmbeddedDraws
+from ..laws.base import Characterised, Embedded, Law, Scored
+from .reference import side_by_side
 
-# Bandwidths, relative to the root mean square distance between two draws of the law.
+# The bandwidths, as fractions of the root mean square distance between two draws of the law.
 _FACTORS = (0.25, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
 class CharacteristicFunction(Battery):
-    """Maximum mean discrepancy through random frequencies of a Gaussian kernel, at three bandwidths.
+    """Tests by the maximum mean discrepancy, from random frequencies of a Gaussian kernel at three bandwidths.
 
-    psi(x) = (cos <omega_j, x>, sin <omega_j, x>)_j/sqrt(J), whose mean and covariance under a mixture are its characteristic
-    function at omega_i and omega_i +- omega_j. Source: Rahimi and Recht, Random features for large-scale kernel machines, 2007.
+    The features of a draw x are psi(x) = (cos <omega_j, x>, sin <omega_j, x>)_j/sqrt(J). Their mean and covariance under the law
+    follow from its characteristic function at omega_j and omega_i +- omega_j. Applies to a law that knows its characteristic
+    function, such as :class:`exactness.GaussianMixture`.
+    Source: Rahimi and Recht, Random features for large-scale kernel machines, 2007.
+
+    Args:
+        frequencies: the number J of random frequencies at each bandwidth.
+
+    >>> import numpy as np
+    >>> import exactness as ex
+    >>> from exactness import batteries
+    >>> law = ex.GaussianMixture([0.5, 0.5], [[2.0], [-2.0]], [0.2, 0.2])
+    >>> def misses_a_mode(n, seed):
+    ...     return np.abs(law.sample(n, seed))
+    >>> ex.certify(misses_a_mode, law, batteries=[batteries.CharacteristicFunction()]).verdict.value
+    'refuted'
     """
 
     frequencies: int = 32
     name: ClassVar[str] = "characteristic function"
 
     def applies(self, law: Law) -> bool:
-        return isinstance(law.output_law, GaussianMixture)
+        return isinstance(law.output_law, Characterised)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
-        mixture = law.output_law
-        assert isinstance(mixture, GaussianMixture)
-        scale = mixture.typical_distance()
+        output = law.output_law
+        assert isinstance(output, Characterised)
+        scale = output.typical_distance()
         waves, fields = [], {}
         for factor in _FACTORS:
-            omega = generator.standard_normal((self.frequencies, mixture.dim)) / (factor * scale)
+            omega = generator.standard_normal((self.frequencies, output.dim)) / (factor * scale)
             waves.append(omega.T)
-            mean, covariance = moments_of_waves(mixture, omega)
+            mean, covariance = moments_of_waves(output, omega)
             fields[f"bandwidth {factor:g} x typical distance"] = Embedding(mean, covariance, 1.0 + float(np.linalg.norm(mean)), 2.0)
         all_waves = np.concatenate(waves, axis=1)
 
-        def update(sample: Array) -> None:
+        def update(sample: Array, noise: np.random.Generator) -> None:
             x = double(law.output(sample))
             xp = namespace(x)
-            # In pieces: features are many more numbers than draws.
+            # The draws are taken in pieces, because their features are many more numbers.
             for i in range(0, int(x.shape[0]), 1 << 14):
                 angle = x[i : i + (1 << 14)] @ like(all_waves, x)
                 parts = xp.concat([xp.cos(angle), xp.sin(angle)], axis=1) / self.frequencies**0.5
@@ -63,74 +76,98 @@ class CharacteristicFunction(Battery):
 
 @dataclass(frozen=True)
 class MeanEmbedding(Battery):
-    """Maximum mean discrepancy with a Gaussian kernel, whose embedding of the mixture is closed form, at three bandwidths.
+    """Tests by the maximum mean discrepancy of a Gaussian kernel at three bandwidths, with the law's embedding in closed form.
 
-    A sum over pairs of draws cannot be kept as a sum over draws, so a bounded reservoir of them is judged: it sees departures
-    of fewer draws than the others do, and is not among the standard batteries.
+    A sum over pairs of draws cannot be kept as a sum over draws, so a bounded reservoir of draws is judged. The battery therefore
+    uses fewer draws than the others, and it is not among the standard ones. Applies to a law that knows its kernel embedding,
+    such as :class:`exactness.GaussianMixture`.
+
+    Args:
+        most: the largest number of draws that are kept.
+
+    >>> import exactness as ex
+    >>> from exactness import batteries
+    >>> law = ex.GaussianMixture([0.5, 0.5], [[2.0], [-2.0]], [0.2, 0.2])
+    >>> chosen = [batteries.MeanEmbedding(most=400)]
+    >>> ex.certify(lambda n, seed: 0.5 * law.sample(n, seed), law, batteries=chosen).verdict.value
+    'refuted'
     """
 
     most: int = 1_000
     name: ClassVar[str] = "mean embedding"
 
     def applies(self, law: Law) -> bool:
-        return isinstance(law.output_law, GaussianMixture)
+        return isinstance(law.output_law, Embedded)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
-        mixture = law.output_law
-        assert isinstance(mixture, GaussianMixture)
-        scale, key = mixture.typical_distance(), int(generator.integers(1 << 63))
-        kept = Embedded(mixture, {f"bandwidth {f:g} x typical distance": f * scale for f in _FACTORS}, self.most)
+        output = law.output_law
+        assert isinstance(output, Embedded)
+        scale = output.typical_distance()
+        kept = EmbeddedDraws(output, {f"bandwidth {f:g} x typical distance": f * scale for f in _FACTORS}, self.most)
 
-        def update(sample: Array) -> None:
+        def update(sample: Array, noise: np.random.Generator) -> None:
             draws = law.output(sample)
-            kept.add(noise_of(draws, key).random(int(draws.shape[0])), to_numpy(double(draws)))
+            kept.add(noise.random(int(draws.shape[0])), to_numpy(double(draws)))
 
         return Evidence(Origin(self, law, generator), {f"at most {self.most} draws": kept}, update)
 
 
 @dataclass(frozen=True)
 class SteinDiscrepancy(Battery):
-    """Stein features at a few places, beside those of as many exact draws.
+    """Compares Stein features of the draws, at a few places, with those of as many exact draws.
 
-    xi_v(x) = k(x, v) score(x) + grad_x k(x, v) has mean 0 under the law (Liu, Lee and Jordan 2016; Chwialkowski, Strathmann and
-    Gretton 2016; at finitely many places v: Jitkrittum et al., A linear-time kernel goodness-of-fit test, 2017). Its variance
-    under a wrong sampler is unknown and its law has tails, so the asymptotic test may not decide far out; paired differences
-    with the judge's own draws are symmetric, and may, at the price of twice the variance.
+    The features xi_v(x) = k(x, v) score(x) + grad_x k(x, v) have mean 0 under the law. Their variance under a wrong sampler is
+    unknown and their distribution has heavy tails, so an asymptotic test cannot support very small p-values. Paired differences
+    with the judge's own draws are symmetric, and can, at the price of twice the variance. Applies to a law that knows its score
+    and can draw, such as :class:`exactness.GaussianMixture`.
+    Sources: Liu, Lee and Jordan 2016; Chwialkowski, Strathmann and Gretton 2016; for finitely many places v: Jitkrittum et al., A
+    linear-time kernel goodness-of-fit test, 2017.
+
+    Args:
+        places: the number of places v, which are draws of the law.
+
+    >>> import exactness as ex
+    >>> from exactness import batteries
+    >>> law = ex.GaussianMixture([1.0], [[0.0, 0.0]], [1.0])
+    >>> ex.certify(lambda n, seed: 1.2 * law.sample(n, seed), law, batteries=[batteries.SteinDiscrepancy()]).verdict.value
+    'refuted'
     """
 
     places: int = 4
     name: ClassVar[str] = "Stein discrepancy"
 
     def applies(self, law: Law) -> bool:
-        return isinstance(law.output_law, GaussianMixture)
+        return isinstance(law.output_law, Scored)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
-        mixture = law.output_law
-        assert isinstance(mixture, GaussianMixture)
-        places = mixture.sample(self.places, int(generator.integers(1 << 31)))
-        width, key = 0.5 * mixture.typical_distance(), int(generator.integers(1 << 63))
-        features = Differences(self.places * mixture.dim)
+        output = law.output_law
+        assert isinstance(output, Scored)
+        reference = law.output_law
+        assert reference is not None
+        places = np.asarray(output.sample(self.places, int(generator.integers(1 << 31))))
+        width = 0.5 * output.typical_distance()
+        features = Differences(self.places * output.dim)
 
         def stein(x: Array) -> Array:
             xp = namespace(x)
             offset = like(places, x)[None] - x[:, None, :]
             kernel = xp.exp(-0.5 * xp.sum(offset * offset, axis=2) / width**2)
-            pull = mixture.score(x)[:, None, :] + offset / width**2
+            pull = output.score(x)[:, None, :] + offset / width**2
             return xp.reshape(kernel[:, :, None] * pull, (x.shape[0], -1))
 
-        def update(sample: Array) -> None:
-            for ours, theirs in beside(mixture, law.output(sample), key):
+        def update(sample: Array, noise: np.random.Generator) -> None:
+            for ours, theirs in side_by_side(reference, law.output(sample), noise):
                 features.add(stein(ours) - stein(theirs))
 
         return Evidence(Origin(self, law, generator), {"features": features}, update)
 
 
-def moments_of_waves(mixture: GaussianMixture, omega: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (2m,) and covariance (2m, 2m) of (cos <omega_j, X>, sin <omega_j, X>)_j/sqrt(m), for omega (m, d)."""
+def moments_of_waves(law: Characterised, omega: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean (2m,) and covariance (2m, 2m) of (cos <omega_j, X>, sin <omega_j, X>)_j/sqrt(m), for omega of shape (m, d)."""
     m = len(omega)
-    first = mixture.characteristic_function(omega)
+    first = law.characteristic_function(omega)
     pairs = [(omega[:, None] + sign * omega[None]).reshape(m * m, -1) for sign in (1, -1)]
-    plus, minus = (mixture.characteristic_function(p).reshape(m, m) for p in pairs)
+    plus, minus = (law.characteristic_function(p).reshape(m, m) for p in pairs)
     mean = np.concatenate([first.real, first.imag])
     cross = 0.5 * (plus.imag - minus.imag)
     second = 0.5 * np.block([[(plus + minus).real, 2.0 * cross], [2.0 * cross.T, (minus - plus).real]])

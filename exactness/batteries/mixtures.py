@@ -1,4 +1,7 @@
-"""A Gaussian mixture's own noise: its innovations and its Rosenblatt transform. Both are exact at every n, in any dimension."""
+"""Tests of the noise behind single draws, by components or by conditional distribution functions.
+
+The tests are exact at every n and in every dimension.
+"""
 
 from __future__ import annotations
 
@@ -9,35 +12,48 @@ import numpy as np
 
 from ..arrays import Array, clip, double, like, namespace, rows_where, to_numpy
 from ..evidence.base import Battery, Evidence, Origin
-from ..evidence.summaries import Shares, Summary, Tally, Vectors
-from ..laws.base import Law, unit_directions
-from ..laws.mixtures import GaussianMixture
-from .reference import noise_of
+from ..evidence.summaries import THE_DRAW, Shares, Summary, Tally, Vectors
+from ..laws.base import Law, Mixed, Transformed, unit_directions
 
-# With more components than this only all of them together are looked at.
+# With more components than this, only all of them together are tested.
 _MOST_COMPONENTS = 64
 _TINY = 1e-37
 
 
 @dataclass(frozen=True)
 class MixtureInnovations(Battery):
-    """Component drawn from the responsibilities, then whitened: c ~ w and z ~ N(0, I) independent of c, exactly if X is right.
+    """Tests the component and the whitened noise behind each draw of a Gaussian mixture.
 
-    Sees what projections hide: a correlation inside components, a mode that is missing, one that is too wide. The noise with
-    which the component is drawn is the judge's own (:func:`exactness.batteries.reference.noise_of`).
+    The judge draws the component c of a draw from the responsibilities, with noise of its own, and whitens the draw to z. The
+    sampler is right exactly if c has the mixture's weights and z ~ N(0, I) is independent of c. The battery sees what projections
+    hide: a correlation inside components, a missing mode, or a mode that is too wide. Applies to a law that is a mixture, such as
+    :class:`exactness.GaussianMixture`.
+
+    Args:
+        directions: the number of fixed random directions along which z is tested. It does not matter in one dimension.
+
+    >>> import exactness as ex
+    >>> from exactness import batteries
+    >>> law = ex.GaussianMixture([0.3, 0.7], [[2.0, 0.0], [-1.0, 0.0]], [0.1, 0.2])
+    >>> other = ex.GaussianMixture([0.4, 0.6], [[2.0, 0.0], [-1.0, 0.0]], [0.1, 0.2])
+    >>> plan, chosen = ex.Plan(tolerance=0.1), [batteries.MixtureInnovations()]
+    >>> ex.certify(law.sample, law, plan=plan, batteries=chosen).verdict.value
+    'certified'
+    >>> judged = ex.certify(other.sample, law, plan=plan, batteries=chosen)
+    >>> judged.verdict.value, judged.leading.name
+    ('refuted', 'mixture innovations: components, share, worst row')
     """
 
     directions: int = 4
     name: ClassVar[str] = "mixture innovations"
 
     def applies(self, law: Law) -> bool:
-        return isinstance(law.output_law, GaussianMixture)
+        return isinstance(law.output_law, Mixed)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
         mixture = law.output_law
-        assert isinstance(mixture, GaussianMixture)
+        assert isinstance(mixture, Mixed)
         count, dim = len(mixture.weights), mixture.dim
-        key = int(generator.integers(1 << 63))
         fixed = unit_directions(self.directions if dim > 1 else 0, dim, generator)
         each = [f"component {c}" for c in range(count)] if 1 < count <= _MOST_COMPONENTS else []
         shares = Shares([f"component {c}" for c in range(count)], mixture.weights)
@@ -46,12 +62,15 @@ class MixtureInnovations(Battery):
         by_component, norms = Tally(each, "normal", relation="disjoint"), Tally(each, "chi2", freedom=dim, relation="disjoint")
         along = Tally([f"direction {i}" for i in range(len(fixed))], "normal", relation="dependent")
         vectors = Vectors(dim)
+        if dim == 1 and count == 1:
+            coordinates.measures = THE_DRAW
 
-        def update(sample: Array) -> None:
+        def update(sample: Array, noise: np.random.Generator) -> None:
             draws = law.output(sample)
-            label, z = mixture.innovations(draws, noise_of(draws, key).random(int(draws.shape[0])))
+            label, z = mixture.decompose(draws, noise.random(int(draws.shape[0])))
             squared = namespace(z).sum(z * z, axis=1)
-            shares.add(np.bincount(to_numpy(label), minlength=count), int(label.shape[0]))
+            if count > 1:
+                shares.add(np.bincount(to_numpy(label), minlength=count), int(label.shape[0]))
             for i in range(dim):
                 coordinates.add(i, z[:, i])
             norm.add(0, squared)
@@ -64,7 +83,9 @@ class MixtureInnovations(Battery):
                 norms.add(c, rows_where(squared, here))
 
         summaries: dict[str, Summary] = {
-            "components": shares, "coordinates": coordinates, "squared norm": norm, "vectors": vectors, "directions": along,
+            # A single component has the share 1, whatever the sampler does.
+            **({"components": shares} if count > 1 else {}),
+            "coordinates": coordinates, "squared norm": norm, "vectors": vectors, "directions": along,
         }  # fmt: skip
         if each:
             summaries |= {"coordinates by component": by_component, "squared norm by component": norms}
@@ -73,25 +94,42 @@ class MixtureInnovations(Battery):
 
 @dataclass(frozen=True)
 class Rosenblatt(Battery):
-    """u_i = F(x_i | x_1..x_{i-1}) are independent uniforms (Rosenblatt 1952): no noise of the judge's is needed."""
+    """Tests that u_i = F(x_i | x_1..x_{i-1}) are independent uniforms. The judge needs no noise of its own.
+
+    Applies to a law that knows its conditional distribution functions, such as :class:`exactness.UnivariateLaw`.
+    Source: M. Rosenblatt, Remarks on a multivariate transformation, 1952.
+
+    >>> import exactness as ex
+    >>> from exactness import batteries
+    >>> law = ex.GaussianMixture([0.5, 0.5], [[0.0], [3.0]], [1.0, 1.0])
+    >>> plan, chosen = ex.Plan(tolerance=0.1), [batteries.Rosenblatt()]
+    >>> ex.certify(law.sample, law, plan=plan, batteries=chosen).verdict.value
+    'certified'
+    >>> ex.certify(lambda n, seed: law.sample(n, seed) + 0.3, law, plan=plan, batteries=chosen).verdict.value
+    'refuted'
+    """
 
     name: ClassVar[str] = "Rosenblatt transform"
 
     def applies(self, law: Law) -> bool:
-        return isinstance(law.output_law, GaussianMixture)
+        return isinstance(law.output_law, Transformed)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
-        mixture = law.output_law
-        assert isinstance(mixture, GaussianMixture)
-        coordinates = Tally([f"coordinate {i}" for i in range(mixture.dim)], "uniform", relation="independent")
-        # Fisher's sum of -2 log u is chi-square too, of either tail.
-        low = Tally(["all"], "chi2", freedom=2 * mixture.dim, relation="independent")
-        high = Tally(["all"], "chi2", freedom=2 * mixture.dim, relation="independent")
+        output = law.output_law
+        assert isinstance(output, Transformed)
+        coordinates = Tally([f"coordinate {i}" for i in range(output.dim)], "uniform", relation="independent")
+        # Fisher's sum of -2 log u is chi-square distributed, for either tail.
+        low = Tally(["all"], "chi2", freedom=2 * output.dim, relation="independent")
+        high = Tally(["all"], "chi2", freedom=2 * output.dim, relation="independent")
 
-        def update(sample: Array) -> None:
-            u = mixture.rosenblatt(double(law.output(sample)))
+        if output.dim == 1:
+            for tally in (coordinates, low, high):
+                tally.measures = THE_DRAW
+
+        def update(sample: Array, noise: np.random.Generator) -> None:
+            u = output.rosenblatt(double(law.output(sample)))
             xp = namespace(u)
-            for i in range(mixture.dim):
+            for i in range(output.dim):
                 coordinates.add(i, u[:, i])
             for tally, tail in ((low, u), (high, 1.0 - u)):
                 tally.add(0, -2.0 * xp.sum(xp.log(clip(tail, _TINY, 1.0)), axis=1))

@@ -1,4 +1,4 @@
-"""Final samples along one-dimensional functions whose distribution the law knows: coordinates and fixed random directions."""
+"""Tests of final samples along one-dimensional functions whose distribution the law knows: coordinates and random directions."""
 
 from __future__ import annotations
 
@@ -9,15 +9,29 @@ import numpy as np
 
 from ..arrays import Array
 from ..evidence.base import Battery, Evidence, Origin
-from ..evidence.summaries import Tally
+from ..evidence.summaries import THE_DRAW, Tally
 from ..laws.base import Law, Projected
 
 
 @dataclass(frozen=True)
 class ProjectedKS(Battery):
-    """Kolmogorov tests of the last states. The directions are seen by the same draws, so each is a test of its own.
+    """Tests the last states along coordinates and fixed random directions, by their distribution functions.
 
-    Final samples are where speculation hides its errors best: this battery refutes gross ones and bounds the rest.
+    All directions look at the same draws, so their values are not pooled. Final samples hide the errors of speculative samplers
+    best: this battery refutes gross errors and bounds the others. Applies to a law that knows the distributions of its
+    projections, such as :class:`exactness.GaussianMixture`, or a chain with such a ``final`` law.
+
+    Args:
+        directions: the number of random directions.
+
+    >>> import exactness as ex
+    >>> from exactness import batteries
+    >>> law = ex.GaussianMixture([0.5, 0.5], [[2.0, 0.0], [-2.0, 0.0]], [0.2, 0.2])
+    >>> plan, chosen = ex.Plan(tolerance=0.1), [batteries.ProjectedKS()]
+    >>> ex.certify(law.sample, law, plan=plan, batteries=chosen).verdict.value
+    'certified'
+    >>> ex.certify(lambda n, seed: 1.1 * law.sample(n, seed), law, plan=plan, batteries=chosen).verdict.value
+    'refuted'
     """
 
     directions: int = 8
@@ -31,8 +45,10 @@ class ProjectedKS(Battery):
         assert isinstance(output, Projected)
         projections = output.projections(self.directions, generator)
         tally = Tally(projections.names, "uniform", relation="dependent")
+        if law.output_law is not None and law.output_law.event_shape == (1,) and len(projections.names) == 1:
+            tally.measures = THE_DRAW
 
-        def update(sample: Array) -> None:
+        def update(sample: Array, noise: np.random.Generator) -> None:
             for row, values in enumerate(projections.transform(law.output(sample))):
                 tally.add(row, values)
 

@@ -1,4 +1,4 @@
-"""The judge's own draws of a law, beside the draws that are judged."""
+"""The judge's own draws of a law, to compare with the draws that are judged."""
 
 from __future__ import annotations
 
@@ -6,41 +6,30 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..arrays import Array, digest, double, like, namespace, to_numpy
-from ..laws.base import Law
-from ..laws.mixtures import GaussianMixture
-from ..laws.trusted import TrustedSampler
+from ..arrays import Array, double, like, namespace, to_numpy
+from ..errors import BadInput, InvalidSample
+from ..laws.base import Drawable, Law
 
-# Features of so many draws are made at a time.
+# The features of this many draws are computed at a time.
 _PIECE = 1 << 14
 
 
-def can_draw(law: Law | None) -> bool:
-    return isinstance(law, TrustedSampler | GaussianMixture)
+def exact_draws(law: Law, n: int, seed: int) -> Array:
+    """n draws of a drawable law, of shape (n, *event_shape). Raises ``BadInput`` if they cannot be used: the law is at fault."""
+    assert isinstance(law, Drawable)
+    try:
+        return law.accept(law.sample(n, seed), n)
+    except InvalidSample as error:
+        raise BadInput(f"the law's own sample(n={n}, seed={seed}) cannot be used: {error}") from None
 
 
-def draw(law: Law, n: int, seed: int) -> Array:
-    """n exact draws, (n, ...)."""
-    assert isinstance(law, TrustedSampler | GaussianMixture)
-    return law.draw(n, seed) if isinstance(law, TrustedSampler) else law.sample(n, seed)
-
-
-def noise_of(draws: Array, key: int) -> np.random.Generator:
-    """The judge's noise for a batch of draws: of its key and of all the draws' bits.
-
-    So shards that are judged apart get different noise, in whatever order they are merged, and the same shard gets the same.
-    """
-    return np.random.default_rng([key, digest(draws)])
-
-
-def beside(law: Law, draws: Array, key: int) -> Iterator[tuple[Array, Array]]:
-    """The draws and as many of the judge's own, both flattened to (m, D), in double where the draws live, piece by piece."""
-    seed = int(noise_of(draws, key).integers(1 << 31))
+def side_by_side(law: Law, draws: Array, noise: np.random.Generator) -> Iterator[tuple[Array, Array]]:
+    """The draws and as many of the judge's own, piece by piece: both as (m, D), in double precision, on the draws' device."""
     n, xp = int(draws.shape[0]), namespace(draws)
-    other = draw(law, n, seed)
+    other = exact_draws(law, n, int(noise.integers(1 << 31)))
     for i in range(0, n, _PIECE):
         ours, theirs = draws[i : i + _PIECE], other[i : i + _PIECE]
         if namespace(theirs) is not xp or theirs.dtype != ours.dtype:
-            # Rounded alike: what is constant must stay equal.
+            # Both are rounded in the same way, so that constants stay equal.
             theirs = like(to_numpy(theirs), ours)
         yield tuple(xp.reshape(double(v), (min(_PIECE, n - i), -1)) for v in (ours, theirs))

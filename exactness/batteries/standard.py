@@ -14,30 +14,45 @@ from .projections import ProjectedKS
 from .trusted import TwoSample
 from .windows import Acceptance
 
+STANDARD: tuple[type[Battery], ...] = (
+    Innovations,
+    MixtureInnovations,
+    Rosenblatt,
+    ProjectedKS,
+    CharacteristicFunction,
+    SteinDiscrepancy,
+    TwoSample,
+    Couplings,
+    Acceptance,
+)
+"""The one list of batteries that ``certify`` runs. Each is used where the law knows what the battery looks at."""
+
 
 def standard() -> tuple[Battery, ...]:
-    """The batteries that ``certify`` runs, each where it applies."""
-    return (
-        Innovations(), MixtureInnovations(), Rosenblatt(), ProjectedKS(), CharacteristicFunction(), SteinDiscrepancy(), TwoSample(),
-        Couplings(), Acceptance(),
-    )  # fmt: skip
+    """The batteries that ``certify`` runs, with their default settings.
+
+    >>> from exactness import batteries
+    >>> print(*(battery.name for battery in batteries.standard()[:4]), sep=", ")
+    innovations, mixture innovations, Rosenblatt transform, projected KS
+    """
+    return tuple(battery() for battery in STANDARD)
 
 
 def chosen_batteries(batteries: Sequence[Battery] | None) -> tuple[Battery, ...]:
-    """The batteries that were asked for, the standard ones if none were named. Raises ``BadInput`` for what is none."""
+    """The batteries that were asked for, or the standard ones. Raises ``BadInput`` for anything that is not a battery."""
     if batteries is None:
         return standard()
     if isinstance(batteries, (str, Battery)) or not isinstance(batteries, Sequence):
-        raise BadInput(f"batteries must be a list of exactness batteries, as in [{_example(batteries)}]; got {batteries!r:.60}")
+        raise BadInput(f"batteries must be a list of batteries, as in [{_example(batteries)}]; got {batteries!r:.60}")
     for battery in batteries:
         if not isinstance(battery, Battery):
-            raise BadInput(f"batteries must be exactness batteries, as {_example(battery)}; got {battery!r:.60}")
+            raise BadInput(f"batteries must be exactness batteries, such as {_example(battery)}; got {battery!r:.60}")
     if not batteries:
-        raise BadInput("no battery was given: an empty set of checks certifies nothing")
+        raise BadInput("batteries is an empty list: an empty set of checks certifies nothing; name a battery, or leave it out")
     return tuple(batteries)
 
 
 def _example(given: object) -> str:
-    """What may have been meant."""
+    """The battery that the user may have meant."""
     kind = given if isinstance(given, type) else type(given)
     return f"{kind.__name__}()" if issubclass(kind, Battery) else "MixtureInnovations()"

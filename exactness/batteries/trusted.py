@@ -1,8 +1,9 @@
-"""Against a trusted sampler: paired differences of features, and distribution functions of projections.
+"""Tests against a trusted sampler, by paired differences of features and by distribution functions of projections.
 
-Pairs (X_i, Y_i) of a draw and a reference: if the laws are one, every difference f(X_i) - f(Y_i) is symmetric about zero,
-whatever f. So means of differences have finite-sample tails (:class:`exactness.evidence.nulls.SymmetricMean`) that hold at
-1e-9 for features of any tail; only sums are kept, and no permutation is needed.
+Each draw X_i is paired with a draw Y_i of the trusted sampler. If both have the same law, every difference f(X_i) - f(Y_i) is
+symmetric about zero, whatever f is. So the mean of the differences has a finite-sample tail bound
+(:class:`exactness.evidence.nulls.SymmetricMean`) that holds at 1e-9, however heavy the tails of the features are. Only sums are
+kept, and no permutations are needed.
 """
 
 from __future__ import annotations
@@ -17,33 +18,44 @@ from ..errors import BadInput
 from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.summaries import Differences, PairTally, Summary
 from ..evidence.summaries.permuted import Permuted
-from ..laws.base import Law
-from ..laws.trusted import TrustedSampler
-from .reference import beside, noise_of
+from ..laws.base import Drawable, Law, Transformed
+from .reference import exact_draws, side_by_side
 
 _PILOT = 512
-# Beyond so many dimensions, so many random orthogonal directions are looked along.
+# In more dimensions than this, as many random orthogonal directions are tested instead of the coordinates.
 _MOST_DIMENSIONS = 16
 _CELLS = 128
 
 
 @dataclass(frozen=True)
 class TwoSample(Battery):
-    """Means, second moments, characteristic functions at three bandwidths, and Kolmogorov distances along projections.
+    """Compares draws with those of a trusted sampler, or with exact draws of a law that can do nothing but draw.
 
-    Everything is scaled by a pilot sample of the reference, which is not used again.
+    The tests compare means, second moments, characteristic functions at three bandwidths, and distribution functions along
+    projections. Everything is scaled by a pilot sample of the trusted sampler, which is not used again. Applies to a law that can
+    draw, unless it knows its conditional distribution functions.
+    Source: Chwialkowski et al., Fast two-sample testing with analytic representations of probability measures, 2015, for the
+    smooth characteristic functions.
 
     Args:
-        frequencies: of each bandwidth (Chwialkowski et al., Fast two-sample testing with analytic representations of
-            probability measures, 2015: smooth characteristic functions, here at bandwidths of 1/4, 1/2 and 1 times the median
-            distance).
+        frequencies: the number of random frequencies at each bandwidth: 1/4, 1/2 and 1 times the median distance.
+
+    >>> import numpy as np
+    >>> import exactness as ex
+    >>> from exactness import batteries
+    >>> def dice(n, seed, faces=6):
+    ...     return np.random.default_rng(seed).integers(1, faces + 1, (n, 2)).astype(float)
+    >>> law = ex.TrustedSampler(dice)
+    >>> ex.certify(lambda n, seed: dice(n, seed, 5), law, batteries=[batteries.TwoSample()]).verdict.value
+    'refuted'
     """
 
     frequencies: int = 16
     name: ClassVar[str] = "two-sample"
 
     def applies(self, law: Law) -> bool:
-        return isinstance(law.output_law, TrustedSampler)
+        # A law that knows its conditional distribution functions is judged by them: more draws would only add noise.
+        return isinstance(law.output_law, Drawable) and not isinstance(law.output_law, Transformed)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
         view = _View(law.output_law, generator)
@@ -56,16 +68,15 @@ class TwoSample(Battery):
         means, squares = Differences(view.dim), Differences(len(i))
         fields = {factor: Differences(2 * self.frequencies) for factor in waves}
         all_waves = np.concatenate(list(waves.values()), axis=1)
-        key = int(generator.integers(1 << 63))
 
-        def update(sample: Array) -> None:
-            for ours, theirs in beside(view.law, law.output(sample), key):
+        def update(sample: Array, noise: np.random.Generator) -> None:
+            for ours, theirs in side_by_side(view.law, law.output(sample), noise):
                 x, y = view(ours), view(theirs)
                 tally.add(np.stack([_cells(x, edges), _cells(y, edges)]), int(x.shape[0]))
                 means.add(x - y)
                 squares.add(x[:, i] * x[:, j] - y[:, i] * y[:, j])
-                # Waves in single precision: f(x) - f(y) stays antisymmetric, which is all that the null asks. Angles in double
-                # first, so that they do not depend on how draws are batched.
+                # Cosines and sines are computed in single precision: f(x) - f(y) stays antisymmetric, and the null distribution
+                # needs no more. The angles are computed in double first, so that they do not depend on the size of a batch.
                 xp, frequency = namespace(x), like(all_waves, x)
                 a, b = (xp.astype(v @ frequency, xp.float32) for v in (x, y))
                 cosines, sines = xp.cos(a) - xp.cos(b), xp.sin(a) - xp.sin(b)
@@ -80,11 +91,25 @@ class TwoSample(Battery):
 
 @dataclass(frozen=True)
 class PermutationTwoSample(Battery):
-    """Maximum mean discrepancy and energy distance, by permutation: exact at small n, on a bounded reservoir of the draws.
+    """Compares draws with exact ones by the maximum mean discrepancy and the energy distance, with permutation p-values.
 
-    Its p-values reach down to 1/(permutations + 1) only, so at small alpha it cannot decide; it is not among the standard
-    batteries. Sources: Gretton et al., A kernel two-sample test, 2012; Szekely and Rizzo, Testing for equal distributions in
-    high dimension, 2004; +1 in both places: Phipson and Smyth, Permutation p-values should never be zero, 2010.
+    The tests are exact at every n, and judge a bounded reservoir of the draws. Their smallest p-value is 1/(permutations + 1), so
+    they cannot refute at a small alpha, and the battery is not among the standard ones. Applies to every law that can draw.
+    Sources: Gretton et al., A kernel two-sample test, 2012; Szekely and Rizzo, Testing for equal distributions in high dimension,
+    2004; for the p-value: Phipson and Smyth, Permutation p-values should never be zero, 2010.
+
+    Args:
+        most: the largest number of pairs of draws that are kept.
+        permutations: the number of random relabellings.
+
+    >>> import numpy as np
+    >>> import exactness as ex
+    >>> from exactness import batteries
+    >>> law = ex.GaussianMixture([1.0], [[0.0, 0.0]], [1.0])
+    >>> evidence = batteries.PermutationTwoSample(most=100).start(law, np.random.default_rng(0))
+    >>> evidence.update(law.sample(500, seed=1) + 1.0)
+    >>> [(result.where, result.n, result.p_value) for result in evidence.results()]
+    [('Gaussian kernels', 100, 0.001), ('energy distance', 100, 0.001)]
     """
 
     most: int = 256
@@ -92,18 +117,17 @@ class PermutationTwoSample(Battery):
     name: ClassVar[str] = "two-sample by permutation"
 
     def applies(self, law: Law) -> bool:
-        return isinstance(law.output_law, TrustedSampler)
+        return isinstance(law.output_law, Drawable)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
         view = _View(law.output_law, generator)
-        key = int(generator.integers(1 << 63))
         kept = Permuted(self.most, self.permutations, view.median, int(generator.integers(1 << 31)))
 
-        def update(sample: Array) -> None:
+        def update(sample: Array, noise: np.random.Generator) -> None:
             draws = law.output(sample)
-            # Which pairs are kept does not depend on what they are.
-            keys = noise_of(draws, key + 1).random(int(draws.shape[0]))
-            for ours, theirs in beside(view.law, draws, key):
+            # The choice of the pairs that are kept does not depend on their values.
+            keys = noise.random(int(draws.shape[0]))
+            for ours, theirs in side_by_side(view.law, draws, noise):
                 here, keys = keys[: len(ours)], keys[len(ours) :]
                 kept.add(here, to_numpy(view(ours)), to_numpy(view(theirs)))
 
@@ -111,20 +135,24 @@ class PermutationTwoSample(Battery):
 
 
 class _View:
-    """Flat draws (n, D), scaled by a pilot and turned to at most _MOST_DIMENSIONS directions."""
+    """A function that scales flat draws (n, D) by a pilot sample and projects them on at most _MOST_DIMENSIONS directions."""
 
     def __init__(self, law: Law | None, generator: np.random.Generator) -> None:
-        assert isinstance(law, TrustedSampler)
+        assert law is not None
         self.law = law
-        pilot, again = (to_numpy(double(law.draw(_PILOT, int(generator.integers(1 << 31))))).reshape(_PILOT, -1) for _ in range(2))
+        pilot, again = (
+            to_numpy(double(exact_draws(law, _PILOT, int(generator.integers(1 << 31))))).reshape(_PILOT, -1) for _ in range(2)
+        )
         if np.array_equal(pilot, again) and np.ptp(pilot) > 0.0:
             raise BadInput("the trusted sampler gives the same draws for different seeds: derive all its randomness from the seed")
         self._centre = np.median(pilot, axis=0)
         with np.errstate(over="ignore"):
             spread = pilot.std(axis=0)
         if not np.all(np.isfinite(spread)):
-            raise BadInput("the trusted sampler's draws are too large to be squared: divide both outputs by a number")
-        # A constant coordinate keeps its own scale: a difference there is seen as it is.
+            raise BadInput(
+                "the trusted sampler's draws are too large to be squared: divide the output of both samplers by the same number"
+            )
+        # A constant coordinate is not scaled, so that a difference there is seen as it is.
         self._spread = np.where(spread > 1e-12 * (1.0 + np.abs(self._centre)), spread, 1.0)
         size = pilot.shape[1]
         self.label = "coordinate" if size <= _MOST_DIMENSIONS else "direction"
@@ -142,7 +170,7 @@ class _View:
 
 
 def _cells(x: Array, edges: np.ndarray) -> np.ndarray:
-    """Counts in the cells between the edges (cells - 1, columns), one row a column: (columns, cells)."""
+    """Counts of x (n, columns) in the cells between the edges (cells - 1, columns): one row per column, (columns, cells)."""
     xp, count = namespace(x), len(edges) + 1
     columns, lines = xp.unstack(x, axis=1), like(np.ascontiguousarray(edges.T), x)
     cells = xp.stack([xp.searchsorted(lines[c], columns[c] + 0.0) for c in range(edges.shape[1])])

@@ -1,4 +1,4 @@
-"""How many drafts of a window are kept, against the probability with which each had to be."""
+"""Tests of how many drafts of a window are kept, against the probability with which each draft must be kept."""
 
 from __future__ import annotations
 
@@ -19,15 +19,33 @@ _MOST_VARIANCE = 0.25
 
 @dataclass(frozen=True)
 class Acceptance(Battery):
-    """1{tau >= i} - P_i has mean zero and variance P_i (1 - P_i) given y_1..y_i, for every i of the window.
+    """Tests that each draft of a window is kept with the right probability.
 
-    Three looks: these differences; the same times 2 P_i - 1, which is known given y_1..y_i too, since a verifier that accepts
-    the right share of drafts may accept the wrong ones; and (tau - sum_i P_i)/L, all steps together.
+    Applies to :class:`exactness.VerifiedWindow`. The number tau of kept drafts must satisfy, for every step i of the window: given
+    the drafts y_1..y_i, the difference 1{tau >= i} - P_i has mean zero and variance P_i (1 - P_i). There are three groups of
+    tests: these differences; the differences times 2 P_i - 1, which is known given y_1..y_i, because a verifier that accepts the
+    right share of drafts may accept the wrong ones; and (tau - sum_i P_i)/L, for all steps together.
 
-    Token by token the differences of one window are those of a survival function given all drafts, so the last variance is
-    known: that of tau is sum_ij P_max(i,j) - P_i P_j. In a block it is not, P_i being the probability given y_1..y_i alone. But
-    exp is convex, so the moment generating function of the mean over i is at most the mean of theirs, and Bernstein's inequality
-    holds for it with any number that P_i (1 - P_i) cannot exceed; 1/4 is taken.
+    Token by token, P_i is a survival function given all drafts, so the variance of tau is known: sum_ij P_max(i,j) - P_i P_j. In
+    block verification it is not known, because P_i is the probability given y_1..y_i alone. But exp is convex, so the moment
+    generating function of the mean over i is at most the mean of the generating functions. Bernstein's inequality then holds with
+    any number that P_i (1 - P_i) cannot exceed, and 1/4 is used.
+
+    >>> import numpy as np
+    >>> import exactness as ex
+    >>> from exactness import batteries
+    >>> law = ex.VerifiedWindow(length=2, mode="token")
+    >>> def sample(n, seed, softer=1.0):
+    ...     generator = np.random.default_rng(seed)
+    ...     log_ratios = generator.standard_normal((n, 2))
+    ...     kept = generator.random((n, 2)) < np.exp(softer * log_ratios)
+    ...     tau = np.cumprod(kept, axis=1).sum(axis=1)
+    ...     return np.column_stack([log_ratios, tau])
+    >>> plan, chosen = ex.Plan(tolerance=0.1), [batteries.Acceptance()]
+    >>> ex.certify(sample, law, plan=plan, batteries=chosen).verdict.value
+    'certified'
+    >>> ex.certify(lambda n, seed: sample(n, seed, 0.5), law, plan=plan, batteries=chosen).verdict.value
+    'refuted'
     """
 
     name: ClassVar[str] = "acceptance"
@@ -42,7 +60,7 @@ class Acceptance(Battery):
         plain, weighted = (Promises(names, [1.0] * count) for _ in range(2))
         length = Promises(["all steps"], [1.0])
 
-        def update(sample: Array) -> None:
+        def update(sample: Array, noise: np.random.Generator) -> None:
             promised = law.promised(sample[:, :-1])
             xp = namespace(promised)
             tau = xp.astype(sample[:, -1], promised.dtype)
@@ -57,7 +75,7 @@ class Acceptance(Battery):
 
 
 def _length_variance(promised: Array, mode: str) -> Array:
-    """Of (tau - sum_i P_i)/L, or a bound on it: (n, L) -> (n,)."""
+    """The variance of (tau - sum_i P_i)/L, or a bound on it: (n, L) -> (n,)."""
     xp = namespace(promised)
     count = int(promised.shape[1])
     if mode == "block":

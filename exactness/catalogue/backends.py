@@ -1,6 +1,6 @@
-"""Where the catalogue's samplers come from: what has to be said in another way in torch and in JAX, and nothing else.
+"""The two libraries of the catalogue's samplers, torch and JAX, with everything that differs between them.
 
-Both backends define the same names in the same modules, so that a law is described once, in numpy, and built from either.
+Both backends define the same names in the same modules. So a law is described once, in numpy, and built from either backend.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ BACKENDS: tuple[BackendName, ...] = ("torch", "jax")
 
 
 class Backend(ABC):
-    """``part(module)`` is ``exactness_samplers.<name>.<module>``.
+    """A library of samplers. ``part(module)`` is the module ``exactness_samplers.<name>.<module>``.
 
-    Making one imports the library: ``ModuleNotFoundError`` where it is missing.
+    The constructor imports the library, and raises ``ModuleNotFoundError`` if it is missing.
     """
 
     name: BackendName
@@ -35,25 +35,28 @@ class Backend(ABC):
 
     @abstractmethod
     def check(self, device: str, dtype: str | None) -> None:
-        """Raises ``BadInput`` if samplers cannot run there, or not in this dtype."""
+        """Raise ``BadInput`` if samplers cannot run on this device or in this dtype."""
 
     @abstractmethod
     def dtype(self, asked: str | None, usual: str) -> str:
-        """What the states are: as asked for, else the law's usual one, as far as it is there."""
+        """The dtype of the states: the one that was asked for, or else the law's usual one, if the library has it."""
 
     @abstractmethod
     def beside(self, values: np.ndarray, x: Any) -> Any:
-        """Constants in the dtype of x and where x is."""
+        """Constants as an array with the dtype and device of x."""
 
     @abstractmethod
     def at_step(self, predict: Callable[..., Any]) -> Callable[[int, Any], Any]:
-        """A sampler's prediction as a law asks for it: ``predict(k, x)``, one step for all rows."""
+        """A sampler's prediction in the form that a law needs: ``predict(k, x)``, with the same step for all rows."""
 
     @abstractmethod
     def sampler(
         self, runner: Any, device: str, dtype: str, keep_paths: bool, labels: Callable[[int, int], np.ndarray] | None, chains: int
     ) -> Callable[[int, int], tuple[Any, dict[str, float]]]:
-        """``sample(n, seed)`` with its costs. ``chains``: how many are run at a time, where a number has to be compiled."""
+        """A function ``sample(n, seed)`` that also returns costs.
+
+        ``chains`` is the number of chains that run at a time, if the library compiles a program for each number.
+        """
 
 
 class Torch(Backend):
@@ -65,7 +68,7 @@ class Torch(Backend):
         try:
             torch.empty(1, device=torch.device(device))
         except (RuntimeError, AssertionError):
-            raise BadInput(f"device {device} was asked for, and torch sees no such device here") from None
+            raise BadInput(f"device {device} was asked for, but torch sees no such device here; try cpu") from None
 
     def dtype(self, asked: str | None, usual: str) -> str:
         return asked or usual
@@ -98,7 +101,7 @@ class Jax(Backend):
     def check(self, device: str, dtype: str | None) -> None:
         self._device(device)
         if dtype == "float64" and not self._double():
-            raise BadInput("float64 was asked for, and JAX has it switched off: set JAX_ENABLE_X64=1")
+            raise BadInput("float64 was asked for, but JAX has it disabled: set JAX_ENABLE_X64=1")
 
     def dtype(self, asked: str | None, usual: str) -> str:
         return asked or (usual if self._double() else "float32")
@@ -121,12 +124,14 @@ class Jax(Backend):
         import jax
         import jax.numpy as jnp
 
-        # A compiled batch computes its idle slots too, so it is kept full: a quarter of the chains, refilled as they finish.
+        # A compiled batch also computes its idle slots. So it is kept full: it has a quarter of the chains, and finished chains are
+        # replaced.
         speculative = isinstance(runner, self.part("speculative").Speculative)
         options = {"batch": max(1, chains // 4)} if speculative else {}
 
         def sample(n: int, seed: int) -> tuple[Any, dict[str, float]]:
-            # Always ``chains`` at a time, for each other number would be another program to compile; what is over is cut off.
+            # It always runs ``chains`` chains at a time, because JAX would compile another program for any other number. The
+            # surplus is cut off.
             count = max(1, -(-n // chains))
             there = self._device(device)
             keys = jax.random.split(jax.random.key(seed, impl="threefry2x32"), count)
@@ -149,11 +154,11 @@ class Jax(Backend):
 
         kind, _, index = device.partition(":")
         if not kind:
-            raise BadInput("--device must name a device: cpu, cuda, cuda:1")
+            raise BadInput("--device must name a device, such as cpu, cuda or cuda:1")
         try:
             return jax.devices(kind)[int(index or 0)]
         except (RuntimeError, IndexError, ValueError):
-            raise BadInput(f"device {device} was asked for, and JAX sees no such device here") from None
+            raise BadInput(f"device {device} was asked for, but JAX sees no such device here; try cpu") from None
 
     def _double(self) -> bool:
         import jax
@@ -163,7 +168,7 @@ class Jax(Backend):
 
 @cache
 def backend(name: str) -> Backend:
-    """Raises ``BadInput`` for a name that is none, and for one that is not installed."""
+    """The backend of this name. Raises ``BadInput`` if there is no such backend, or if its library is not installed."""
     known: dict[str, type[Backend]] = {"torch": Torch, "jax": Jax}
     if name not in known:
         raise BadInput(f"backend must be {' or '.join(BACKENDS)}, not {name!r}")

@@ -1,267 +1,152 @@
-"""The laws of the catalogue, each with the process that samples it and a coarse model of it to draft with.
-
-A law is described once, in numpy, and built from the samplers of either backend. Everything is closed form: a mixture's
-denoiser is its posterior mean. The digits are the 1,797 handwritten ones that scikit-learn ships (E. Alpaydin and C. Kaynak, UCI
-"Optical Recognition of Handwritten Digits", 1998), taken as the mixture with one component a picture, whose denoiser is the exact
-empirical-Bayes denoiser of real data.
-"""
+"""Claims about diffusion chains: for every law, every exact combination, the plain sampler, and the controls."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..laws import GaussianChain, GaussianMixture, GridLaw, Law, ProductLaw, chain_marginals
-from ..plan import Plan
-from .backends import Backend, backend
+from ..claim import Claim, Sample
+from .base import Entry, Setting
 
 if TYPE_CHECKING:
-    from exactness_samplers.forecast import Forecast
-    from exactness_samplers.schedules import Schedule
+    from exactness_samplers.faults import Fault
 
-Labels = Callable[[int, int], np.ndarray]
+    from .chain_laws import Problem
 
-
-@dataclass(frozen=True)
-class Model:
-    """``name``: what ``exactness_samplers.<backend>.<module>`` calls it; ``arguments``: what follows the schedule."""
-
-    name: str
-    arguments: tuple[Any, ...] = ()
-    module: str = "denoisers"
-
-    def build(self, of: Backend, schedule: Schedule) -> Any:
-        return getattr(of.part(self.module), self.name)(schedule, *self.arguments)
-
-
-@dataclass(frozen=True)
-class Description:
-    """``model`` is the process's prediction, of the clean sample; ``coarse`` a cheaper one; ``window`` is the usual one.
-
-    ``variance`` and ``centre``: within a component, and of the whole, for the forecast of the posterior drafters. ``outputs``:
-    the law, if it speaks of last states and not of paths; ``final``: the law of x_0, where it is known beside that of the paths.
-    ``labels(n, seed)``, if any, gives each chain its condition; a chain of label c starts at ``starts[0][c]``, with standard
-    deviation ``starts[1]``. ``dtype`` is that of the samplers' states. ``ahead``: a network that forecasts the model's prediction.
-    """
-
-    name: str
-    about: str
-    schedule: Schedule
-    model: Model
-    coarse: Model
-    dim: int
-    window: int
-    variance: float
-    centre: np.ndarray
-    plan: Plan
-    final: Law | None = None
-    outputs: Law | None = None
-    labels: Labels | None = None
-    starts: tuple[np.ndarray, float] | None = None
-    dtype: str = "float64"
-    ahead: Model | None = None
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A description, built: ``process`` and ``coarse`` are of the samplers of ``backend``, ``law`` is of what they sample."""
-
-    described: Description
-    backend: Backend
-    law: Law
-    process: Any
-    coarse: Any
-    forecast: Forecast
-    ahead: Any
-
-
-@cache
-def problem(name: str, backend_name: str = "torch") -> Problem:
-    """Raises ``BadInput`` if the backend is missing, ``ModuleNotFoundError`` if what the law is made of is."""
-    from exactness_samplers.forecast import Forecast
-
-    of = backend(backend_name)
-    described = DESCRIPTIONS[name]()
-    schedule = described.schedule
-    start = None
-    if described.starts is not None:
-        centres, spread = described.starts
-
-        def start(z: Any, condition: Any) -> Any:
-            return of.beside(centres, z)[condition] + spread * z
-
-    process = of.part("processes").Process(schedule, described.model.build(of, schedule), "sample", described.dim, start)
-    law = described.outputs
-    if law is None:
-        a, b = schedule.coefficients("sample")
-        # The judge's side: the same prediction and schedule as a law.
-        predict = of.at_step(process.predict)
-        law = GaussianChain(predict, a=a, b=b, sigma=schedule.sigma, dim=described.dim, final=described.final, name=name)
-    forecast = Forecast.within(schedule, described.variance, described.centre)
-    ahead = None if described.ahead is None else described.ahead.build(of, schedule)
-    return Problem(described, of, law, process, described.coarse.build(of, schedule), forecast, ahead)
-
-
-_BUDGET = Plan(alpha=1e-6, tolerance=0.08, first_paths=1_250, max_paths=10_000)
-
-
-def two_modes() -> Description:
-    """Two modes on the line; the law of x_0 is known by grid propagation, so last states are tested too."""
-    from exactness_samplers.schedules import cosine_betas, ddpm
-
-    schedule = ddpm(cosine_betas(32))
-    weights, means, variances = [0.3, 0.7], [[2.0], [-1.0]], [0.1, 0.2]
-    final = _line_law(schedule, weights, np.ravel(means), variances)
-    return _mixture(
-        "two-modes", "two modes in one dimension, DDPM, 32 steps", schedule, weights, means, variances, window=5, final=final
-    )
-
-
-def ring() -> Description:
-    """Eight Gaussians on a circle of radius 2."""
-    from exactness_samplers.schedules import cosine_betas, ddpm
-
-    angle = np.arange(8) * np.pi / 4
-    means = 2.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return _mixture(
-        "ring", "eight Gaussians on a ring in the plane, DDPM, 40 steps", ddpm(cosine_betas(40)),
-        np.full(8, 1 / 8), means, np.full(8, 0.02), window=6, few=2,
-    )  # fmt: skip
-
-
-def grid() -> Description:
-    """Twenty-five Gaussians on a 5 x 5 grid, of unequal diagonal covariances, by churned rectified flow."""
-    from exactness_samplers.schedules import rectified_flow
-
-    axis = np.linspace(-2.0, 2.0, 5)
-    means = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(25, 2)
-    spread = np.stack([np.linspace(0.02, 0.06, 25), np.linspace(0.06, 0.02, 25)], axis=1)
-    weights = np.arange(1, 26) / 325.0
-    return _mixture(
-        "grid", "25 Gaussians on a grid in the plane, churned rectified flow, 40 steps", rectified_flow(40, churn=1.0),
-        weights, means, spread, window=6, few=5,
-    )  # fmt: skip
-
-
-def product() -> Description:
-    """Thirty-two independent one-dimensional mixtures, rotated: the joint law of x_0 is known in d = 32."""
-    from exactness_samplers.schedules import cosine_betas, ddpm
-
-    dim, kinds = 32, 4
-    schedule = ddpm(cosine_betas(40))
-    weights = np.array([[0.3, 0.7], [0.5, 0.5], [0.8, 0.2], [0.6, 0.4]])
-    means = np.array([[2.0, -1.0], [1.5, -1.5], [-0.5, 2.0], [0.8, -1.2]])
-    variances = np.array([[0.1, 0.2], [0.15, 0.15], [0.2, 0.1], [0.3, 0.1]])
-    rotation = np.linalg.qr(np.random.default_rng(32).standard_normal((dim, dim)))[0]
-    laws = [_line_law(schedule, weights[i], means[i], variances[i]) for i in range(kinds)]
-    kind = np.arange(dim) % kinds
-    centre = rotation @ (weights * means).sum(1)[kind]
-    spread = float(((weights * (variances + means**2)).sum(1) - (weights * means).sum(1) ** 2).mean())
-    return Description(
-        "product", "rotated product of 32 one-dimensional mixtures, DDPM, 40 steps", schedule,
-        Model("ProductDenoiser", (weights[kind], means[kind], variances[kind], rotation)),
-        Model("MixtureDenoiser", (np.ones(1), centre[None], np.array([spread]))), dim, window=5,
-        variance=float((weights * variances).sum(1).mean()), centre=centre, plan=_BUDGET,
-        final=ProductLaw([laws[k] for k in kind], rotation), dtype="float32",
-    )  # fmt: skip
-
-
-def digits() -> Description:
-    """One component a picture, standard deviation 0.22 on pixels scaled to [-1, 1]."""
-    from exactness_samplers.schedules import cosine_betas, ddpm
-    from sklearn.datasets import load_digits
-
-    pictures = load_digits().data / 8.0 - 1.0
-    count = len(pictures)
-    return _mixture(
-        "digits", "1,797 handwritten digits in 64 dimensions, DDPM with small variance, 50 steps",
-        ddpm(cosine_betas(50), "small"), np.full(count, 1 / count), pictures, np.full(count, 0.05), window=6,
-        plan=Plan(alpha=1e-6, tolerance=0.13, first_paths=500, max_paths=2_000), dtype="float32",
-    )  # fmt: skip
-
-
-def network() -> Description:
-    """A trained network of the digits, see `samplers/exactness_samplers/weights`: no law is known but that of its innovations."""
-    from exactness_samplers.schedules import cosine_betas, ddpm
-    from sklearn.datasets import load_digits
-
-    return Description(
-        "network", "a trained network of handwritten digits in 64 dimensions, DDPM with small variance, 50 steps",
-        ddpm(cosine_betas(50), "small"), Model("digits_network", module="networks"),
-        Model("digits_distilled", module="networks"), 64, window=6, variance=0.05, centre=load_digits().data.mean(0) / 8.0 - 1.0,
-        plan=Plan(alpha=1e-6, tolerance=0.13, first_paths=500, max_paths=2_000), dtype="float32",
-        ahead=Model("digits_ahead", module="networks"),
-    )  # fmt: skip
-
-
-def labelled() -> Description:
-    """The ring again, each chain knowing its component: x_0 has the law of the mixture exactly, whatever K is."""
-    from exactness_samplers.schedules import cosine_betas, gaussian_reverse
-
-    angle, variance, components = np.arange(8) * np.pi / 4, 0.1, 8
-    means = 2.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    weights = np.arange(1, components + 1) / 36.0
-    schedule = gaussian_reverse(cosine_betas(20, largest=0.9), variance)
-    signal, noise = float(schedule.signal[-1]), float(schedule.noise[-1])
-
-    def labels(n: int, seed: int) -> np.ndarray:
-        return np.random.default_rng([seed, 1]).choice(components, size=n, p=weights)
-
-    return Description(
-        "labelled", "labelled mixture: a chain for each component, exact for every number of steps (20 here); last states",
-        schedule, Model("LabelledDenoiser", (means, variance)), Model("LabelledDenoiser", (0.5 * means, variance)), 2, window=5,
-        variance=variance, centre=weights @ means, plan=_BUDGET,
-        outputs=GaussianMixture(weights, means, np.full(components, variance)), labels=labels,
-        starts=(signal * means, float(np.sqrt(signal**2 * variance + noise**2))),
-    )  # fmt: skip
-
-
-DESCRIPTIONS: dict[str, Callable[[], Description]] = {
-    "two-modes": two_modes,
-    "ring": ring,
-    "grid": grid,
-    "product": product,
-    "digits": digits,
-    "network": network,
-    "labelled": labelled,
+PROBLEM_NAMES = ("two-modes", "ring", "grid", "product", "digits", "network", "labelled")
+VERIFIERS = ("token", "block")
+DRAFTERS = (
+    "independent",
+    *(f"{base}-{kind}" for base in ("frozen", "free") for kind in ("noise", "sample", "velocity", "posterior")),
+    "free-extrapolated",
+)
+# These drafters are learned for one law.
+MORE_DRAFTERS = {"network": ("free-ahead", "frozen-ahead")}
+REJECTIONS = ("independent-fresh", "independent-kept", "quantile-fresh", "quantile-kept", "until-accepted")
+CONTROLS = (
+    "block-with-reflection",
+    "block-with-unweighted-residual",
+    "rejected-from-target",
+    "accept-always",
+    "orthogonal-stretched",
+)
+# The reasons why a law leaves out a control: it would not be wrong there, or the law could not see it.
+NOT_A_CONTROL = {
+    ("two-modes", "orthogonal-stretched"): "in one dimension, nothing is orthogonal to the difference of the means",
+    ("digits", "block-with-unweighted-residual"): "it takes about 5,000 paths, which is more than the budget of this law",
+    ("network", "block-with-unweighted-residual"): "it takes more paths than the budget of this law",
+    ("labelled", "block-with-reflection"): "last states do not show it, see notebook 01",
+    ("labelled", "block-with-unweighted-residual"): "last states do not show it, see notebook 01",
+    ("labelled", "rejected-from-target"): "last states do not show it within the budget",
+    ("labelled", "orthogonal-stretched"): "last states do not show it within the budget",
 }
 
-PROBLEMS: dict[str, Callable[..., Problem]] = {name: partial(problem, name) for name in DESCRIPTIONS}
+
+# The tour has our best sampler for every law, and the published samplers for two laws, in addition to plain sampling and controls.
+_BEST = "block/free-posterior/quantile-kept"
+_PUBLISHED = (
+    "token/independent/quantile-kept",  # De Bortoli et al. 2025: a draft model, reflection
+    "token/frozen-noise/quantile-kept",  # De Bortoli et al. 2025: a frozen draft, reflection
+    "block/free-noise/independent-fresh",  # Soen et al. 2026: blocks with the free drafter
+)
+_TOUR = {
+    *(f"{problem}/{_BEST}" for problem in PROBLEM_NAMES if problem != "network"),
+    "network/block/free-ahead/quantile-kept",
+    *(f"{problem}/{sampler}" for problem in ("ring", "digits") for sampler in _PUBLISHED),
+    "ring/sequential",
+    "digits/sequential",
+}
 
 
-def _mixture(
-    name: str, about: str, schedule: Schedule, weights: object, means: object, covariances: object, *, window: int,
-    few: int = 0, final: Law | None = None, plan: Plan = _BUDGET, dtype: str = "float64",
-) -> Description:  # fmt: skip
-    """A chain whose prediction is the mixture's posterior mean. The coarse model is the mixture of its first ``few``
-    components, or the Gaussian of the same moments."""
-    w, m, v = (np.asarray(x, dtype=np.float64) for x in (weights, means, covariances))
-    centre = w @ m
-    within = float(np.average(v.reshape(len(w), -1).mean(1), weights=w))
-    spread = float((w @ ((m - centre) ** 2)).mean()) + within
-    coarse = (w[:few] / w[:few].sum(), m[:few], v[:few]) if few else (np.ones(1), centre[None], np.array([spread]))
-    return Description(
-        name, about, schedule, Model("MixtureDenoiser", (w, m, v)), Model("MixtureDenoiser", coarse), m.shape[1], window,
-        within, centre, plan, final, dtype=dtype,
+def entries() -> tuple[Entry, ...]:
+    """All entries, law by law: the plain sampler, the exact combinations and the controls."""
+    found = []
+    for problem in PROBLEM_NAMES:
+        exact = [
+            f"{problem}/{verifier}/{drafter}/{rejection}"
+            for verifier in VERIFIERS
+            for drafter in (*DRAFTERS, *MORE_DRAFTERS.get(problem, ()))
+            for rejection in REJECTIONS
+        ]
+        controls = [f"{problem}/control/{c}" for c in CONTROLS if (problem, c) not in NOT_A_CONTROL]
+        plain = f"{problem}/sequential"
+        found.append(Entry(plain, problem, "sequential", claim_of, plain in _TOUR))
+        found += [Entry(name, problem, "exact", claim_of, name in _TOUR) for name in exact]
+        found += [Entry(name, problem, "control", claim_of, tour=True) for name in controls]
+    return tuple(found)
+
+
+def claim_of(entry: Entry, setting: Setting) -> Claim:
+    """The claim of an entry of this family."""
+    from .chain_laws import problem as built
+
+    problem = built(entry.problem, setting.backend)
+    described, of = problem.described, problem.backend
+    wrong = None
+    about: dict[str, object] = {"backend": of.name, "process": described.schedule.name, "law": described.about}
+    left_out = {control: why for (law, control), why in NOT_A_CONTROL.items() if law == entry.problem}
+    if left_out:
+        about["controls_left_out"] = left_out
+    runner: Any
+    if entry.kind == "sequential":
+        runner = of.part("sequential").Sequential(problem.process)
+    elif entry.kind == "control":
+        from exactness_samplers.faults import fault
+
+        spoiled = fault(entry.name.rsplit("/", 1)[1])
+        runner, wrong = spoiled.build(problem.process, of.name), spoiled.what
+    else:
+        runner = _right(entry.name, problem)
+    if entry.kind != "sequential":
+        about |= {
+            "window": runner.window,
+            "drafter": runner.drafter.name,
+            "verifier": _name(runner.verifier),
+            "rejection": _name(runner.rejection),
+        }
+    return Claim(entry.name, _sampler(runner, problem, setting), problem.law, described.plan, wrong=wrong, about=about)
+
+
+def control(fault: Fault, setting: Setting) -> Claim:
+    """The claim of a fault on the ring, or on the labelled mixture if the fault concerns labels."""
+    from .chain_laws import problem as built
+
+    problem = built("labelled" if fault.labelled else "ring", setting.backend)
+    problem.backend.check(setting.device, setting.dtype)
+    sample = _sampler(fault.build(problem.process, setting.backend), problem, setting)
+    return Claim(f"control/{fault.name}", sample, problem.law, wrong=None if fault.exact else fault.what)
+
+
+def _sampler(runner: Any, problem: Problem, setting: Setting) -> Sample:
+    described, of = problem.described, problem.backend
+    # Paths of the labelled law hold no labels, so its last states are judged.
+    return of.sampler(
+        runner, setting.device, of.dtype(setting.dtype, described.dtype), described.outputs is None, described.labels,
+        described.plan.first_paths,
     )  # fmt: skip
 
 
-def _line_law(schedule: Schedule, weights: object, means: object, variances: object) -> GridLaw:
-    """The exact law of x_0 of a one-dimensional chain. The denoiser is written again here, in numpy: a second reading."""
-    w, m, v = (np.asarray(x, dtype=np.float64) for x in (weights, means, variances))
-    a, b = schedule.coefficients("sample")
+def _right(name: str, problem: Problem) -> Any:
+    of, process, window = problem.backend, problem.process, problem.described.window
+    drafters, rejections, verification = (of.part(module) for module in ("drafters", "rejections", "verification"))
+    _, verifier, drafter_name, rejection_name = name.split("/")
+    base, _, kind = drafter_name.partition("-")
+    if drafter_name == "independent":
+        drafter = drafters.Independent(problem.coarse)
+    elif kind == "posterior":
+        drafter = of.part("posterior").Posterior(process, problem.forecast, window, base)
+    elif kind == "extrapolated":
+        drafter = drafters.Extrapolation("velocity", base)
+    elif kind == "ahead":
+        drafter = drafters.Ahead(problem.ahead, base)
+    else:
+        drafter = drafters.Reuse(kind, base)
+    until = rejection_name == "until-accepted"
+    rejection = rejections.UntilAccepted() if until else rejections.Maximal(*rejection_name.split("-"))
+    verify = verification.block if verifier == "block" else verification.token_wise
+    return of.part("speculative").Speculative(process, window, drafter, verify, rejection)
 
-    def mean(k: int, x: np.ndarray) -> np.ndarray:
-        signal, noise = schedule.signal[k], schedule.noise[k]
-        variance = signal**2 * v + noise**2
-        offset = x[:, None] - signal * m
-        log_joint = np.log(w) - 0.5 * (offset**2 / variance + np.log(variance))
-        share = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
-        share /= share.sum(axis=1, keepdims=True)
-        return a[k - 1] * x + b[k - 1] * (share * (m + signal * v / variance * offset)).sum(axis=1)
 
-    return chain_marginals(mean, schedule.sigma)[-1]
+def _name(part: Callable[..., Any]) -> str:
+    """The name of a verifier or rejection rule: its ``name`` if it has one, else the name of the function or class."""
+    return getattr(part, "name", None) or getattr(part, "__name__", None) or type(part).__name__

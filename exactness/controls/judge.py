@@ -1,4 +1,4 @@
-"""One fault, judged in stages: by all tests together, and by each of them alone on the same draws."""
+"""Judges one fault in stages, by all tests together and by each test alone, on the same draws."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..batteries.chains import Innovations
 from ..batteries.standard import standard
-from ..catalogue import Setting
-from ..catalogue.chains import problem
+from ..catalogue import Setting, family
 from ..certificate import Environment
 from ..claim import Claim
 from ..environment import environment
@@ -19,6 +17,7 @@ from ..judging.draws import Draws
 from ..judging.judgement import findings_of
 from ..plan import Plan
 from . import limits
+from .expected import must_see
 from .matrix import UNUSABLE, Record
 
 if TYPE_CHECKING:
@@ -26,21 +25,12 @@ if TYPE_CHECKING:
 
 
 def claim_of(fault: Fault, setting: Setting) -> Claim:
-    """The fault on the ring, or on the labelled mixture if it is about labels."""
-    found = problem("labelled" if fault.labelled else "ring", setting.backend)
-    of, described = found.backend, found.described
-    of.check(setting.device, setting.dtype)
-    runner = of.part("wrong").build(fault.name, found.process)
-    # Paths of the labelled law hold no labels: its last states are judged.
-    sample = of.sampler(
-        runner, setting.device, of.dtype(setting.dtype, described.dtype), described.outputs is None, described.labels,
-        described.plan.first_paths,
-    )  # fmt: skip
-    return Claim(f"control/{fault.name}", sample, found.law, wrong=None if fault.exact else fault.what)
+    """The fault as a claim on a law of its family."""
+    return family(fault.family).control(fault, setting)
 
 
 def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience: int) -> tuple[Record, Environment]:
-    """Drawn to the plan's end, or to ``patience`` times the draws at which all tests together refuted it."""
+    """Judge a fault until the plan ends, or until ``patience`` times the draws after which all tests together refuted it."""
     started, claim = time.perf_counter(), claim_of(fault, setting)
     draws = Draws(claim, plan, seed, [b for b in standard() if b.applies(claim.law)])
     parts = {name: part for one in draws.evidence for name, part in _apart(one)}
@@ -66,10 +56,10 @@ def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience:
                 break
     except InvalidSample as error:
         smallest, leading = 0.0, str(error)
-        # A wrong sampler that breaks is caught only if that is its fault, else it is the control that is broken; a right one that
-        # breaks is refuted.
-        if UNUSABLE in fault.caught_by or fault.expected != "caught":
-            # The probe draws too, and the batch in which it happened was not finished.
+        # A wrong sampler with unusable output is caught only if that is its fault. Otherwise the control itself is broken. A right
+        # sampler with unusable output counts as refuted.
+        if UNUSABLE in must_see(fault.name) or fault.expected != "caught":
+            # The probe draws too, and the block in which it happened was not finished.
             caught_at = alone[UNUSABLE] = max(draws.paths, plan.stages[0])
     limit = limits.of(fault, plan, claim.law) if fault.expected == "beyond" else None
     record = Record(
@@ -77,31 +67,32 @@ def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience:
         seconds=round(time.perf_counter() - started, 3), beyond=None if limit is None else limit.why,
         most_power=None if limit is None else limit.power,
     )  # fmt: skip
-    return record, environment(draws.array, draws.dtype, draws.device)
+    return record, environment(draws.where.array, draws.where.dtype, draws.where.device)
 
 
 def said_of(fault: Fault) -> dict[str, Any]:
-    """What a record repeats of its fault."""
+    """The fields of a record that describe its fault."""
     return {
         "name": fault.name, "group": fault.group, "what": fault.what, "touches": fault.touches, "seen": list(fault.seen),
-        "expected": fault.expected, "must_be_seen_by": list(fault.caught_by), "law": "labelled" if fault.labelled else "ring",
+        "expected": fault.expected, "must_be_seen_by": list(must_see(fault.name)), "law": "labelled" if fault.labelled else "ring",
     }  # fmt: skip
 
 
 def chosen(names: Sequence[str]) -> list[Fault]:
-    """Faults by name, all if none is given. Raises ``BadInput`` for one that there is not."""
+    """The faults with these names, or all faults if no name is given. Raises ``BadInput`` for an unknown name."""
     from exactness_samplers.faults import FAULTS
 
     known = {fault.name: fault for fault in FAULTS}
     if unknown := [name for name in names if name not in known]:
-        raise BadInput(f"there is no control {unknown[0]!r}; there are {', '.join(known)}")
+        raise BadInput(f"there is no control {unknown[0]!r}; choose among {', '.join(known)}")
     return [known[name] for name in dict.fromkeys(names)] if names else list(FAULTS)
 
 
 def _apart(evidence: Evidence) -> list[tuple[str, Evidence]]:
-    """The tests of the innovations, each as if it were the whole battery (they share the sums, and only the owner takes draws
-    in); every other battery as it is.
+    """The evidence of a battery, by test if the battery is ``apart``, otherwise whole.
+
+    Each test is wrapped as if it were a whole battery. All of them share the sums, and only the original evidence takes in draws.
     """
-    if evidence.battery != Innovations.name:
+    if not evidence.origin.battery.apart:
         return [(evidence.battery, evidence)]
     return [(name, Evidence(evidence.origin, {name: summary}, None)) for name, summary in evidence.summaries.items()]

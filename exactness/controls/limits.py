@@ -1,7 +1,8 @@
-"""How little any test at all can see of the faults that are beyond reach: upper bounds on power (Neyman and Pearson 1933).
+"""Upper bounds on the power of any test against the faults that are beyond reach (Neyman and Pearson 1933).
 
-The data processing inequality for the test's own decision: a test of level alpha and power beta on n draws has
-kl(beta, alpha) <= n KL(wrong, right), kl being that of two coins. So little divergence is little power, whatever the test.
+The bounds follow from the data processing inequality for the decision of the test: a test of level alpha and power beta on n draws
+has kl(beta, alpha) <= n KL(wrong, right), where kl is the divergence of two coins. So a small divergence means little power, for
+every test.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..laws import GaussianChain, Law
+from ..laws.base import Innovating, Law
 from ..plan import Plan
 
 if TYPE_CHECKING:
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Limit:
-    """``power``: no test of the plan's alpha on all its draws has more."""
+    """An upper bound on the ``power`` of any test of the plan's alpha on all draws of the plan, and ``why`` it holds."""
 
     power: float
     why: str
 
 
 def of(fault: Fault, plan: Plan, law: Law) -> Limit:
-    """Raises ``KeyError`` for a fault of which no bound is known."""
-    assert isinstance(law, GaussianChain)
+    """The limit for a fault that is beyond reach. Raises ``KeyError`` if no bound is known."""
+    assert isinstance(law, Innovating)
     return {
         "last-step-a-little-wider": _wider_last_step,
         "accept-in-bfloat16": _bfloat16,
@@ -38,7 +39,11 @@ def of(fault: Fault, plan: Plan, law: Law) -> Limit:
 
 
 def most_power(nats: float, alpha: float) -> float:
-    """The largest power of a test of level ``alpha`` where the two laws of all data diverge by so many nats."""
+    """The largest power of a test of level ``alpha``, if the two laws of all data diverge by this many nats.
+
+    >>> most_power(0.0, 1e-6), most_power(1.0, 1e-6) < 0.2
+    (1e-06, True)
+    """
     from scipy.optimize import brentq
 
     def divergence(beta: float) -> float:
@@ -50,8 +55,8 @@ def most_power(nats: float, alpha: float) -> float:
     return almost if divergence(almost) <= 0 else float(brentq(divergence, least, almost))
 
 
-def _wider_last_step(plan: Plan, law: GaussianChain) -> Limit:
-    """n d squared normals, 1% too large: the likelihood ratio is their sum, so its chi-square test is the best there is."""
+def _wider_last_step(plan: Plan, law: Innovating) -> Limit:
+    """n d squared normals that are 1% too large. Their sum is the likelihood ratio, so its chi-square test is the best of all."""
     from scipy import stats
 
     freedom = plan.max_paths * law.dim
@@ -59,10 +64,10 @@ def _wider_last_step(plan: Plan, law: GaussianChain) -> Limit:
     return Limit(power, f"the likelihood-ratio test itself, on {freedom:,} squared normals, has power {power:.2f}")
 
 
-def _bfloat16(plan: Plan, law: GaussianChain) -> Limit:
-    """One rounded acceptance changes the density of the emitted coordinate, whose divergence is integrated; a path has K of them.
+def _bfloat16(plan: Plan, law: Innovating) -> Limit:
+    """A rounded acceptance changes the density of the emitted coordinate. Its divergence is integrated; a path has K of them.
 
-    The drafts are one standard deviation off (`exactness_samplers.*.wrong.bases.poor`), so delta = 1 at every step.
+    The drafts are one standard deviation off (`exactness_samplers.faults.unspoiled.poor`), so delta = 1 at every step.
     """
     nats = plan.max_paths * law.steps * rounded_divergence(1.0)
     power = most_power(nats, plan.alpha)
@@ -70,10 +75,10 @@ def _bfloat16(plan: Plan, law: GaussianChain) -> Limit:
 
 
 def rounded_divergence(delta: float) -> float:
-    """KL(emitted, target) of one step whose ratio is rounded to bfloat16, by the midpoint rule on a grid much finer than the
-    cells of the rounding.
+    """KL(emitted, target), in nats, of one step whose ratio is rounded to bfloat16.
 
-    The emitted density is q a' + (1 - integral q a') residual, with a' the rounded probability of acceptance.
+    It is integrated by the midpoint rule, on a grid that is much finer than the cells of the rounding. The emitted density is
+    q a' + (1 - integral q a') residual, where a' is the rounded probability of acceptance.
     """
     edges = np.linspace(-9.0, 9.0 + delta, 2_000_001)
     s, width = 0.5 * (edges[1:] + edges[:-1]), edges[1] - edges[0]
@@ -88,14 +93,15 @@ def rounded_divergence(delta: float) -> float:
 
 
 def _to_bfloat16(x: np.ndarray) -> np.ndarray:
-    """To the nearest number of eight significant bits."""
+    """x, rounded to the nearest number with eight significant bits."""
     mantissa, exponent = np.frexp(x)
     return np.ldexp(np.round(mantissa * 256.0) / 256.0, exponent)
 
 
-def _infinite(plan: Plan, law: GaussianChain) -> Limit:
-    """At most K d normals a path are drawn afresh, each infinite with probability 2^-25; a run without one is a right one, so that
-    the total variation is the probability of one at all.
+def _infinite(plan: Plan, law: Innovating) -> Limit:
+    """At most K d normals per path are drawn afresh, and each is infinite with probability 2^-25.
+
+    A run without an infinite number is right. So the total variation is the probability that there is any.
     """
     expected = plan.max_paths * law.steps * law.dim * 2.0**-25
     power = 1.0 - math.exp(-expected) + plan.alpha

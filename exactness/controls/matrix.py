@@ -1,4 +1,4 @@
-"""The matrix: control by test, refuted after how many draws. A record, with the scores that follow from it."""
+"""The matrix of controls: after how many draws each test refutes each fault, and the scores that follow."""
 
 from __future__ import annotations
 
@@ -16,15 +16,22 @@ from ..plan import Plan
 FORMAT = "exactness-controls/1"
 
 UNUSABLE = "usable output"
-"""What catches a sampler whose output is NaN, infinite or of another shape, before any test."""
+"""The name of the check that catches output with NaN, infinite numbers or another shape, before any test."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One fault, judged. ``alone``: for each test of a battery, the draws at which it refutes with nothing beside it, or None.
+    """The record of one fault that was judged.
 
-    ``caught_at``: draws at which all tests together did, at the full price of their number. ``paths``: the draws that were looked
-    at. ``adjusted_p``: the smallest, of all together at the end. ``beyond``: for a fault that no test can be asked to see, why, and
-    ``most_power``, an upper bound on the power of any test at this budget and alpha.
+    Attributes:
+        name, group, what, touches, seen, expected, law: the description of the fault.
+        must_be_seen_by: the tests that must refute it alone.
+        caught_at: the draws after which all tests together refuted it, adjusted for their number. None if they did not.
+        alone: for each test, the draws after which it refuted the fault alone. None if it did not.
+        paths: the draws that were judged.
+        adjusted_p, leading: the smallest adjusted p-value of all tests together at the end, and its finding.
+        seconds: the time that it took.
+        beyond: if no test can be expected to see the fault, the reason.
+        most_power: an upper bound on the power of any test against such a fault, with this budget and alpha.
     """
 
     name: str
@@ -46,7 +53,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def as_it_should(self) -> bool:
-        """Caught, by each test that must; or, if exact, not. One that is beyond reach may be caught or not."""
+        """Whether each test that must catch the fault did. An exact sampler must not be caught; beyond reach, either is right."""
         if self.expected == "exact":
             return self.caught_at is None
         if self.expected == "beyond":
@@ -55,7 +62,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Matrix(msgspec.Struct, frozen=True, kw_only=True):
-    """All faults of a backend under one plan."""
+    """The records of all faults of a backend, judged with one plan."""
 
     records: list[Record]
     plan: Plan
@@ -67,45 +74,49 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def wrong(self) -> list[Record]:
-        """Those that must be caught."""
+        """The faults that must be caught."""
         return [r for r in self.records if r.expected == "caught"]
 
     @property
     def exact(self) -> list[Record]:
+        """The samplers that only look wrong, and must not be caught."""
         return [r for r in self.records if r.expected == "exact"]
 
     @property
     def beyond(self) -> list[Record]:
+        """The faults that no test can be expected to catch."""
         return [r for r in self.records if r.expected == "beyond"]
 
     @property
     def tests(self) -> list[str]:
-        """In the order of how much they see."""
+        """The tests, those that catch most faults first."""
         names = {test for r in self.records for test in r.alone}
         return sorted(names, key=lambda test: (-self.score_of(test)[0], test))
 
     @property
     def score(self) -> tuple[int, int]:
-        """The mutation score: how many of those that must be caught are."""
+        """The mutation score: the number of faults that were caught, and of those that must be."""
         return sum(r.caught_at is not None for r in self.wrong), len(self.wrong)
 
     @property
     def false_alarms(self) -> tuple[int, int]:
+        """The number of right samplers that were caught, and of all right samplers."""
         return sum(r.caught_at is not None for r in self.exact), len(self.exact)
 
     @property
     def holds(self) -> bool:
+        """Whether every record is as it should be."""
         return all(r.as_it_should for r in self.records)
 
     def score_of(self, test: str) -> tuple[int, int]:
-        """How many that must be caught this test refutes alone, of those that it was run on."""
+        """The number of faults that this test refutes alone, and of those that it was run on and must be caught."""
         run = [r for r in self.wrong if test in r.alone]
         return sum(r.alone[test] is not None for r in run), len(run)
 
     def smallest_set(self) -> list[str]:
-        """The fewest tests that together still catch all that any of them does; among those, the ones that see soonest.
+        """The fewest tests that together catch every fault that any test catches. Of several such sets, the fastest one.
 
-        A set cover, solved exactly (scipy's HiGHS).
+        This is a set cover problem, which HiGHS of scipy solves exactly.
         """
         from scipy.optimize import Bounds, LinearConstraint, milp
 
@@ -121,6 +132,7 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
         return [test for test, chosen in zip(tests, solved.x, strict=True) if chosen > 0.5]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the matrix as JSON, and return the path."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
@@ -128,7 +140,7 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Matrix:
-        """Raises ``BadInput`` for a file that is missing, unreadable or not a matrix."""
+        """Read a matrix that ``save`` wrote. Raises ``BadInput`` if the file is missing, unreadable or not a matrix."""
         try:
             found = msgspec.json.decode(Path(path).read_bytes(), type=cls)
         except OSError as error:
@@ -136,7 +148,9 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
             raise BadInput(f"{path} is not a matrix of controls: {error}") from None
         if found.format != FORMAT:
-            raise BadInput(f"{path} has format {found.format!r}; this version reads {FORMAT!r}")
+            raise BadInput(
+                f"{path} has format {found.format!r}; this version reads {FORMAT!r}: run `exactness controls` again to get one"
+            )
         return found
 
 
@@ -145,7 +159,7 @@ class _Formatted(msgspec.Struct):
 
 
 def is_matrix(path: Path) -> bool:
-    """Whether a file says that it is one."""
+    """Whether a file says that it is a matrix of controls."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Formatted).format.startswith(FORMAT.rpartition("/")[0] + "/")
     except (OSError, msgspec.MsgspecError):
@@ -153,5 +167,6 @@ def is_matrix(path: Path) -> bool:
 
 
 def in_order(records: Sequence[Record], names: Sequence[str]) -> list[Record]:
+    """The records in the order of their ``names``."""
     place = {name: i for i, name in enumerate(names)}
     return sorted(records, key=lambda r: place[r.name])

@@ -1,1 +1,1 @@
-"""From draws to a verdict: drawing, testing and deciding."""
+"""From draws to a verdict: this package draws, tests and decides."""

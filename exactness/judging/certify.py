@@ -1,14 +1,17 @@
-"""The one door: a sampler and a law go in, a certificate comes out."""
+"""``certify`` and its variants: they take a sampler and a law, and return a certificate."""
 
 from __future__ import annotations
 
 import datetime
+import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
+from ..arrays import Array
 from ..batteries.standard import chosen_batteries
 from ..certificate import Certificate, ControlOutcome, Finding, Stage, Verdict, largest_bound, missed
 from ..claim import Claim, Sample
@@ -16,10 +19,12 @@ from ..environment import environment
 from ..errors import BadInput, InvalidSample
 from ..evidence.base import Battery
 from ..laws.base import Law
+from ..laws.trusted import TrustedSampler
 from ..plan import Plan
 from ..saved import SavedPaths
-from .draws import Draws, Progress
-from .judgement import beside_controls, decide, draws_before_a_pass, findings_of, histograms_of
+from .draws import Draws, Probe, Progress, Take
+from .judgement import beside_controls, decide, draws_to_refute, findings_of, histograms_of, may_pass
+from .own_controls import standard_controls
 
 
 def certify(
@@ -39,81 +44,193 @@ def certify(
     """Judge whether ``sample`` follows ``law``.
 
     Args:
-        sample: ``sample(n, seed)`` -> (n, d) for a mixture, (n, K + 1, d) in running order for a chain; numpy, torch or JAX, on
-            any device; or a tuple of that and a dict of costs. Same n and seed must give the same output. :class:`SavedPaths`
-            are looked at once.
-        law: what it should follow.
+        sample: a function ``sample(n, seed)`` that returns (n, d) for a mixture, or (n, K + 1, d) in running order for a chain:
+            a numpy, torch or JAX array on any device, or a tuple of such an array and a dict of costs. The same n and seed must
+            give the same output. Or :class:`SavedPaths`.
+        law: the law that the sampler should follow.
         plan: error rates, tolerance and budget.
-        seed: root of all randomness; the sampler and the judge get separate streams of it.
-        batteries: instead of the standard ones; those that do not apply to the law are left out.
-        controls: claims known to be wrong; each is judged first, in the same way, and must be refuted. The sampler is not
-            certified on fewer draws than that took. Outcomes of controls judged before may be passed instead of claims.
-            ``"standard"``: wrong samplers of the law's own chain (torch is needed), of which at least one must be refuted.
-        wrong, about, source: recorded, see :class:`exactness.Claim`.
-        progress: called after every batch of draws.
+        seed: the root of all randomness. The sampler and the judge get separate streams of it.
+        name: the name of the sampler in the certificate. Samplers with different names get different seeds.
+        batteries: these replace the standard ones. Batteries that do not apply to the law are left out.
+        controls: claims that are known to be wrong. Each control is judged first, in the same way, and must be refuted. The
+            sampler is not certified with fewer draws than its controls took. Outcomes of controls that were judged before may be
+            passed instead of claims. ``"standard"`` stands for wrong samplers of the law's own chain, of which at least one must
+            be refuted; they need torch.
+        wrong, about: see :class:`exactness.Claim`.
+        source: where the claim comes from. It is recorded in the certificate.
+        progress: a function that is called after every block of draws.
 
     Returns:
-        A certificate. A sampler that raises or returns something unusable gets the verdict ``INVALID`` with the reason; what
-        was found before is kept.
+        A certificate. A sampler that raises an exception or returns something unusable gets the verdict ``INVALID`` with the
+        reason, and what was found before is kept.
 
     Raises:
         BadInput: if the law, plan or batteries cannot be used, before anything is sampled; or if the law's own prediction
-            raises or returns another shape.
+            raises an exception or returns another shape.
+
+    >>> import numpy as np
+    >>> import exactness as ex
+    >>> law = ex.GaussianMixture(weights=[1.0], means=[[0.0]], covariances=[1.0])
+    >>> def sample(n, seed):
+    ...     return np.random.default_rng(seed).standard_normal((n, 1))
+    >>> ex.certify(sample, law, plan=ex.Plan(tolerance=0.1)).verdict.value
+    'certified'
     """
-    plan = plan or Plan()
     if not isinstance(controls, Sequence):
-        raise BadInput(f"controls must be a list of claims and outcomes, or 'standard'; not {controls!r:.60}")
-    judged_before = [c for c in controls if isinstance(c, ControlOutcome)]
+        raise BadInput(f"controls must be a list of claims and outcomes, or 'standard', not {controls!r:.60}")
+    outcomes = [c for c in controls if isinstance(c, ControlOutcome)]
     to_judge = controls if isinstance(controls, str) else [c for c in controls if not isinstance(c, ControlOutcome)]
-    claim = Claim(name, sample, law, plan, batteries, to_judge, wrong, about=dict(about or {}))
+    claim = Claim(name, sample, law, plan or Plan(), batteries, to_judge, wrong, about=dict(about or {}))
+    return certify_claim(claim, seed=seed, outcomes=outcomes, source=source, progress=progress)
+
+
+def certify_claim(
+    claim: Claim,
+    *,
+    seed: int = 0,
+    outcomes: Sequence[ControlOutcome] = (),
+    source: str | None = None,
+    progress: Progress | None = None,
+    probe: Probe | None = None,
+    take: Take | None = None,
+) -> Certificate:
+    """Do what :func:`certify` does, for a claim. If its blocks are drawn elsewhere, pass the ``probe`` and ``take`` from there."""
+    claim, chosen = ready(claim, seed)
+    assert claim.plan is not None
+    controls = claim.controls
+    if isinstance(controls, str):
+        controls = standard_controls(claim.sample, claim.law)
+    judged = [*outcomes, *(_control(control, claim, int(seed), progress) for control in controls)]
+    run = _Run(Draws(claim, claim.plan, int(seed), chosen, progress, probe=probe, take=take))
+    verdict, reason = run.judge(judged)
+    reasons = [reason]
+    if isinstance(claim.sample, SavedPaths):
+        reasons.append(claim.sample.caveat(claim.plan))
+    if others := [c for c in judged if not c.required]:
+        reasons.append(_seen(others))
+    if blind := [_with_need(c) for c in missed(judged)]:
+        reasons.append(f"these controls got the wrong verdict: {', '.join(blind)}; a pass next to them means little")
+    return run.certificate(beside_controls(verdict, judged), reasons, judged, source)
+
+
+def ready(claim: Claim, seed: int) -> tuple[Claim, list[Battery]]:
+    """The claim with its final plan, and the batteries that apply. Raises ``BadInput`` if it cannot be judged."""
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise BadInput(f"seed must be an integer of at least 0, not {seed!r}")
-    chosen = [battery for battery in chosen_batteries(batteries) if battery.applies(law)]
-    # No battery, no certificate: silence must not look like a pass.
+    chosen = [battery for battery in chosen_batteries(claim.batteries) if battery.applies(claim.law)]
+    # Without a battery there is no certificate, because the absence of tests must not look like a pass.
     if not chosen:
-        raise BadInput(f"no battery applies to {type(law).__name__}: an empty set of checks certifies nothing")
-    if isinstance(sample, SavedPaths):
-        plan = sample.plan_for(law, plan)
-        claim.about["saved"] = sample.describe()
-    if isinstance(to_judge, str):
-        from .own_controls import standard_controls
+        raise BadInput(
+            f"no battery applies to {type(claim.law).__name__}, and an empty set of checks certifies nothing: name other "
+            "batteries, or give the law what they need, such as an exact sample(n, seed)"
+        )
+    plan, about = claim.plan or Plan(), claim.about
+    if isinstance(claim.sample, SavedPaths):
+        plan, about = claim.sample.plan_for(claim.law, plan), {**about, "saved": claim.sample.describe()}
+    return replace(claim, plan=plan, about=about), chosen
 
-        to_judge = standard_controls(sample, law)
-    outcomes = judged_before + [_control(control, plan, int(seed), batteries, progress) for control in to_judge]
-    run = _Run(Draws(claim, plan, int(seed), chosen, progress))
-    verdict, reason = run.judge(draws_before_a_pass(outcomes))
-    reasons = [reason]
-    if isinstance(sample, SavedPaths):
-        reasons.append(sample.caveat(plan))
-    if others := [c for c in outcomes if not c.required]:
-        reasons.append(_seen(others))
-    if blind := [c.name for c in missed(outcomes)]:
-        reasons.append(f"controls that were not judged as they must be: {', '.join(blind)}; a pass beside them means little")
-    return run.certificate(beside_controls(verdict, outcomes), reasons, outcomes, source)
+
+def compare(
+    sample: Sample,
+    reference: Sample,
+    *,
+    plan: Plan | None = None,
+    seed: int = 0,
+    name: str = "sampler",
+    reference_name: str = "reference",
+    batteries: Sequence[Battery] | None = None,
+    controls: Sequence[Claim] = (),
+) -> Certificate:
+    """Judge whether two samplers have the same law, when nothing else is known about either.
+
+    Args:
+        sample, reference: functions ``sample(n, seed)`` that return (n, d) or (n, K + 1, d). They get different seeds.
+        name, reference_name: their names in the certificate.
+        plan, seed, batteries, controls: see :func:`exactness.certify`. The standard battery is
+            :class:`exactness.batteries.TwoSample`.
+
+    Returns:
+        A certificate.
+
+    Raises:
+        BadInput: if the reference, plan or batteries cannot be used.
+
+    >>> import numpy as np
+    >>> from exactness import compare
+    >>> def normals(n, seed, mean=0.0):
+    ...     return np.random.default_rng(seed).normal(mean, 1.0, (n, 2))
+    >>> compare(normals, lambda n, seed: normals(n, seed, 0.5)).verdict.value
+    'refuted'
+    """
+    law = TrustedSampler(reference, name=reference_name)
+    return certify(sample, law, plan=plan, seed=seed, name=name, batteries=batteries, controls=controls)
+
+
+def certify_paths(
+    paths: Array | str | os.PathLike[str] | SavedPaths,
+    law: Law,
+    *,
+    plan: Plan | None = None,
+    seed: int = 0,
+    name: str | None = None,
+    batteries: Sequence[Battery] | None = None,
+    controls: Sequence[Claim] = (),
+    entry: str | None = None,
+) -> Certificate:
+    """Judge draws that were saved before, by any program in any language.
+
+    Args:
+        paths: an array (n, d) or (n, K + 1, d) with x_K first, or a ``.npy``, ``.npz`` or ``.safetensors`` file of one.
+        law, batteries, controls: see :func:`exactness.certify`.
+        plan: at most ``max_paths`` of the draws are judged; without a plan, all of them are.
+        seed: the seed of the judge's own noise.
+        name: the name in the certificate. If left out, it is the name of the file.
+        entry: which array of the file to judge. :class:`SavedPaths` explains what is and is not claimed of saved draws.
+
+    Returns:
+        A certificate. Its ``reproducible`` is None, because nobody can run the sampler again.
+
+    Raises:
+        BadInput: if the file, law, plan or batteries cannot be used.
+
+    >>> import exactness as ex
+    >>> law = ex.GaussianMixture([1.0], [[0.0, 0.0]], [1.0])
+    >>> certificate = certify_paths(law.sample(20_000, 0), law, plan=ex.Plan(tolerance=0.05))
+    >>> certificate.verdict.value, certificate.paths, certificate.reproducible
+    ('certified', 20000, None)
+    """
+    saved = paths if isinstance(paths, SavedPaths) else SavedPaths(paths, entry=entry)
+    plan = plan or Plan(max_paths=saved.count)
+    return certify(saved, law, plan=plan, seed=seed, name=name or saved.name, batteries=batteries, controls=controls)
 
 
 def _seen(controls: Sequence[ControlOutcome]) -> str:
     refuted = [c for c in controls if c.as_it_should]
     most = max((c.paths for c in refuted), default=0)
-    said = f"of {len(controls)} wrong samplers of this very chain {len(refuted)} were refuted, within {most:,} draws"
+    said = f"{len(refuted)} of {len(controls)} wrong samplers of this chain were refuted, within {most:,} draws"
     unseen = [c.name.rpartition("/")[2] for c in controls if not c.as_it_should]
-    return said + (f"; not at this budget: {', '.join(unseen)}" if unseen else "")
+    return said + (f"; this budget was too small for {', '.join(unseen)}" if unseen else "")
+
+
+def _with_need(control: ControlOutcome) -> str:
+    return control.name + ("" if control.needs is None else f" (it needs about {control.needs:,} draws: raise max_paths)")
 
 
 class _Run:
-    """One certificate in the making."""
+    """The making of one certificate."""
 
     def __init__(self, draws: Draws) -> None:
         self.draws, self.plan = draws, draws.plan
         self.findings: list[Finding] = []
         self.stages: list[Stage] = []
 
-    def judge(self, least: int) -> tuple[Verdict, str]:
+    def judge(self, controls: Sequence[ControlOutcome]) -> tuple[Verdict, str]:
         try:
             self.draws.probe()
             for stage, size in enumerate(self.plan.stages):
                 self.draws.up_to(size)
-                verdict, reason = self._look(last=stage == len(self.plan.stages) - 1, may_pass=size >= least)
+                enough = may_pass(size, self.plan, controls, self.draws.claim.wrong is not None)
+                verdict, reason = self._look(last=stage == len(self.plan.stages) - 1, may_pass=enough)
                 if verdict is not None:
                     return verdict, reason
         except InvalidSample as error:
@@ -127,7 +244,7 @@ class _Run:
             verdict=verdict,
             reasons=reasons,
             law=claim.law.describe(),
-            sampler={"function": _qualified_name(claim.sample), **claim.about, **({"wrong": claim.wrong} if claim.wrong else {})},
+            sampler={"function": qualified_name(claim.sample), **claim.about, **({"wrong": claim.wrong} if claim.wrong else {})},
             plan=self.plan,
             seed=draws.seed,
             findings=self.findings,
@@ -135,11 +252,11 @@ class _Run:
             histograms=histograms_of(draws.evidence) if draws.paths else [],
             controls=controls,
             cost={**{k: round(v, 6) for k, v in draws.cost.items()}, "paths": float(draws.paths)},
-            environment=environment(draws.array, draws.dtype, draws.device),
+            environment=environment(draws.where.array, draws.where.dtype, draws.where.device),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             source=source,
-            probe=draws.digest,
-            reproducible=draws.reproducible,
+            probe=draws.probed.digest,
+            reproducible=draws.probed.reproducible,
             expected="exact" if claim.wrong is None else "wrong",
         )
 
@@ -159,19 +276,14 @@ class _Run:
         return verdict, reason
 
 
-def _control(
-    control: Claim, plan: Plan, seed: int, batteries: Sequence[Battery] | None, progress: Progress | None
-) -> ControlOutcome:
-    """Judged by the same batteries, at the same plan: what it shows is what these would have caught."""
-    judged = certify(
-        control.sample, control.law, plan=plan, seed=seed, name=control.name, batteries=batteries,
-        wrong=control.wrong, about=control.about, progress=progress,
-    )  # fmt: skip
-    return outcome_of(judged, control.wrong, control.required)
+def _control(control: Claim, beside: Claim, seed: int, progress: Progress | None) -> ControlOutcome:
+    """Judge a control by the same batteries and the same plan: its outcome shows what these would have caught."""
+    alike = replace(control, plan=beside.plan, batteries=beside.batteries, controls=())
+    return outcome_of(certify_claim(alike, seed=seed, progress=progress), control.wrong, control.required)
 
 
 def outcome_of(judged: Certificate, wrong: str | None, required: bool = True) -> ControlOutcome:
-    """A certificate of a control, as one line of somebody else's certificate."""
+    """The outcome of a control, from its own certificate, to be recorded in the certificate of another sampler."""
     leading = judged.leading
     return ControlOutcome(
         name=judged.name,
@@ -181,9 +293,11 @@ def outcome_of(judged: Certificate, wrong: str | None, required: bool = True) ->
         paths=judged.paths,
         leading="" if leading is None else f"{leading.name} ({leading.where})",
         required=required,
+        needs=draws_to_refute(judged) if wrong is not None and judged.verdict is not Verdict.REFUTED else None,
     )
 
 
-def _qualified_name(function: object) -> str:
+def qualified_name(function: object) -> str:
+    """``module.name`` of a function, or of the type of a callable object."""
     module = getattr(function, "__module__", None) or type(function).__module__
     return f"{module}.{getattr(function, '__qualname__', type(function).__qualname__)}"

@@ -1,4 +1,8 @@
-"""Taking draws of a claim and feeding them to its batteries: everything of a certificate that samples."""
+"""Calls the sampler of a claim and feeds the draws to its batteries.
+
+Draws come in blocks. The plan and the law alone determine the blocks. Each block has its own seed and its own judge's noise, and
+evidence is added up in the order of the blocks. So a certificate is the same, bit for bit, wherever each block is drawn.
+"""
 
 from __future__ import annotations
 
@@ -6,111 +10,176 @@ import hashlib
 import math
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from ..arrays import Array, device_of, kind_of, to_numpy, without_gradients
 from ..claim import Claim
-from ..errors import InvalidSample
+from ..errors import BadInput, InvalidSample
 from ..evidence.base import Battery, Evidence
+from ..laws.base import Law
 from ..plan import Plan
 from ..saved import SavedPaths
-from ..seeds import judge_generator, sampler_seed
+from ..seeds import block_generator, judge_generator, sampler_seed
 
 Progress = Callable[[str, int, int], None]
-"""(what is being done, draws so far, draws at most)."""
+"""A function of (what is being done, draws so far, largest number of draws)."""
 
-# Draws are taken in batches of about this many numbers: memory stays flat however large n is.
-_BATCH_VALUES = 1 << 22
+# A block holds at most about this many numbers, so that memory stays constant however large n is.
+_BLOCK_VALUES = 1 << 22
+# A certificate has at most about this many blocks, so that the judge's fixed cost per block stays small.
+_MOST_BLOCKS = 64
+# A block need not be larger than this, even if the first stage is.
+_ENOUGH_DRAWS = 4096
 _PROBE_DRAWS = 16
+_PROBE_CALLS = 2
 _HEAD = 64
 
 
-class Draws:
-    """Evidence that grows. ``probe`` first, then ``up_to`` as often as wanted; both raise ``InvalidSample`` for what cannot be
-    judged, and keep what was taken in before.
+@dataclass(frozen=True)
+class Block:
+    """The draws ``start`` to ``start + size - 1`` of a certificate, which one call of the sampler makes."""
+
+    index: int
+    start: int
+    size: int
+
+
+def blocks_of(plan: Plan, law: Law) -> list[list[Block]]:
+    """The blocks of each stage of a plan.
+
+    >>> import exactness as ex
+    >>> law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    >>> [[block.size for block in stage] for stage in blocks_of(ex.Plan(first_paths=100, max_paths=400), law)]
+    [[100], [100], [100, 100]]
+    """
+    most = max(1, _BLOCK_VALUES // math.prod(law.event_shape))
+    size = min(most, max(math.ceil(plan.max_paths / _MOST_BLOCKS), min(plan.first_paths, _ENOUGH_DRAWS)))
+    found, index, start = [], 0, 0
+    for end in plan.stages:
+        stage = []
+        while start < end:
+            stage.append(Block(index, start, min(size, end - start)))
+            index, start = index + 1, start + stage[-1].size
+        found.append(stage)
+    return found
+
+
+@dataclass(frozen=True)
+class Where:
+    """The kind of array that a sampler returns, its dtype and its device."""
+
+    array: str = "none"
+    dtype: str = "none"
+    device: str = "none"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The result of a first small sample: its SHA-256 digest, whether it repeats, and the fault of the sampler, if it has one."""
+
+    digest: str | None = None
+    reproducible: bool | None = None
+    fault: str | None = None
+    where: Where = Where()
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What is kept of one block: evidence, costs, and a mark that reveals equal blocks. It can be sent between processes.
+
+    If the block could not be judged, ``fault`` says why, and there is no evidence.
     """
 
-    def __init__(self, claim: Claim, plan: Plan, seed: int, batteries: Sequence[Battery], progress: Progress | None = None) -> None:
-        self.claim, self.plan, self.seed, self.progress = claim, plan, seed, progress
-        generator = judge_generator(seed, claim.name)
-        self.evidence: list[Evidence] = [battery.start(claim.law, generator) for battery in batteries]
-        self.calls, self.paths = 0, 0
-        self.cost: dict[str, float] = {"seconds_sampling": 0.0, "seconds_judging": 0.0}
-        self.array, self.dtype, self.device = "none", "none", "none"
-        self.head: np.ndarray | None = None
-        self.digest: str | None = None
-        self.reproducible: bool | None = None
+    block: Block
+    evidence: list[Evidence] = field(default_factory=list)
+    cost: dict[str, float] = field(default_factory=dict)
+    mark: str = ""
+    where: Where = Where()
+    fault: str | None = None
 
-    def probe(self) -> None:
-        """Same seed, same output; another seed, another output. Bits are compared: a sampler either repeats or it does not."""
-        if isinstance(self.claim.sample, SavedPaths):
-            saved = self.claim.sample
-            self.digest = saved.digest
-            # Draws of a continuous law do not coincide, but for rounding; those of a law with atoms may.
-            if self.claim.law.atomless and saved.more_copies_than_chance:
-                raise InvalidSample(
-                    f"{saved.copies} of {saved.count} paths of {saved.name} are copies of others, bit by bit: was one seed used "
-                    "for several runs, or were they saved with fewer digits?"
-                )
-            return
-        n, seed = _PROBE_DRAWS, self._seed(0)
-        # Copies: a sampler may hand out one buffer again and again.
-        first, again, other = (np.array(to_numpy(self._call(n, s, count=False))) for s in (seed, seed, self._seed(1)))
-        self.calls = 2
-        self.digest = _digest(first)
-        self.reproducible = bool(np.array_equal(first, again))
-        if not self.reproducible and self.plan.seed_must_count:
-            raise InvalidSample(
+
+class Drawing:
+    """Draws any block of a claim, in any order. If something is wrong with the sampler, the returned value says so."""
+
+    def __init__(self, claim: Claim, plan: Plan, seed: int, batteries: Sequence[Battery]) -> None:
+        self.claim, self.plan, self.seed = claim, plan, seed
+        generator = judge_generator(seed, claim.name)
+        self._live = [battery.start(claim.law, generator) for battery in batteries]
+        self.empty = [evidence.empty() for evidence in self._live]
+
+    def probe(self) -> Probe:
+        """Check, bit by bit, that two calls with the same seed agree, and that a call with another seed does not."""
+        sample = self.claim.sample
+        if isinstance(sample, SavedPaths):
+            # Draws of a continuous law do not coincide, except by rounding. Draws of a law with atoms may.
+            copied = self.claim.law.atomless and sample.more_copies_than_chance
+            return Probe(sample.digest, None, _copies(sample) if copied else None)
+        n, seed, other = _PROBE_DRAWS, self._seed(0), self._seed(1)
+        try:
+            # The calls return copies, because a sampler may return the same buffer every time.
+            calls = [self._call(n, s, 0) for s in (seed, seed, other)]
+        except InvalidSample as error:
+            return Probe(fault=str(error))
+        first, again, different = (draws for draws, _, _ in calls)
+        digest, reproducible, where = _digest(first), bool(np.array_equal(first, again)), calls[0][2]
+        fault = None
+        if not reproducible and self.plan.seed_must_count:
+            fault = (
                 f"two calls of sample(n={n}, seed={seed}) differ: the sampler ignores its seed or draws from a global generator; "
-                "derive all randomness from the seed (or set seed_must_count=False in the plan, which is recorded)"
+                "derive all randomness from the seed (or set seed_must_count=False in the plan, and the certificate will say so)"
             )
-        if np.array_equal(first, other):
-            raise InvalidSample(
-                f"sample(n={n}, seed) is the same for the seeds {seed} and {self._seed(1)}: the sampler ignores its "
-                "seed, so more draws would repeat the same ones"
+        elif np.array_equal(first, different):
+            fault = (
+                f"sample(n={n}, seed) returns the same draws for the seeds {seed} and {other}: the sampler ignores its "
+                "seed, so more draws would repeat the same ones; derive all randomness from the seed"
             )
+        return Probe(digest, reproducible, fault, where)
+
+    def take(self, block: Block) -> Taken:
+        """Draw a block and judge it."""
+        cost = {"seconds_sampling": 0.0, "seconds_judging": 0.0}
+        try:
+            started = time.perf_counter()
+            draws, costs = self._sample(block.size, self._seed(_PROBE_CALLS + block.index), block.start)
+            cost["seconds_sampling"] = time.perf_counter() - started
+            cost |= costs
+            started = time.perf_counter()
+            with without_gradients():
+                for place, evidence in enumerate(self._live):
+                    evidence.update(draws, block_generator(self.seed, self.claim.name, block.index, place))
+            taken = [evidence.take() for evidence in self._live]
+            cost["seconds_judging"] = time.perf_counter() - started
+        except InvalidSample as error:
+            for evidence in self._live:
+                evidence.take()
+            return Taken(block, cost=cost, fault=str(error))
+        return Taken(block, taken, cost, _mark(draws), _where(draws))
 
     def _seed(self, index: int) -> int:
         return sampler_seed(self.seed, self.claim.name, index)
 
-    def up_to(self, size: int) -> None:
-        batch = max(1, _BATCH_VALUES // int(np.prod(self.claim.law.event_shape)))
-        while self.paths < size:
-            n = min(batch, size - self.paths)
-            draws = self._call(n, self._seed(self.calls))
-            # Many rows: a law with atoms repeats single ones.
-            head = np.array(to_numpy(draws[:_HEAD]))
-            if self.head is not None and np.array_equal(head, self.head):
-                raise InvalidSample(
-                    f"two batches with different seeds begin with the same draw, after {self.paths} draws: the sampler ignores its "
-                    "seed when n is large, so more draws repeat the same ones"
-                )
-            self.head = head
-            started = time.perf_counter()
-            with without_gradients():
-                for evidence in self.evidence:
-                    evidence.update(draws)
-            self.cost["seconds_judging"] += time.perf_counter() - started
-            self.paths += n
-            if self.progress is not None:
-                self.progress(self.claim.name, self.paths, self.plan.max_paths)
+    def _call(self, n: int, seed: int, done: int) -> tuple[np.ndarray, dict[str, float], Where]:
+        draws, costs = self._sample(n, seed, done)
+        return np.array(to_numpy(draws)), costs, _where(draws)
 
-    def _call(self, n: int, seed: int, count: bool = True) -> Array:
-        started = time.perf_counter()
+    def _sample(self, n: int, seed: int, done: int) -> tuple[Array, dict[str, float]]:
+        """n draws that the law accepts, and their costs, after ``done`` other draws."""
         sample = self.claim.sample
         try:
-            output = sample.rows(self.paths, self.paths + n) if isinstance(sample, SavedPaths) else sample(n, seed)
+            output = sample.rows(done, done + n) if isinstance(sample, SavedPaths) else sample(n, seed)
         except InvalidSample:
             raise
-        except (Exception, SystemExit) as error:  # Whatever a stranger's sampler raises is its verdict, not our crash.
+        except (Exception, SystemExit) as error:  # An exception of the sampler decides its verdict. It must not crash the judge.
             where = traceback.extract_tb(error.__traceback__)[-1]
-            # What it says may hold bytes that were no text: a certificate must be written all the same.
+            # The message may hold bytes that are not text, and the certificate must be written nevertheless.
             said = str(error).encode(errors="backslashreplace").decode()
             raise InvalidSample(
                 f"sample(n={n}, seed={seed}) raised {type(error).__name__}: {said} "
-                f"(in {where.name}, line {where.lineno} of {where.filename.rsplit('/', 1)[-1]}) after {self.paths} draws"
+                f"(in {where.name}, line {where.lineno} of {where.filename.rsplit('/', 1)[-1]}) after {done} draws"
             ) from error
         costs: dict[str, float] = {}
         if isinstance(output, tuple):
@@ -118,34 +187,117 @@ class Draws:
                 raise InvalidSample("sample(n, seed) returned a tuple; return an array, or (array, dict of costs)")
             output, costs = output[0], _checked_costs(output[1])
         try:
-            draws = self.claim.law.accept(output, n)
+            return self.claim.law.accept(output, n), costs
         except InvalidSample as error:
-            if isinstance(sample, SavedPaths) and self.paths:
-                raise InvalidSample(f"{error} (rows are counted from {self.paths} of {sample.name})") from None
+            if isinstance(sample, SavedPaths) and done:
+                raise InvalidSample(f"{error} (rows are counted from {done} of {sample.name})") from None
             raise
-        if count:
-            self.calls += 1
-            self.cost["seconds_sampling"] += time.perf_counter() - started
-            for key, value in costs.items():
-                self.cost[key] = self.cost.get(key, 0.0) + value
-        self.array = kind_of(draws)
-        self.dtype, self.device = str(draws.dtype).removeprefix("torch."), device_of(draws)
-        return draws
+
+
+Take = Callable[[Sequence[Block]], Iterable[Taken]]
+"""A function that draws blocks, here or elsewhere, and returns them in the same order."""
+
+
+class Draws:
+    """The evidence of a claim, which grows block by block in their order.
+
+    Call ``probe`` first, then ``up_to`` as often as needed. Both raise ``InvalidSample`` if the output cannot be judged, and keep
+    what was taken in before. ``take`` draws the blocks; without it, this process draws them.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        plan: Plan,
+        seed: int,
+        batteries: Sequence[Battery],
+        progress: Progress | None = None,
+        *,
+        probe: Probe | None = None,
+        take: Take | None = None,
+    ) -> None:
+        self.claim, self.plan, self.seed, self.progress = claim, plan, seed, progress
+        drawing = Drawing(claim, plan, seed, batteries)
+        self.evidence: list[Evidence] = drawing.empty
+        self._blocks: Iterator[list[Block]] = iter(blocks_of(plan, claim.law))
+        self._probe = drawing.probe if probe is None else lambda: probe
+        self._take: Take = take or (lambda blocks: map(drawing.take, blocks))
+        self.probed, self.paths, self.mark, self.where = Probe(), 0, "", Where()
+        self.cost: dict[str, float] = {"seconds_sampling": 0.0, "seconds_judging": 0.0}
+
+    def probe(self) -> None:
+        """Look at a first small sample."""
+        self.probed = self._probe()
+        self.where = self.probed.where
+        if self.probed.fault is not None:
+            raise InvalidSample(self.probed.fault)
+
+    def up_to(self, size: int) -> None:
+        """Take in the blocks of the next stages, until there are ``size`` draws."""
+        while self.paths < size:
+            for taken in self._take(next(self._blocks)):
+                self._add(taken)
+                del taken  # This frees the memory before the next block is drawn.
+                if self.progress is not None:
+                    self.progress(self.claim.name, self.paths, self.plan.max_paths)
+
+    def _add(self, taken: Taken) -> None:
+        for key, value in taken.cost.items():
+            self.cost[key] = self.cost.get(key, 0.0) + value
+        if taken.fault is not None:
+            raise InvalidSample(taken.fault)
+        if taken.block.start != self.paths:
+            raise BadInput(
+                f"block {taken.block.index} begins at draw {taken.block.start}, but {self.paths} draws were taken in before it: "
+                "pass the blocks in their order"
+            )
+        if taken.mark and taken.mark == self.mark:
+            raise InvalidSample(
+                f"two blocks with different seeds begin with the same draws, after {self.paths} draws: the sampler ignores its "
+                "seed when n is large, so more draws repeat the same ones; derive all randomness from the seed"
+            )
+        for whole, part in zip(self.evidence, taken.evidence, strict=True):
+            whole.merge(part)
+        self.mark, self.where, self.paths = taken.mark, taken.where, self.paths + taken.block.size
 
 
 def probe_of(claim: Claim, seed: int) -> str:
-    """The digest of the first small sample that a certificate of this claim and seed records; raises what the sampler does."""
+    """The digest of the first small sample, as a certificate of this claim and seed records it.
+
+    An exception of the sampler is passed on.
+    """
     if isinstance(claim.sample, SavedPaths):
         return claim.sample.digest
     output = claim.sample(_PROBE_DRAWS, sampler_seed(seed, claim.name, 0))
     return _digest(to_numpy(output[0] if isinstance(output, tuple) else output))
 
 
+def _mark(draws: Array) -> str:
+    """A digest of the first draws; of all draws, if few of the first ones differ; empty, if all draws are equal."""
+    rows = to_numpy(draws[:_HEAD])
+    if 2 * len(np.unique(rows.reshape(len(rows), -1), axis=0)) < len(rows):
+        rows = to_numpy(draws)
+        if np.all(rows == rows[:1]):
+            return ""
+    return _digest(rows)
+
+
+def _where(draws: Array) -> Where:
+    return Where(kind_of(draws), str(draws.dtype).removeprefix("torch."), device_of(draws))
+
+
+def _copies(saved: SavedPaths) -> str:
+    return (
+        f"{saved.copies} of {saved.count} paths of {saved.name} are copies of others, bit by bit: check whether several runs used "
+        "the same seed, and whether the paths were saved with all their digits"
+    )
+
+
 def _digest(values: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
-def _checked_costs(costs: dict) -> dict[str, float]:
+def _checked_costs(costs: dict[Any, Any]) -> dict[str, float]:
     try:
         numbers = {str(key): float(value) for key, value in costs.items()}
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""From evidence to findings and a decision. Pure: nothing is sampled here, so a certificate can be checked again."""
+"""From evidence to findings and a decision. These functions are pure and sample nothing, so a certificate can be checked again."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..certificate import TOLERATED, ControlOutcome, Finding, Histogram, Verdict, missed
+from ..certificate import TOLERATED, Certificate, ControlOutcome, Finding, Histogram, Verdict, missed
 from ..errors import InvalidSample
-from ..evidence.base import Evidence
+from ..evidence.base import Evidence, Result
 from ..evidence.nulls import null_of
 from ..plan import Plan
 
 
 def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
-    """All tests of all batteries, Holm-adjusted together, loudest first."""
-    results = [result for one in evidence for result in one.results()]
+    """The findings of all tests of all batteries, adjusted together by Holm's method, strongest first."""
+    results = distinct([result for one in evidence for result in one.results()])
     if any(not math.isfinite(r.statistic) for r in results):
-        raise InvalidSample("a statistic is NaN or infinite: the output holds numbers too large to be judged")
+        raise InvalidSample("a statistic is NaN or infinite: the output holds numbers that are too large to be judged")
     adjusted = adjust([r.p_value for r in results], plan)
     discrepancies = sum(r.rows for r in results if r.bound(0.5) is not None)
     found = []
@@ -50,11 +50,26 @@ def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
     return sorted(found, key=lambda f: (f.adjusted_p, f.p_value, f.name))
 
 
-def adjust(p_values: Sequence[float], plan: Plan) -> list[float]:
-    """Holm over the tests (Holm 1979), times the numbers of stages and of claims: the family-wise p-value of each test.
+def distinct(results: Sequence[Result]) -> list[Result]:
+    """The results without duplicates, that is, without those that test the same quantity as an earlier one by the same test.
 
-    Written out, because statsmodels' ``multipletests`` collects garbage at every call, 0.1 s of a stage's few milliseconds;
-    the tests hold it against that function.
+    The law and the batteries decide which results are duplicates, and never the draws. So the adjustment stays valid.
+    """
+    seen, kept = set(), []
+    for result in results:
+        key = (result.measures, result.null.name)
+        if result.measures is None or result.rows > 1 or key not in seen:
+            kept.append(result)
+        if result.rows == 1:
+            seen.add(key)
+    return kept
+
+
+def adjust(p_values: Sequence[float], plan: Plan) -> list[float]:
+    """The family-wise p-value of each test: adjusted by Holm's method (Holm 1979), times the numbers of stages and of claims.
+
+    This is written out because ``multipletests`` of statsmodels collects garbage at every call, which takes 0.1 s in a stage that
+    takes a few milliseconds. The test suite compares this function with that one.
     """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
@@ -64,10 +79,10 @@ def adjust(p_values: Sequence[float], plan: Plan) -> list[float]:
 
 
 def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool = True) -> tuple[Verdict | None, str]:
-    """The verdict, or None to go on, and a sentence that says why. ``may_pass``: a stage before the last may certify."""
-    # An empty set of checks must never pass: nothing was looked at.
+    """The verdict, or None to go on, and the reason. ``may_pass`` says whether a stage before the last may certify."""
+    # An empty set of checks must never pass, because nothing was looked at.
     if not findings:
-        return Verdict.INVALID, "no test had any data: an empty battery certifies nothing"
+        return Verdict.INVALID, "no test had any data, and an empty set of checks certifies nothing"
     leading = min(findings, key=lambda f: (f.adjusted_p, f.p_value))
     if leading.adjusted_p <= plan.alpha:
         return Verdict.REFUTED, (
@@ -80,7 +95,7 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
         return (
             (
                 Verdict.INCONCLUSIVE,
-                "no monitored difference of probabilities has an upper bound, so no tolerance is promised",
+                "not refuted, but no monitored difference of probabilities has an upper bound, so no tolerance can be certified",
             )
             if last
             else (None, "go on")
@@ -106,12 +121,31 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
 
 
 def draws_before_a_pass(controls: Sequence[ControlOutcome]) -> int:
-    """Early passes are for batteries that see: none before as many draws as the controls took."""
+    """The least number of draws for a pass: as many as the controls took, because only then the batteries have shown power."""
     return max((c.paths for c in controls if c.verdict is Verdict.REFUTED), default=0)
 
 
+def may_pass(paths: int, plan: Plan, controls: Sequence[ControlOutcome], wrong: bool) -> bool:
+    """Whether a stage of this many draws may certify. A control is never certified early: it gets every chance to be refuted."""
+    return paths >= (plan.max_paths if wrong else draws_before_a_pass(controls))
+
+
+def draws_to_refute(certificate: Certificate) -> int | None:
+    """About how many draws would refute a sampler, if its leading finding shows the true effect.
+
+    None if no number is enough, or if nothing is known, because there is no finding or it may be due to chance.
+    """
+    leading, plan = certificate.leading, certificate.plan
+    if leading is None or leading.adjusted_p > 0.05:
+        return None
+    null = null_of(leading.test, leading.parameters)
+    level = plan.level(len(certificate.findings) * leading.rows)
+    values = null.needed(abs(leading.effect), level, 1.0 - plan.power)
+    return math.ceil(values * leading.paths / leading.n) if math.isfinite(values) else None
+
+
 def beside_controls(verdict: Verdict, controls: Sequence[ControlOutcome]) -> Verdict:
-    """A pass beside a control that was not judged as it must be is none."""
+    """The verdict in view of the controls: a pass becomes ``INCONCLUSIVE`` if a control got the wrong verdict."""
     return Verdict.INCONCLUSIVE if missed(controls) and verdict is Verdict.CERTIFIED else verdict
 
 
@@ -120,11 +154,12 @@ def _enough(plan: Plan, findings: Sequence[Finding]) -> str:
     tolerated = [f for f in findings if f.bound is not None and f.unit == TOLERATED]
     needed = max(null_of(f.test, f.parameters).paths_for_bound(plan.tolerance, error) for f in tolerated)
     if not math.isfinite(needed):
-        return "no number of draws is enough for so small a tolerance"
-    return f"about {math.ceil(needed):,} draws would do"
+        return "no number of draws is enough for a tolerance this small"
+    return f"about {math.ceil(needed):,} draws would be enough"
 
 
 def histograms_of(evidence: Sequence[Evidence]) -> list[Histogram]:
+    """The histograms of all batteries that keep probability integral transforms."""
     return [
         Histogram(name=name, battery=one.battery, where=where, counts=[int(c) for c in counts])
         for one in evidence

@@ -1,11 +1,10 @@
-"""Wrong samplers of a law of one's own: its own prediction and schedule, in the torch samplers that are wrong on purpose.
+"""Controls for a user's own law: deliberately broken torch samplers that use the prediction and schedule of the law.
 
-What they show is what the same batteries would have caught on this very model, at this budget.
+They show what the same batteries would have caught on this model with this budget.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,13 +14,13 @@ import numpy as np
 from ..arrays import Array, as_kind, device_of, digest, kind_of
 from ..claim import Claim, Sample
 from ..errors import BadInput
-from ..laws import GaussianChain, Law
+from ..laws.base import Law, Stepped
 from ..saved import SavedPaths
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Below this there is nothing to draft: the last step of a chain is never drafted.
+# A shorter chain has nothing to draft, because the last step of a chain is never drafted.
 _LEAST_STEPS = 2
 _STARTS = 1 << 16
 _PILOT = 256
@@ -29,33 +28,35 @@ _ROUNDING = 1e-6
 
 
 def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
-    """Claims that are wrong, on the chain ``law``; ``sample`` says what its arrays are, and where they start if the law does not.
+    """Claims that are known to be wrong, about the chain ``law``.
 
-    None if the sampler cannot be asked: its own certificate will say why. Raises ``BadInput`` for a law that is no chain, for a
-    chain too short to speculate on, and without torch.
+    ``sample`` shows which kind of array to return, and where paths start if the law does not say. The list is empty if the sampler
+    fails; its own certificate will say why. Raises ``BadInput`` if the law is not a chain, if the chain is too short to speculate
+    on, or if torch is missing.
     """
-    if not isinstance(law, GaussianChain):
+    if not isinstance(law, Stepped):
         raise BadInput(f"standard controls are wrong samplers of a chain, and the law is a {type(law).__name__}: pass your own")
     if law.steps < _LEAST_STEPS:
         raise BadInput(f"standard controls draft steps, and this chain has {law.steps}: pass controls of your own")
     try:
-        from exactness_samplers.faults import STANDARD, fault
-        from exactness_samplers.torch.wrong import build
-        from exactness_samplers.torch.wrong.bases import good, poor, stale
+        from exactness_samplers.faults import STANDARD, Backend, build, fault
+        from exactness_samplers.faults.unspoiled import good, poor, stale
+
+        torch = Backend("torch")
     except ModuleNotFoundError as error:
-        raise BadInput(_lacking(error.name or str(error))) from None
+        raise BadInput(f"standard controls are torch samplers and need {error.name}: pip install 'exactness[torch]'") from None
     if isinstance(sample, SavedPaths):
-        # A file cannot be drawn from, but its paths start somewhere.
+        # A file cannot be sampled, but its paths show the starts.
         starts = sample.rows(0, min(sample.count, _STARTS))
         sample = lambda n, seed: starts[np.random.default_rng(seed).integers(0, len(starts), n)]  # noqa: E731
     arrays = _arrays_of(sample)
     if arrays is None:
         return []
     process = _process(sample, law, arrays)
-    runners = {name: build(name, process) for name in STANDARD if law.dim >= fault(name).least_dim}
-    # On some chains a fault is none: a neighbour's sigma where all are equal, a stale draft where the drift never changes. What
-    # draws the paths of the right sampler that it should spoil is left out.
-    right = [_pilot(base(process), arrays) for base in (stale, poor, good)]
+    runners = {name: build(name, process, "torch") for name in STANDARD if law.dim >= fault(name).least_dim}
+    # On some chains a fault has no effect: the sigma of a neighbouring step where all are equal, or a stale draft where the drift
+    # never changes. A fault that draws the same paths as a right sampler is left out.
+    right = [_pilot(base(torch, process), arrays) for base in (stale, poor, good)]
     return [
         Claim(f"standard/{name}", _sample(runner, arrays), law, wrong=fault(name).what, required=False)
         for name, runner in runners.items()
@@ -63,21 +64,9 @@ def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
     ]
 
 
-def _lacking(module: str) -> str:
-    """What to do about the module that was not found."""
-    package = module.partition(".")[0]
-    if package == "torch":
-        return "standard controls are made of torch samplers: pip install 'exactness[torch]'"
-    # Ours is installed with exactness: where a part of it is not found, the package found first is somebody else's.
-    if package == "samplers" and (other := sys.modules.get(package)) is not None:
-        where = getattr(other, "__file__", None) or ", ".join(getattr(other, "__path__", []))
-        return f"standard controls need {module}, and a package `samplers` of your own hides exactness's: {where}; rename it"
-    return f"standard controls need {module}, which is not installed"
-
-
 @dataclass(frozen=True)
 class _Arrays:
-    """What a sampler returns: the ``kind`` of array, its ``dtype`` and ``device``, as torch has them."""
+    """The ``kind`` of array that a sampler returns, and its ``dtype`` and ``device`` in torch's terms."""
 
     kind: str
     dtype: Any
@@ -99,12 +88,12 @@ def _arrays_of(sample: Sample) -> _Arrays | None:
         kind = kind_of(output)
         wide = str(output.dtype).endswith("float64")
         return _Arrays(kind, torch.float64 if wide else torch.float32, device_of(output) if kind == "torch" else "cpu")
-    except Exception:  # Whatever a stranger's sampler raises is said in its own certificate.
+    except Exception:  # If the sampler raises an exception, its own certificate says so.
         return None
 
 
-def _process(sample: Sample, law: GaussianChain, arrays: _Arrays) -> Any:
-    """The law as a process whose prediction is the drift, m_k(x) - x: what a stale draft reuses, in units of any schedule."""
+def _process(sample: Sample, law: Stepped, arrays: _Arrays) -> Any:
+    """The law as a process whose prediction is the drift m_k(x) - x. A stale draft can reuse it, whatever the schedule is."""
     from exactness_samplers.schedules import Schedule
     from exactness_samplers.torch.processes import Process
 
@@ -113,10 +102,10 @@ def _process(sample: Sample, law: GaussianChain, arrays: _Arrays) -> Any:
     return Process(schedule, _drift(law, arrays), "gradient", law.dim, _start(sample, law, arrays))
 
 
-def _drift(law: GaussianChain, arrays: _Arrays) -> Callable[..., Tensor]:
+def _drift(law: Stepped, arrays: _Arrays) -> Callable[..., Tensor]:
     import torch
 
-    # What the prediction takes: the sampler's arrays, unless the law says otherwise.
+    # The prediction takes the kind of array that the sampler returns, unless the law says otherwise.
     kind = arrays.kind if law.arrays == "as given" else law.arrays
 
     def drift(steps: Tensor, x: Tensor, condition: Tensor | None) -> Tensor:
@@ -134,15 +123,15 @@ def _drift(law: GaussianChain, arrays: _Arrays) -> Callable[..., Tensor]:
 
 
 def _padded(rows: int) -> int:
-    """Where a prediction is compiled anew for every number of rows, there must be few such numbers: 64, 512, 4,096, ..."""
+    """The next of few sizes (64, 512, 4,096, ...), because JAX compiles a prediction anew for every number of rows."""
     return next(size for power in range(20) if (size := 64 * 8**power) >= rows)
 
 
-def _start(sample: Sample, law: GaussianChain, arrays: _Arrays) -> Callable[[Tensor, Tensor | None], Tensor]:
+def _start(sample: Sample, law: Stepped, arrays: _Arrays) -> Callable[[Tensor, Tensor | None], Tensor]:
     def start(z: Tensor, condition: Tensor | None) -> Tensor:
         if law.start is not None:
             return law.start[0] + law.start[1] * z
-        # Where the law says nothing of the start, it is the sampler's own; the noise is the seed.
+        # If the law says nothing about the start, the sampler's own starts are used. Their seed is a digest of the noise.
         output = sample(len(z), digest(z) % (1 << 31))
         return arrays.ours((output[0] if isinstance(output, tuple) else output)[:, 0])
 
@@ -150,17 +139,17 @@ def _start(sample: Sample, law: GaussianChain, arrays: _Arrays) -> Callable[[Ten
 
 
 def _pilot(runner: Any, arrays: _Arrays) -> Tensor | None:
-    """A few of its paths, or None where the prediction cannot follow: the certificate of the control will say so."""
+    """A few paths of a runner. None if the prediction fails; the certificate of the control will then say so."""
     import torch
 
     try:
         return runner.run(_PILOT, torch.Generator(device=arrays.device).manual_seed(0), dtype=arrays.dtype).paths
-    except Exception:  # A wrong sampler may lead a stranger's prediction anywhere.
+    except Exception:  # A wrong sampler may call the user's prediction at states where it fails.
         return None
 
 
 def _same(paths: Tensor | None, others: Sequence[Tensor | None]) -> bool:
-    """Up to rounding: one rejection that comes out otherwise moves a path by about a standard deviation of its step."""
+    """Whether the paths equal others up to rounding. A single different rejection moves a path by about one sigma of its step."""
     return paths is not None and any(
         other is not None and paths.allclose(other, rtol=_ROUNDING, atol=_ROUNDING) for other in others
     )

@@ -1,10 +1,15 @@
-"""What every law says of itself, and what some of them know besides."""
+"""What every law says of itself, and the capabilities that some laws have besides.
+
+Batteries ask for capabilities and never for a particular law. A capability is a protocol: a law has it as soon as it has the
+methods, whoever wrote the law.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,12 +20,33 @@ from ..errors import BadInput, InvalidSample
 class Law(ABC):
     """A claim about the output of a sampler.
 
-    To add one: say the shape of one draw (``event_shape``) and what identifies it (``describe``); implement ``Projected`` if
-    functions of the output have known distributions, so that batteries can look along them.
+    To add one, give the shape of one draw (``event_shape``) and what identifies it (``describe``). Then add what you know:
+    exact draws (:class:`Drawable`), functions of the output whose distribution is known (:class:`Projected`), conditional
+    distribution functions (:class:`Transformed`). Each capability brings the batteries that need it, and nothing is inherited
+    or registered. A law that is not about real numbers also says which ``dtypes`` its draws may have.
+
+    >>> import numpy as np
+    >>> import exactness as ex
+    >>> class Exponential(ex.Law):
+    ...     event_shape = (1,)
+    ...     def describe(self):
+    ...         return {"kind": "Exponential"}
+    ...     def sample(self, n, seed):
+    ...         return np.random.default_rng(seed).exponential(size=(n, 1))
+    >>> plan = ex.Plan(tolerance=0.1, max_paths=20_000)
+    >>> wrong = ex.certify(lambda n, seed: 1.1 * Exponential().sample(n, seed), Exponential(), plan=plan)
+    >>> wrong.verdict.value
+    'refuted'
     """
 
     atomless: bool = False
-    """Whether two draws never coincide, but for rounding: saved draws that do are then copies, no evidence."""
+    """Whether two draws never coincide, except by rounding. If so, saved draws that do coincide are copies and no evidence."""
+
+    dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64")
+    """The dtypes that a sample may have."""
+
+    why_dtypes: ClassVar[str] = "numbers in fewer bits are not draws of a continuous law"
+    """The reason for ``dtypes``, which a refusal gives."""
 
     @property
     @abstractmethod
@@ -45,53 +71,181 @@ class Law(ABC):
         return f"row {index[0]}"
 
     def readable(self, sample: Array) -> Array:
-        """Which entries are numbers that this law can judge, booleans of the sample's shape: the finite ones, as a rule."""
+        """Which entries are numbers that this law can judge, as booleans of the sample's shape. Usually the finite ones."""
         return namespace(sample).isfinite(sample)
 
     def accept(self, sample: object, n: int) -> Array:
-        """The sample, if it can be judged: right type, shape, dtype and finite. Raises ``InvalidSample`` with the remedy."""
+        """The sample, if it can be judged: an array of the right shape and dtype that holds numbers.
+
+        Raises:
+            InvalidSample: with the reason and the remedy.
+        """
         if not is_array(sample):
             raise InvalidSample(
                 f"sample(n, seed) returned {type(sample).__name__}; return a numpy, torch or JAX array "
                 "(or such an array and a dict of costs)"
             )
         if isinstance(sample, np.ma.MaskedArray):
-            raise InvalidSample("sample(n, seed) returned a masked array; return all draws, as a plain array: none may be left out")
+            raise InvalidSample("sample(n, seed) returned a masked array; return all draws as a plain array: none may be left out")
+        array: Any = sample
         wanted = (n, *self.event_shape)
-        if tuple(sample.shape) != wanted:  # type: ignore[attr-defined]
-            raise InvalidSample(f"sample(n={n}, seed) has shape {tuple(sample.shape)}; this law needs {wanted}")  # type: ignore[attr-defined]
-        xp = namespace(sample)
-        if str(sample.dtype).removeprefix("torch.") not in ("float32", "float64"):  # type: ignore[attr-defined]
-            raise InvalidSample(
-                f"sample(n, seed) has dtype {sample.dtype}; return float32 or float64: "  # type: ignore[attr-defined]
-                "the states of a path in fewer bits do not hold the noise that is to be judged"
-            )
-        finite = self.readable(sample)
-        if not bool(xp.all(finite)):
-            bad = np.argwhere(~to_numpy(finite))
+        if tuple(array.shape) != wanted:
+            raise InvalidSample(f"sample(n={n}, seed) has shape {tuple(array.shape)}; this law needs {wanted}")
+        if str(array.dtype).removeprefix("torch.") not in self.dtypes:
+            raise InvalidSample(f"sample(n, seed) has dtype {array.dtype}; return {' or '.join(self.dtypes)}: {self.why_dtypes}")
+        readable = self.readable(array)
+        if not bool(namespace(array).all(readable)):
+            bad = np.argwhere(~to_numpy(readable))
             first = tuple(int(i) for i in bad[0])
             rows = len(np.unique(bad[:, 0]))
             raise InvalidSample(
                 f"{rows} of {n} draws hold NaN or infinity, the first at {self.place(first)}; "
                 "look for a division by zero or an overflow there"
             )
-        return sample
+        return array
+
+
+@runtime_checkable
+class Drawable(Protocol):
+    """A law that can be sampled exactly, so that draws can be compared with its own."""
+
+    def sample(self, n: int, seed: int) -> Array:
+        """n exact draws, (n, *event_shape). The same seed gives the same draws."""
 
 
 @dataclass(frozen=True)
 class Projections:
-    """Functions of the output, each uniform on [0, 1] if the law is right: ``transform`` is (n, d) -> one (n,) a name."""
+    """Functions of the output, each uniform on [0, 1] if the law is right: ``transform`` is (n, d) -> one (n,) per name."""
 
     names: list[str]
     transform: Callable[[Array], list[Array]]
 
 
-class Projected(ABC):
-    """Mixin of laws that know the distribution of some one-dimensional functions of their output."""
+@runtime_checkable
+class Projected(Protocol):
+    """A law that knows the distribution of some one-dimensional functions of its output."""
 
-    @abstractmethod
     def projections(self, random: int, generator: np.random.Generator) -> Projections:
         """The coordinates (or axes) and ``random`` directions drawn from ``generator``."""
+
+
+@runtime_checkable
+class Transformed(Protocol):
+    """A law that knows its conditional distribution functions (Rosenblatt 1952), and with them everything."""
+
+    @property
+    def dim(self) -> int:
+        """d, the length of a draw."""
+
+    def rosenblatt(self, x: Array) -> Array:
+        """u_i = P(X_i <= x_i | X_1..X_{i-1}), independent and uniform under the law: (n, d) -> (n, d)."""
+
+
+@runtime_checkable
+class Mixed(Protocol):
+    """A law with components, given each of which a draw is a known transformation of normal noise."""
+
+    weights: np.ndarray
+
+    @property
+    def dim(self) -> int:
+        """d, the length of a draw."""
+
+    def decompose(self, x: Array, uniforms: np.ndarray) -> tuple[Array, Array]:
+        """Each draw's component, drawn from its responsibilities, and its noise: labels (n,) and z (n, d)."""
+
+
+@runtime_checkable
+class Characterised(Protocol):
+    """A law whose characteristic function is known."""
+
+    @property
+    def dim(self) -> int:
+        """d, the length of a draw."""
+
+    def typical_distance(self) -> float:
+        """The root mean square distance between two independent draws: the unit of bandwidths."""
+
+    def characteristic_function(self, frequencies: np.ndarray) -> np.ndarray:
+        """E exp(i <omega, X>) at each row: (m, d) -> (m,) complex."""
+
+
+@runtime_checkable
+class Scored(Drawable, Protocol):
+    """A law that can be drawn and knows the gradient of its log-density."""
+
+    @property
+    def dim(self) -> int:
+        """d, the length of a draw."""
+
+    def typical_distance(self) -> float:
+        """The root mean square distance between two independent draws: the unit of bandwidths."""
+
+    def score(self, x: Array) -> Array:
+        """The gradient of the log-density, in the namespace of x: (n, d) -> (n, d)."""
+
+
+@runtime_checkable
+class Embedded(Protocol):
+    """A law whose mean embedding in the space of a Gaussian kernel is known in closed form."""
+
+    def typical_distance(self) -> float:
+        """The root mean square distance between two independent draws: the unit of bandwidths."""
+
+    def kernel_at(self, x: np.ndarray, bandwidth: float) -> np.ndarray:
+        """E k(x, X): (n, d) -> (n,)."""
+
+    def kernel_between(self, bandwidth: float) -> float:
+        """E k(X, X') of two independent draws."""
+
+
+@dataclass(frozen=True)
+class Innovation:
+    """One step of a batch of paths. ``step`` is k = K..1, and K + 1 stands for the start x_K itself.
+
+    ``noise`` (n, d) is eps_k and ``squared`` (n,) is its squared norm. At a deterministic step both are None, and ``mismatch``
+    (n,) is the distance to the point that the step must give, relative to the size of that point. ``state`` (n, d) is x_k and
+    ``drift`` (n, d) is the displacement m_k(x_k) - x_k; at the start both are None. All arrays are computed in double precision
+    and returned in the precision of the paths.
+    """
+
+    step: int
+    noise: Array | None
+    squared: Array | None = None
+    mismatch: Array | None = None
+    state: Array | None = None
+    drift: Array | None = None
+
+
+@runtime_checkable
+class Innovating(Protocol):
+    """A law of paths that turns each step back into the standard normal noise which made it."""
+
+    dim: int
+
+    @property
+    def steps(self) -> int:
+        """K, the number of steps; a path has K + 1 states."""
+
+    @property
+    def noisy(self) -> Sequence[bool]:
+        """For the start and then each step in running order, whether it has noise that is judged, (K + 1,)."""
+
+    def innovations(self, paths: Array) -> Iterator[Innovation]:
+        """The steps of (n, K + 1, d) paths in running order, the start first if it is judged."""
+
+
+@runtime_checkable
+class Stepped(Innovating, Protocol):
+    """A chain of Gaussian steps whose means can be asked for, so that other samplers of it can be made."""
+
+    name: str
+    arrays: str
+    sigma: np.ndarray
+    start: tuple[float, float] | None
+
+    def mean(self, k: int, x: Array) -> Array:
+        """m_k(x), (n, d) in double precision."""
 
 
 def unit_directions(count: int, dim: int, generator: np.random.Generator) -> np.ndarray:
@@ -104,7 +258,7 @@ def checked_weights(weights: object) -> np.ndarray:
     """A vector of probabilities. Raises ``BadInput``."""
     w = np.asarray(weights, dtype=np.float64)
     if w.ndim != 1 or len(w) == 0:
-        raise BadInput(f"weights must be a vector, one entry a component; got shape {w.shape}")
+        raise BadInput(f"weights must be a vector, one entry per component; got shape {w.shape}")
     if not np.all(np.isfinite(w)) or np.any(w < 0):
         raise BadInput("weights must be finite and not negative")
     if abs(w.sum() - 1.0) > 1e-8:

@@ -8,34 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import NoReturn
 
 import numpy as np
 
 from ..arrays import KINDS, Array, as_kind, dot, double, is_array, kind_of, like, namespace, to_numpy
 from ..errors import BadInput, InvalidSample
-from .base import Law
+from .base import Innovation, Law
 
 Predict = Callable[[int, Array], Array]
-
-
-@dataclass(frozen=True)
-class Innovation:
-    """One step of a batch of paths. ``step`` is k = K..1, and K + 1 stands for the start x_K itself.
-
-    ``noise`` (n, d) is eps_k and ``squared`` (n,) is its squared norm. At a deterministic step both are None, and ``mismatch``
-    (n,) is the distance to the point that the step must give, relative to the size of that point. ``state`` (n, d) is x_k and
-    ``drift`` (n, d) is the displacement m_k(x_k) - x_k; at the start both are None. All arrays are computed in double precision
-    and returned in the precision of the paths.
-    """
-
-    step: int
-    noise: Array | None
-    squared: Array | None = None
-    mismatch: Array | None = None
-    state: Array | None = None
-    drift: Array | None = None
 
 
 class GaussianChain(Law):
@@ -63,6 +44,7 @@ class GaussianChain(Law):
     """
 
     atomless = True
+    why_dtypes = "the states of a path in fewer bits do not hold the noise that is to be judged"
 
     def __init__(
         self,
@@ -129,6 +111,11 @@ class GaussianChain(Law):
     @property
     def steps(self) -> int:
         return len(self.sigma)
+
+    @property
+    def noisy(self) -> tuple[bool, ...]:
+        """For the start and then each step in running order, whether it has noise that is judged."""
+        return (self.start is not None, *(bool(s > 0) for s in self.sigma[::-1]))
 
     @property
     def event_shape(self) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from scipy.special import ndtr
 
 from ..arrays import Array, is_array, like, to_numpy
 from ..errors import BadInput
-from .base import Law, Projected, Projections
+from .base import Law, Projections
 
 # The propagation converges spectrally, and the cubic interpolant with the fourth power of the spacing. When two grids agree to
 # this accuracy, the error of the finer one is about a sixteenth of it.
@@ -24,7 +24,7 @@ _ROWS = 64
 _REACH = 9.0
 
 
-class GridLaw(Law, Projected):
+class GridLaw(Law):
     """A distribution on the line, given by its distribution function and its density on a fine grid.
 
     Args:
@@ -64,6 +64,7 @@ class GridLaw(Law, Projected):
         return like(values, t) if is_array(t) else values
 
     def projections(self, random: int, generator: np.random.Generator) -> Projections:
+        """The only coordinate; see :class:`.base.Projected`."""
         return Projections(["coordinate 0"], lambda x: [self.cdf(x[:, 0])])
 
 

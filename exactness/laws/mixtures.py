@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 
 from ..arrays import Array, device, double, like, namespace, ndtr
 from ..errors import BadInput
-from .base import Law, Projected, Projections, checked_weights, unit_directions
+from .base import Law, Projections, checked_weights, unit_directions
 
 # Arrays of (draws, components, dimensions) are made in pieces of about this many numbers.
 _PIECE = 1 << 21
@@ -18,7 +18,7 @@ _PIECE = 1 << 21
 _LEGIBLE = 1_000
 
 
-class GaussianMixture(Law, Projected):
+class GaussianMixture(Law):
     """The mixture sum_c weights_c N(means_c, covariances_c).
 
     Args:
@@ -150,13 +150,29 @@ class GaussianMixture(Law, Projected):
         omega = np.asarray(frequencies, dtype=np.float64)
         return (self.weights * np.exp(1j * omega @ self.means.T - 0.5 * self._variance_along(omega))).sum(1)
 
-    def innovations(self, x: Array, uniforms: np.ndarray) -> tuple[Array, Array]:
+    def kernel_at(self, x: np.ndarray, bandwidth: float) -> np.ndarray:
+        """E k(x, X) for the Gaussian kernel k(x, y) = exp(-|x - y|^2 / (2 bandwidth^2)): (n, d) -> (n,).
+
+        k(x, .) is (2 pi h^2)^(d/2) times the density of N(x, h^2 I), and Gaussians convolve.
+        """
+        smooth = self._widened(bandwidth**2 * np.eye(self.dim))
+        return np.exp(smooth.log_density(x) + 0.5 * self.dim * np.log(2.0 * np.pi * bandwidth**2))
+
+    def kernel_between(self, bandwidth: float) -> float:
+        """E k(X, X') of two independent draws, for the same kernel."""
+        total = 0.0
+        for weight, mean, covariance in zip(self.weights, self.means, self.full_covariances(), strict=True):
+            smooth = self._widened(covariance + bandwidth**2 * np.eye(self.dim))
+            total += weight * np.exp(smooth.log_density(mean[None])[0] + 0.5 * self.dim * np.log(2.0 * np.pi * bandwidth**2))
+        return float(total)
+
+    def decompose(self, x: Array, uniforms: np.ndarray) -> tuple[Array, Array]:
         """Draw the component of each draw from its responsibilities and whiten its offset: labels (n,) and z (n, d).
 
         X follows the mixture if and only if the labels follow the weights and z ~ N(0, I) independently of them, because x is a
         function of the two. ``uniforms`` (n,) is the judge's noise. The cost is O(n C d), in pieces of constant memory.
         """
-        return self._in_pieces(self._innovations, x, like(np.asarray(uniforms), double(x)))
+        return self._in_pieces(self._decompose, x, like(np.asarray(uniforms), double(x)))
 
     def rosenblatt(self, x: Array) -> Array:
         """The transform u_i = P(X_i <= x_i | X_1..X_{i-1} = x_1..x_{i-1}) of Rosenblatt 1952: (n, d) -> (n, d).
@@ -167,7 +183,7 @@ class GaussianMixture(Law, Projected):
         """
         return self._in_pieces(self._rosenblatt, x)[0]
 
-    def _innovations(self, x: Array, uniforms: Array) -> tuple[Array, Array]:
+    def _decompose(self, x: Array, uniforms: Array) -> tuple[Array, Array]:
         xp = namespace(x)
         white = self._white(x)
         share = _softmax(self._log_joint(x, white))
@@ -219,6 +235,7 @@ class GaussianMixture(Law, Projected):
         return like(np.log(np.broadcast_to(self._spread()[0], self.means.shape)), x)
 
     def projections(self, random: int, generator: np.random.Generator) -> Projections:
+        """The coordinates and ``random`` directions drawn from ``generator``; see :class:`.base.Projected`."""
         directions = {f"coordinate {i}": v for i, v in enumerate(np.eye(self.dim))}
         if self.dim > 1:
             directions |= {f"direction {i}": v for i, v in enumerate(unit_directions(random, self.dim, generator))}
@@ -228,6 +245,9 @@ class GaussianMixture(Law, Projected):
             return [self.projected_cdf(v, x @ like(v, x)) for v in directions.values()]
 
         return Projections(list(directions), transform)
+
+    def _widened(self, more: np.ndarray) -> GaussianMixture:
+        return GaussianMixture(self.weights, self.means, self.full_covariances() + more)
 
     def _spread(self) -> np.ndarray:
         """Standard deviations, broadcastable to (n, C, d)."""

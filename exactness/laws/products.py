@@ -13,12 +13,12 @@ from scipy.special import ndtr, ndtri
 
 from ..arrays import Array, double, to_numpy
 from ..errors import BadInput
-from .base import Law, Projected, Projections, unit_directions
+from .base import Law, Projections, unit_directions
 from .grids import GridLaw
 from .univariate import UnivariateLaw
 
 
-class ProductLaw(Law, Projected):
+class ProductLaw(Law):
     """The law of X = rotation @ Y, where the Y_i are independent and follow the ``factors``.
 
     Args:
@@ -65,6 +65,7 @@ class ProductLaw(Law, Projected):
         return np.stack([f.cdf(y[:, i]) for i, f in enumerate(self.factors)], axis=1)
 
     def projections(self, random: int, generator: np.random.Generator) -> Projections:
+        """The axes, and ``random`` directions in the joint normal scores; see :class:`.base.Projected`."""
         directions = unit_directions(random if self.dim > 1 else 0, self.dim, generator)
         names = [f"axis {i}" for i in range(self.dim)] + [f"joint direction {i}" for i in range(len(directions))]
 

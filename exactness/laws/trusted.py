@@ -30,7 +30,7 @@ class TrustedSampler(Law):
     def __init__(self, sample: Callable[[int, int], Any], *, name: str = "trusted sampler") -> None:
         if not callable(sample):
             raise BadInput(f"a trusted sampler must be a function sample(n, seed); got {type(sample).__name__}")
-        self.sample, self.name = sample, name
+        self._sample, self.name = sample, name
         self._shape: tuple[int, ...] | None = None
 
     @property
@@ -49,11 +49,11 @@ class TrustedSampler(Law):
 
     def describe(self) -> dict[str, object]:
         function = (
-            f"{getattr(self.sample, '__module__', '')}.{getattr(self.sample, '__qualname__', type(self.sample).__qualname__)}"
+            f"{getattr(self._sample, '__module__', '')}.{getattr(self._sample, '__qualname__', type(self._sample).__qualname__)}"
         )
         return {"kind": "TrustedSampler", "name": self.name, "shape": list(self.event_shape), "function": function}
 
-    def draw(self, n: int, seed: int) -> Array:
+    def sample(self, n: int, seed: int) -> Array:
         """Draw n draws and check them like those of a judged sampler. Raises ``BadInput`` if they fail the check."""
         from ..errors import InvalidSample
 
@@ -64,7 +64,7 @@ class TrustedSampler(Law):
 
     def _call(self, n: int, seed: int) -> Any:
         try:
-            output = self.sample(n, seed)
+            output = self._sample(n, seed)
         except Exception as error:  # This is the user's own function, so the message says whose it is.
             raise BadInput(f"the trusted sampler raised {type(error).__name__}: {error}") from error
         return output[0] if isinstance(output, tuple) and output else output

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array, is_array, like, to_numpy
 from ..errors import BadInput
-from .base import Law, Projected, Projections
+from .base import Law, Projections
 
 _LEVELS = np.arange(1, 10) / 10
 # The sinh of this is 1e17, whose square is still a number in single precision.
@@ -21,7 +21,7 @@ _ATOM = 1e-3
 _ROUNDING = 1e-5
 
 
-class UnivariateLaw(Law, Projected):
+class UnivariateLaw(Law):
     """The law of a continuous random number X. A sample has shape (n, 1), and F(X) is uniform.
 
     Args:
@@ -66,6 +66,7 @@ class UnivariateLaw(Law, Projected):
         return like(values, t) if is_array(t) else values
 
     def projections(self, random: int, generator: np.random.Generator) -> Projections:
+        """The only coordinate; see :class:`.base.Projected`."""
         return Projections(["coordinate 0"], lambda x: [self.cdf(x[:, 0])])
 
     def _values(self, t: np.ndarray) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""Many claims in one run: what to judge, in which processes, and whether it repeats."""
+"""Runs of many claims: this package finds them, judges them in one or more processes, and checks that they repeat."""

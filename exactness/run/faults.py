@@ -1,7 +1,8 @@
-"""Many faults in one run: in parallel, each record saved as it is finished, resumable."""
+"""Judges many faults in one run, in parallel. Each record is saved when it is finished, so a run can be resumed."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,15 +13,16 @@ from ..catalogue import Setting
 from ..certificate import Environment
 from ..controls.judge import chosen, judge_fault, said_of
 from ..controls.matrix import Matrix, Record, in_order
+from ..errors import BadInput
 from ..plan import Plan
-from .executors import workers
+from .executors import Lost, Progress, Workers
 
 PATIENCE = 32
 BUDGET = Plan(alpha=1e-6, tolerance=0.02, first_paths=1_000, max_paths=200_000)
 
 
-class Task(msgspec.Struct, frozen=True):
-    """What a worker needs to judge one fault, and what makes a saved record its own."""
+class FaultJob(msgspec.Struct, frozen=True):
+    """Everything that a worker needs to judge one fault. A saved record is reused only for an equal job."""
 
     name: str
     plan: Plan
@@ -31,9 +33,15 @@ class Task(msgspec.Struct, frozen=True):
     patience: int
     version: str
 
+    def run(self, progress: Progress | None = None) -> tuple[Record, Environment]:
+        """Judge the fault, and return its record and the environment."""
+        (fault,) = chosen([self.name])
+        setting = Setting(self.device, self.dtype, self.backend)  # type: ignore[arg-type]
+        return judge_fault(fault, self.plan, self.seed, setting, self.patience)
+
 
 class _Saved(msgspec.Struct, frozen=True):
-    task: Task
+    task: FaultJob
     record: Record
     environment: Environment
 
@@ -45,28 +53,34 @@ def run_faults(
     seed: int = 0,
     setting: Setting = Setting(),  # noqa: B008  (frozen)
     patience: int = PATIENCE,
-    jobs: int = 1,
+    workers: Workers | None = None,
     folder: Path | None = None,
     resume: bool = False,
     done: Callable[[Record], None] = lambda record: None,
 ) -> Matrix:
-    """Judge the named faults (all if none is named). With ``folder`` each is saved there; ``resume`` keeps those that are there
-    and were judged alike.
+    """Judge the named faults, or all of them if no name is given.
+
+    With ``folder``, each record is saved there. ``resume`` keeps the records in the folder that were made in the same way. Raises
+    ``BadInput`` for an unknown name, and for a fault that could not be judged.
     """
     from importlib.metadata import version
 
     faults = chosen(names)
     here = version("exactness")
-    tasks = [Task(f.name, plan, seed, setting.device, setting.dtype, setting.backend, patience, here) for f in faults]
+    tasks = [FaultJob(f.name, plan, seed, setting.device, setting.dtype, setting.backend, patience, here) for f in faults]
     found: list[_Saved] = []
     for saved in (_kept(task, folder) for task in tasks) if resume and folder is not None else ():
         if saved is not None:
             found.append(saved)
             done(saved.record)
     kept = {saved.task.name for saved in found}
-    with workers(jobs) as submit:
-        for task, (record, environment) in submit(_judge, [task for task in tasks if task.name not in kept]):
-            found.append(_Saved(task, record, environment))
+    with contextlib.ExitStack() as stack:
+        here_or_there = workers or stack.enter_context(Workers(1))
+        for task, result in here_or_there.run([task for task in tasks if task.name not in kept]):
+            if isinstance(result, Lost):
+                raise BadInput(f"the control {task.name} could not be judged: {result.why}")
+            found.append(_Saved(task, *result))
+            record = found[-1].record
             if folder is not None:
                 path = _path(task, folder)
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,23 +93,17 @@ def run_faults(
     )  # fmt: skip
 
 
-def _judge(task: Task) -> tuple[Record, Environment]:
-    (fault,) = chosen([task.name])
-    setting = Setting(task.device, task.dtype, task.backend)  # type: ignore[arg-type]
-    return judge_fault(fault, task.plan, task.seed, setting, task.patience)
-
-
-def _path(task: Task, folder: Path) -> Path:
+def _path(task: FaultJob, folder: Path) -> Path:
     return folder / f"{task.backend}--{task.name}.json"
 
 
-def _kept(task: Task, folder: Path) -> _Saved | None:
+def _kept(task: FaultJob, folder: Path) -> _Saved | None:
     try:
         saved = msgspec.json.decode(_path(task, folder).read_bytes(), type=_Saved)
     except (OSError, msgspec.MsgspecError):
         return None
     if saved.task != task:
         return None
-    # What is said of a fault may have been put better since; what was measured stays.
+    # The description of a fault may have been improved since. Its measurements stay.
     (fault,) = chosen([task.name])
     return msgspec.structs.replace(saved, record=msgspec.structs.replace(saved.record, **said_of(fault)))

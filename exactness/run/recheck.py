@@ -1,40 +1,56 @@
-"""A certificate read with suspicion: does its verdict follow from its findings, and does its claim repeat?"""
+"""Checks a certificate: does its verdict follow from its findings, and does its claim repeat?"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
+from ..catalogue import Setting
 from ..certificate import Certificate, Finding, Verdict
 from ..claim import Claim
+from ..errors import BadInput
 from ..evidence.nulls import Null, null_of
-from ..judging.certify import certify
-from ..judging.judgement import adjust, beside_controls, decide, draws_before_a_pass
+from ..judging.certify import certify_claim
+from ..judging.judgement import adjust, beside_controls, decide, may_pass
+from .sources import claims_of, controls_of, is_file_claim, is_saved_source, items_of
 
 _CLOSE = 1e-9
 
 
 class Recheck(msgspec.Struct, frozen=True):
-    """``faults``: sentences, none if everything holds; ``how``: what was compared."""
+    """The result of a check. ``faults`` are sentences, and the list is empty if all is well. ``how`` says what was compared."""
 
     faults: list[str]
     how: str = ""
 
 
+def recheck(certificate: Certificate, *, run: bool = True) -> Recheck:
+    """Recompute the verdict from the recorded statistics. With ``run``, also run the claim again if its source is recorded."""
+    faults, how = check_arithmetic(certificate), "its verdict follows from its findings"
+    if run and certificate.source is not None:
+        try:
+            again = repeat(certificate, *_claims_of(certificate))
+            faults, how = faults + again.faults, f"{how}, {again.how}"
+        except BadInput as error:
+            faults = [*faults, f"the claim cannot be run again from here: {error} (--no-run checks the arithmetic alone)"]
+    return Recheck(faults, how)
+
+
 def check_arithmetic(certificate: Certificate) -> list[str]:
-    """Recompute p-values, adjustment, bounds, detectable effects and the verdict from the recorded statistics."""
+    """Recompute p-values, their adjustment, bounds, detectable effects and the verdict. Returns a sentence per disagreement."""
     faults: list[str] = []
     plan, findings = certificate.plan, certificate.findings
     if certificate.verdict is Verdict.INVALID:
         return faults
     if not certificate.stages:
-        return ["there is a verdict but no stage: nothing was looked at"]
+        return ["the certificate has a verdict but no stage, so nothing was looked at"]
     nulls = {id(f): _null(f) for f in findings}
     unknown = {f.test for f in findings if nulls[id(f)] is None}
     if unknown:
-        return [f"its tests {', '.join(sorted(unknown))} are not known to this version, so they cannot be recomputed"]
+        return [f"this version does not know the tests {', '.join(sorted(unknown))}, so they cannot be recomputed"]
     adjusted = adjust([f.p_value for f in findings], plan)
     discrepancies = sum(f.rows for f in findings if f.bounded and _bound(f, nulls[id(f)]) is not None)
     error = plan.bound_error(discrepancies) if discrepancies else 1.0
@@ -53,48 +69,62 @@ def check_arithmetic(certificate: Certificate) -> list[str]:
         for name, value in expected.items():
             written = getattr(finding, name)
             if not _agree(written, value):
-                faults.append(f"{finding.name} ({finding.where}): {name} is written as {written}, its statistic gives {value}")
+                faults.append(f"{finding.name} ({finding.where}): {name} is written as {written}, but its statistic gives {value}")
     last = certificate.stages[-1].paths >= plan.max_paths
-    verdict, _ = decide(findings, plan, last, certificate.paths >= draws_before_a_pass(certificate.controls))
+    enough = may_pass(certificate.paths, plan, certificate.controls, certificate.expected == "wrong")
+    verdict, _ = decide(findings, plan, last, enough)
     verdict = verdict and beside_controls(verdict, certificate.controls)
     if verdict is not certificate.verdict:
         given = "no verdict yet" if verdict is None else verdict.value
-        faults.append(f"the verdict is written as {certificate.verdict.value}; the findings and controls give {given}")
+        faults.append(f"the verdict is written as {certificate.verdict.value}, but the findings and controls give {given}")
     return faults
 
 
 def repeat(certificate: Certificate, claims: Sequence[Claim], controls: Sequence[str] | None = None) -> Recheck:
-    """Run the claim again, at the recorded plan and seed, and compare.
+    """Run the claim again with the recorded plan and seed, and compare the results.
 
-    ``controls``: the names that its certificate must carry; those of the claim itself if left out, which are run again too.
+    ``controls`` are the names of the controls that the certificate must list. If left out, they are the claim's own controls,
+    which are run again too.
     """
     claim = next((c for c in claims if c.name == certificate.name), None)
     if claim is None:
         return Recheck([f"its source {certificate.source} no longer has a claim called {certificate.name!r}"])
     faults = []
-    new = certify(
-        claim.sample, claim.law, plan=certificate.plan, seed=certificate.seed, name=claim.name, batteries=claim.batteries,
-        controls=claim.controls if controls is None else certificate.controls, wrong=claim.wrong, about=claim.about,
-        source=certificate.source,
-    )  # fmt: skip
+    again = replace(claim, plan=certificate.plan, controls=claim.controls if controls is None else ())
+    new = certify_claim(
+        again, seed=certificate.seed, outcomes=() if controls is None else certificate.controls, source=certificate.source
+    )
     names = sorted([c.name for c in new.controls] if controls is None else controls)
     if sorted(c.name for c in certificate.controls) != names:
-        faults.append(f"its controls should be {', '.join(names) or 'none'}; it carries {len(certificate.controls)}")
+        faults.append(f"its controls should be {', '.join(names) or 'none'}, but it lists {len(certificate.controls)}")
     if new.verdict is not certificate.verdict:
-        faults.append(f"run again, the verdict is {new.verdict.value}; it was {certificate.verdict.value}")
+        faults.append(f"run again, the verdict is {new.verdict.value}, but it was {certificate.verdict.value}")
     if new.law != certificate.law:
-        faults.append("the law is not the one that was judged: its description has changed")
+        faults.append("the law is not the one that was judged, because its description has changed")
     if new.environment != certificate.environment:
-        return Recheck(faults, "other versions or another device, so the verdict alone was compared")
+        return Recheck(faults, "the versions or the device differ, so only the verdict was compared")
     if new.probe != certificate.probe:
-        faults.append("same versions and device, but the first draws differ: the sampler has changed")
+        faults.append("the versions and the device are the same, but the first draws differ: the sampler has changed")
     else:
-        # Names repeat where a summary makes several tests of one kind.
+        # A name may occur several times, because a summary may make several tests of one kind.
         old, now = (sorted((f.name, f.where, f.statistic) for f in c.findings) for c in (certificate, new))
         moved = [b[0] for a, b in zip(old, now, strict=False) if a[:2] != b[:2] or abs(a[2] - b[2]) > 1e-6 * (1 + abs(b[2]))]
         if moved:
-            faults.append(f"same first draws, but other statistics: {', '.join(moved[:3])}")
+            faults.append(f"the first draws are the same, but some statistics differ: {', '.join(moved[:3])}")
     return Recheck(faults, "and it repeats")
+
+
+def _claims_of(certificate: Certificate) -> tuple[list[Claim], list[str] | None]:
+    """The claims of its source, and the names of the controls that a certificate of the catalogue must list."""
+    assert certificate.source is not None
+    where, backend = certificate.environment, str(certificate.sampler.get("backend", "torch"))
+    setting = Setting(where.device.split()[0], where.dtype, backend)  # type: ignore[arg-type]
+    claims = claims_of(certificate.source, setting)
+    if is_file_claim(certificate.source) or is_saved_source(certificate.source):
+        return claims, None
+    (item,) = items_of([certificate.source])
+    controls = controls_of({item.group}) if item.group is not None and not item.wrong else []
+    return claims, [control.name for control in controls]
 
 
 def _null(finding: Finding) -> Null | None:
@@ -110,6 +140,6 @@ def _bound(finding: Finding, null: Null | None) -> float | None:
 
 def _agree(written: float | str | None, value: float | str | None) -> bool:
     if written is None or value is None or isinstance(written, str) or isinstance(value, str):
-        # What is infinite is written as nothing.
+        # An infinite value is written as None.
         return written == value or (written is None and value == math.inf)
     return abs(written - value) <= max(_CLOSE * abs(value), 1e-300)

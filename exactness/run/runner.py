@@ -1,118 +1,127 @@
-"""Many claims in one run: in parallel, saved as they finish, resumable, controls before the claims that carry them."""
+"""Judges many claims in one run, in parallel.
+
+Certificates are saved as they are finished, so a run can be resumed. Controls are judged before the claims that need them.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-import msgspec
-
-from ..catalogue import Entry, Setting
+from ..catalogue import Setting
 from ..certificate import Certificate, ControlOutcome, Verdict
-from ..claim import Claim
-from ..environment import environment
-from ..errors import BadInput
-from ..judging.certify import certify, outcome_of
-from ..judging.draws import probe_of
-from ..plan import Plan
-from .executors import workers
+from ..errors import BadInput, InvalidSample
+from ..judging.certify import certify_claim, outcome_of
+from ..judging.draws import Block, Taken
+from .executors import Lost, Workers
+from .jobs import Job, Overrides, ShardJob
+from .sources import Item, controls_of
 
 Done = Callable[[Certificate], None]
 
 
-class Overrides(msgspec.Struct, frozen=True):
-    """What a run changes in a claim's own plan; None keeps it. ``claims``: of the run, which share one alpha."""
-
-    alpha: float | None = None
-    tolerance: float | None = None
-    max_paths: int | None = None
-    claims: int | None = None
-
-    def apply(self, plan: Plan) -> Plan:
-        changes = {k: v for k, v in msgspec.structs.asdict(self).items() if v is not None}
-        changes["claims"] = max(plan.claims, self.claims or 1)
-        return Plan(**(msgspec.structs.asdict(plan) | changes))
-
-
-class Order(msgspec.Struct, frozen=True):
-    """Everything a worker needs to judge one entry."""
-
-    name: str
-    seed: int
-    overrides: Overrides
-    device: str
-    dtype: str | None
-    backend: str
-    outcomes: tuple[ControlOutcome, ...]
-    target: str
-
-
-def certificate_path(folder: Path, name: str) -> Path:
-    return folder / (name.replace("/", "--") + ".json")
-
-
 def check_writable(folder: Path | None, page: Path | None) -> None:
-    """Before anything is sampled: what cannot be written must not cost a run. Raises ``BadInput``, or the ``OSError`` of it."""
+    """Check before a run that its results can be written. Raises ``BadInput``, or the ``OSError`` of the attempt."""
     for place in (folder, page and page.parent):
         if place is None:
             continue
         place.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=place).close()
-    if page is not None:
-        if page.is_dir():
-            raise BadInput(f"{page} is a folder; name the page to write")
-        from ..show.report import require_report_extra  # whose pages repeat what formats say, and those know this module
-
-        require_report_extra()
+    if page is not None and page.is_dir():
+        raise BadInput(f"{page} is a folder; name the page to write, such as {page / 'report.html'}")
 
 
-def run_catalogue(
-    chosen: Sequence[Entry], *, folder: Path, setting: Setting, seed: int, overrides: Overrides, jobs: int, resume: bool, done: Done
+def with_controls(items: Sequence[Item]) -> list[Item]:
+    """The claims, followed by the controls of their laws that are not among them."""
+    names = {item.name for item in items}
+    groups = {item.group for item in items if item.group is not None}
+    return [*items, *(control for control in controls_of(groups) if control.name not in names)]
+
+
+def run_claims(
+    items: Sequence[Item],
+    *,
+    folder: Path,
+    workers: Workers,
+    setting: Setting = Setting(),  # noqa: B008  (frozen)
+    seed: int = 0,
+    overrides: Overrides = Overrides(),  # noqa: B008  (frozen)
+    resume: bool = False,
+    shards: int = 1,
+    done: Done = lambda certificate: None,
 ) -> list[Certificate]:
-    """Judge the chosen entries, and before them the controls of their laws; write each certificate as it is finished.
+    """Judge the controls of the laws first and then the claims, and write each certificate when it is finished.
 
-    With ``resume``, certificates already in ``folder`` are kept where judging again would give them (see :func:`reusable`).
+    Args:
+        items: what to judge; see :func:`exactness.run.sources.items_of`.
+        folder: the folder for the certificates.
+        workers: the workers that run the jobs. A lost job (time-out, crash) gets an invalid certificate that says so.
+        setting: where and how the samplers of the catalogue run.
+        seed: the root of all randomness.
+        overrides: what the run changes in the plans.
+        resume: whether to keep the certificates in ``folder`` that judging again would give.
+        shards: the number of jobs into which each certificate is split. The certificate does not depend on it.
+        done: a function that is called with each certificate as soon as it is finished.
+
+    Returns:
+        The certificates of the items and of their controls, in the order of :func:`with_controls`.
+
+    Raises:
+        BadInput: if a claim cannot be made or judged.
     """
-    known = {entry.name: entry for entry in chosen}
-    needed = [e for e in _controls_of({entry.problem for entry in chosen}) if e.name not in known]
+    everything = with_controls(items)
     certificates: dict[str, Certificate] = {}
-    outcomes: dict[str, list[ControlOutcome]] = {}
-    controls = [e for e in [*chosen, *needed] if e.kind == "control"]
-    with workers(jobs) as submit:
-        for wave in (controls, [e for e in chosen if e.kind != "control"]):
-            orders = {}
-            for entry in wave:
-                target = certificate_path(folder, entry.name)
-                of_law = tuple(sorted(outcomes.get(entry.problem, []), key=lambda c: c.name))
-                order = Order(entry.name, seed, overrides, setting.device, setting.dtype, setting.backend, of_law, str(target))
-                found = None
-                if resume:
-                    claim = entry.build(setting)
-                    plan = overrides.apply(claim.plan or Plan())
-                    found = reusable(Path(order.target), claim, plan, seed, None if entry.kind == "control" else of_law)
-                if found is None:
-                    orders[entry] = order
-                else:
-                    certificates[entry.name] = found
-                    done(found)
-            for order, certificate in submit(judge_entry, orders.values()):
-                certificates[order.name] = certificate
-                done(certificate)
-            for entry in wave:
-                if entry.kind == "control":
-                    judged = certificates[entry.name]
-                    outcomes.setdefault(entry.problem, []).append(outcome_of(judged, str(judged.sampler["wrong"])))
-    return [certificates[e.name] for e in [*chosen, *needed]]
+    outcomes: dict[str | None, list[ControlOutcome]] = {}
+    waits = [item for item in everything if item.group is not None and not item.wrong]
+    for wave in ([item for item in everything if item not in waits], waits):
+        jobs = [
+            Job(
+                source=item.source, name=item.name, seed=seed, folder=str(folder), overrides=overrides, setting=setting,
+                outcomes=() if item.wrong else tuple(sorted(outcomes.get(item.group, []), key=lambda c: c.name)), resume=resume,
+            )
+            for item in wave
+        ]  # fmt: skip
+        finished = workers.run(jobs) if shards == 1 else ((job, _in_shards(job, workers, shards)) for job in jobs)
+        for job, result in finished:
+            certificates[job.name] = found = job.lost(result.why) if isinstance(result, Lost) else result
+            done(found)
+        for item in wave:
+            if item.wrong and item.group is not None:
+                judged = certificates[item.name]
+                outcomes.setdefault(item.group, []).append(outcome_of(judged, str(judged.sampler["wrong"])))
+    return [certificates[item.name] for item in everything]
 
 
-def count_with_controls(chosen: Sequence[Entry]) -> int:
-    names = {e.name for e in chosen}
-    return len(names | {e.name for e in _controls_of({e.problem for e in chosen})})
+def _in_shards(job: Job, workers: Workers, shards: int) -> Certificate:
+    """Make one certificate, and divide the blocks of each stage among several jobs."""
+    claim = job.claim()
+    if (kept := job.kept(claim)) is not None:
+        return kept
+
+    def take(blocks: Sequence[Block]) -> Iterator[Taken]:
+        parts = [ShardJob(job=job, blocks=tuple(blocks[i::shards])) for i in range(min(shards, len(blocks)))]
+        found: dict[int, Taken] = {}
+        for _, result in workers.run(parts):
+            if isinstance(result, Lost):
+                raise InvalidSample(result.why)
+            found |= {taken.block.index: taken for taken in result}
+        for block in blocks:
+            yield found[block.index]
+
+    certificate = certify_claim(
+        claim, seed=job.seed, outcomes=job.outcomes, source=job.source, progress=workers.progress, take=take
+    )
+    certificate.save(job.target)
+    return certificate
 
 
 def exit_code(certificates: Iterable[Certificate]) -> int:
-    """0 all as claimed, 1 something refuted or a control not refuted, 3 inconclusive, 4 invalid; the gravest counts."""
+    """The exit code of a run. The most serious outcome decides.
+
+    0: everything is as claimed. 1: something was refuted, or a control was not. 3: something was inconclusive. 4: something was
+    invalid.
+    """
     found = list(certificates)
     if any(c.verdict is Verdict.INVALID for c in found):
         return 4
@@ -120,49 +129,3 @@ def exit_code(certificates: Iterable[Certificate]) -> int:
         if not c.controls_hold or (c.expected == "wrong") != (c.verdict is Verdict.REFUTED):
             return 1
     return 3 if any(c.verdict is Verdict.INCONCLUSIVE for c in found if c.expected == "exact") else 0
-
-
-def judge_entry(order: Order) -> Certificate:
-    """One entry of the catalogue, judged and saved. Runs in a worker process."""
-    from ..catalogue import find
-
-    (entry,) = find([order.name])
-    claim = entry.build(Setting(order.device, order.dtype, order.backend))  # type: ignore[arg-type]
-    certificate = certify(
-        claim.sample, claim.law, plan=order.overrides.apply(claim.plan or Plan()), seed=order.seed, name=claim.name,
-        controls=order.outcomes, wrong=claim.wrong, about=claim.about, source=claim.name,
-    )  # fmt: skip
-    certificate.save(order.target)
-    return certificate
-
-
-def _controls_of(problems: set[str]) -> list[Entry]:
-    from ..catalogue import entries
-
-    return [e for e in entries() if e.kind == "control" and e.problem in problems]
-
-
-def reusable(path: Path, claim: Claim, plan: Plan, seed: int, controls: Sequence[ControlOutcome] | None) -> Certificate | None:
-    """The certificate in ``path``, if judging the claim again would give it: same law, plan, seed, controls, backend and versions,
-    and the same first draws, which are made again, so that a changed sampler is noticed.
-    """
-    if not path.exists():
-        return None
-    try:
-        found = Certificate.load(path)
-    except BadInput:
-        return None
-    here = environment(found.environment.array, found.environment.dtype, found.environment.device.split()[0])
-    same = (
-        found.name == claim.name
-        and found.seed == seed
-        and found.plan == plan
-        and found.law == claim.law.describe()
-        and found.environment == here
-        and found.sampler.get("backend") == claim.about.get("backend")
-        and (controls is None or sorted(found.controls, key=lambda c: c.name) == list(controls))
-    )
-    try:
-        return found if same and found.probe == probe_of(claim, seed) else None
-    except Exception:  # A sampler that raises today is judged today: that is its certificate.
-        return None

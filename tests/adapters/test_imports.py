@@ -13,7 +13,7 @@ from exactness.errors import BadInput
 
 
 def test_importing_the_adapters_imports_no_library():
-    heavy = ("torch", "jax", "numpyro", "diffusers", "safetensors", "scipy.stats", "samplers")
+    heavy = ("torch", "jax", "numpyro", "diffusers", "safetensors", "scipy.stats", "exactness_samplers")
     code = f"import exactness.adapters, sys; print([m for m in {heavy!r} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

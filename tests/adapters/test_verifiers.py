@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
-from exactness_samplers.torch.couplings import displacement, emit_rejected, log_ratio
+from exactness_samplers.torch.couplings import GaussianMasses, displacement, emit_rejected, log_ratio
 from exactness_samplers.torch.verification import block, token_wise
 
 import exactness as ex
@@ -19,7 +21,7 @@ COUPLED = quiet_plan(tolerance=0.15, first_paths=6_000, max_paths=6_000)
 
 def of_ours(verifier):
     def verify(log_ratios, deltas, uniforms):
-        return verifier(log_ratios, deltas, uniforms, torch.full((len(deltas),), deltas.shape[1]))
+        return verifier(log_ratios, GaussianMasses(deltas), uniforms, torch.full((len(deltas),), deltas.shape[1]))
 
     return verify
 
@@ -53,6 +55,35 @@ def test_windows_of_ones_own_are_verified(seed):
 
     claim = from_verifier(of_ours(token_wise), length=3, drafts=drafts, arrays="torch")
     assert ex.certify(claim.sample, claim.law, plan=PLAN, seed=seed).verdict is ex.Verdict.CERTIFIED
+
+
+def test_blocks_of_tokens_are_certified_with_masses_that_are_sums(seed):
+    """Chains of tokens, whose masses come from the next laws of target and draft. Refuted: those of the token before.
+
+    False alarms: 1e-6 each.
+    """
+    # After each of three tokens; long windows, for there the two masses differ most.
+    p = np.array([[0.6, 0.3, 0.1], [0.1, 0.2, 0.7], [0.3, 0.3, 0.4]])
+    q = np.array([[0.4, 0.4, 0.2], [0.3, 0.5, 0.2], [0.2, 0.2, 0.6]])
+
+    def drafts(n, generator):
+        tokens = [np.zeros(n, dtype=int)]
+        for _ in range(4):
+            tokens.append((generator.random((n, 1)) >= np.cumsum(q[tokens[-1]], axis=1)).sum(1).clip(max=2))
+        before, after = np.stack(tokens[:-1], axis=1), np.stack(tokens[1:], axis=1)
+        return np.log(p[before, after] / q[before, after]), np.stack([p[before], q[before]], axis=2)
+
+    def verify(log_ratios, laws, uniforms, ahead=1):
+        def masses(log_weights):
+            target, draft = laws[:, ahead : ahead + 3].unbind(2)
+            excess = torch.clamp(log_weights[:, 1:-1, None].exp() * target - draft, min=0.0).sum(-1)
+            return torch.cat([excess, torch.zeros(len(laws), 1, dtype=excess.dtype)], dim=1)
+
+        return block(log_ratios, masses, uniforms, torch.full((len(laws),), 4))
+
+    for ahead, verdict in ((1, ex.Verdict.CERTIFIED), (0, ex.Verdict.REFUTED)):
+        claim = from_verifier(partial(verify, ahead=ahead), length=4, mode="block", drafts=drafts, arrays="torch")
+        assert ex.certify(claim.sample, claim.law, plan=PLAN, seed=seed).verdict is verdict
 
 
 def couple(p, q, sigma, generator, ends=("quantile", "kept"), emitted_sigma=1.0):

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import exactness as ex
+from exactness import batteries as B
 from exactness.errors import BadInput, InvalidSample
 from tests.conftest import module_or_skip
 from tests.evidence.test_evidence import collect, key
@@ -191,7 +192,7 @@ def test_any_dimension_is_judged(dim, weight, seed):
 
 def test_rows_of_rejected_draws_have_no_bounds():
     """A bound counts all draws; how many of them are rejected is up to the sampler."""
-    evidence = collect(ex.Couplings(), law("gamma"), [couple(ENDS["gamma"])(2_000, 0)])
+    evidence = collect(B.Couplings(), law("gamma"), [couple(ENDS["gamma"])(2_000, 0)])
     results = evidence.results()
     of_rejected = [r for r in results if "rejection" in r.name]
     assert len(of_rejected) > 6
@@ -214,19 +215,19 @@ LAWS = [law("gamma", 0.6), law("reflection", 0.6)]
 def test_shards_in_any_order_give_one_and_the_same_evidence(claimed, cuts, order):
     parts = np.split(DRAWS, sorted(cuts))
     order.shuffle(parts)
-    assert key(collect(ex.Couplings(), claimed, parts)) == key(collect(ex.Couplings(), claimed, [DRAWS]))
+    assert key(collect(B.Couplings(), claimed, parts)) == key(collect(B.Couplings(), claimed, [DRAWS]))
 
 
 @pytest.mark.parametrize("claimed", LAWS, ids=lambda c: c.kind)
 def test_torch_gives_the_same_evidence(claimed):
-    expected = collect(ex.Couplings(), claimed, [DRAWS])
-    assert key(collect(ex.Couplings(), claimed, [torch.as_tensor(DRAWS)])) == key(expected)
+    expected = collect(B.Couplings(), claimed, [DRAWS])
+    assert key(collect(B.Couplings(), claimed, [torch.as_tensor(DRAWS)])) == key(expected)
 
 
 def test_jax_gives_nearly_the_same_evidence():
     """In single precision here, whose cells may differ by a few counts."""
-    expected = collect(ex.Couplings(), LAWS[1], [DRAWS])
-    got = collect(ex.Couplings(), LAWS[1], [module_or_skip("jax.numpy").asarray(DRAWS, dtype="float32")])
+    expected = collect(B.Couplings(), LAWS[1], [DRAWS])
+    got = collect(B.Couplings(), LAWS[1], [module_or_skip("jax.numpy").asarray(DRAWS, dtype="float32")])
     for a, b in zip(expected.results(), got.results(), strict=True):
         assert (a.name, a.null.name, a.n) == (b.name, b.null.name, b.n)
         assert abs(a.statistic - b.statistic) < 0.02

@@ -7,11 +7,11 @@ import pytest
 from scipy import stats
 
 import exactness as ex
+from exactness import batteries as B
 from exactness.arrays import digest
 from exactness.batteries.kernels import moments_of_waves
-from exactness.batteries.reference import noise_of
+from exactness.evidence.base import Origin
 from exactness.evidence.summaries.permuted import Permuted
-from exactness.laws.embedding import kernel_at, kernel_between
 from tests.conftest import module_or_skip
 from tests.registry import plain_chain, quiet_plan
 
@@ -25,14 +25,14 @@ SHAPES = {
     "full": MIXTURE,
 }
 BATTERIES = {
-    "mixture innovations": (ex.MixtureInnovations(), 10_000, 1e-6),
-    "Rosenblatt": (ex.Rosenblatt(), 10_000, 1e-6),
-    "projected KS": (ex.ProjectedKS(), 10_000, 1e-6),
-    "characteristic function": (ex.CharacteristicFunction(), 5_000, 1e-6),
-    "Stein": (ex.SteinDiscrepancy(), 10_000, 1e-6),
-    "mean embedding": (ex.MeanEmbedding(most=800), 800, 1e-6),
-    "two-sample": (ex.TwoSample(), 10_000, 1e-6),
-    "permutation": (ex.PermutationTwoSample(), 500, 0.005),
+    "mixture innovations": (B.MixtureInnovations(), 10_000, 1e-6),
+    "Rosenblatt": (B.Rosenblatt(), 10_000, 1e-6),
+    "projected KS": (B.ProjectedKS(), 10_000, 1e-6),
+    "characteristic function": (B.CharacteristicFunction(), 5_000, 1e-6),
+    "Stein": (B.SteinDiscrepancy(), 10_000, 1e-6),
+    "mean embedding": (B.MeanEmbedding(most=800), 800, 1e-6),
+    "two-sample": (B.TwoSample(), 10_000, 1e-6),
+    "permutation": (B.PermutationTwoSample(), 500, 0.005),
 }
 # Twice and more what is seen half of the time: the tests must hold at any seed.
 SIZE = {
@@ -79,10 +79,10 @@ def test_a_correlation_inside_components_is_seen_where_coordinates_are_right(see
     plain = ex.GaussianMixture([0.4, 0.6], [[2.0, 0.0], [-1.0, 1.0]], [1.0, 1.0])
     tilted = ex.GaussianMixture(plain.weights, plain.means, np.array([[[1.0, 0.2], [0.2, 1.0]]] * 2))
     plan = quiet_plan(tolerance=0.2, first_paths=12_000, max_paths=12_000)
-    judged = ex.certify(tilted.sample, plain, plan=plan, seed=seed, batteries=[ex.MixtureInnovations()])
+    judged = ex.certify(tilted.sample, plain, plan=plan, seed=seed, batteries=[B.MixtureInnovations()])
     assert judged.verdict is ex.Verdict.REFUTED
     assert "product" in judged.leading.name
-    blind = ex.certify(tilted.sample, plain, plan=plan, seed=seed, batteries=[ex.ProjectedKS(directions=0)])
+    blind = ex.certify(tilted.sample, plain, plan=plan, seed=seed, batteries=[B.ProjectedKS(directions=0)])
     assert blind.verdict is ex.Verdict.CERTIFIED
 
 
@@ -100,7 +100,7 @@ def test_a_rare_mode_that_is_missing_is_seen_by_the_share_that_it_has_not(seed):
     law = ex.GaussianMixture([0.5, 0.49, 0.01], [[-20.0], [20.0], [0.0]], [1.0, 1.0, 1.0])
     rest = ex.GaussianMixture([50 / 99, 49 / 99], [[-20.0], [20.0]], [1.0, 1.0])
     plan = quiet_plan(tolerance=0.3, first_paths=4_000, max_paths=4_000)
-    judged = ex.certify(rest.sample, law, plan=plan, seed=seed, batteries=[ex.MixtureInnovations()])
+    judged = ex.certify(rest.sample, law, plan=plan, seed=seed, batteries=[B.MixtureInnovations()])
     assert {(f.test, f.where) for f in judged.findings if f.adjusted_p <= plan.alpha} == {("share", "component 2")}
 
 
@@ -131,7 +131,7 @@ def test_innovations_and_rosenblatt_transforms_are_what_they_should_be(shape, se
     """z and u of 5,000 draws: independent of each other and of the label, at 1e-8 a test (13 of them)."""
     mixture = SHAPES[shape]
     draws = mixture.sample(5_000, seed)
-    label, z = mixture.innovations(draws, np.random.default_rng(seed + 1).random(5_000))
+    label, z = mixture.decompose(draws, np.random.default_rng(seed + 1).random(5_000))
     # Putting label and noise together gives the draw again.
     root = np.linalg.cholesky(mixture.full_covariances())
     np.testing.assert_allclose(mixture.means[label] + np.einsum("nij,nj->ni", root[label], z), draws, atol=1e-12)
@@ -181,8 +181,9 @@ def test_a_digest_depends_on_every_bit_and_on_the_order():
     other = sparse.copy()
     other[300, 1] = 5e-324
     assert len({digest(v) for v in (x, late, swapped, sparse, other, sparse[:499], x[:, :1])}) == 7
-    assert noise_of(x, 1).random() == noise_of(x.copy(), 1).random() != noise_of(x, 2).random()
-    assert noise_of(x, 1).random() != noise_of(late, 1).random()
+    one, two = (Origin(B.Rosenblatt(), MIXTURE, np.random.default_rng(seed)).noise_of for seed in (1, 2))
+    assert one(x).random() == one(x.copy()).random() != two(x).random()
+    assert one(x).random() != one(late).random()
 
 
 def test_digests_are_spread_evenly(seed):
@@ -211,7 +212,7 @@ def test_a_law_with_atoms_is_no_trouble_for_two_samples(seed):
 
     law, whole = ex.TrustedSampler(sparse), None
     for i in range(20):
-        shard = ex.TwoSample().start(law, np.random.default_rng(0))
+        shard = B.TwoSample().start(law, np.random.default_rng(0))
         shard.update(sparse(2_000, 1_000 * seed + i))
         if whole is None:
             whole = shard
@@ -257,9 +258,9 @@ def test_the_mean_embedding_is_closed_form(seed):
     """Against 200,000 draws, within 6 standard errors (P 2e-9 each)."""
     draws, point = MIXTURE.sample(200_000, seed), np.array([[0.2, 0.1, -0.3]])
     kernel = np.exp(-((draws - point) ** 2).sum(1) / (2.0 * 0.8**2))
-    assert abs(kernel_at(MIXTURE, point, 0.8)[0] - kernel.mean()) < 6.0 * kernel.std() / np.sqrt(200_000)
+    assert abs(MIXTURE.kernel_at(point, 0.8)[0] - kernel.mean()) < 6.0 * kernel.std() / np.sqrt(200_000)
     pairs = np.exp(-((draws[::2] - draws[1::2]) ** 2).sum(1) / (2.0 * 0.8**2))
-    assert abs(kernel_between(MIXTURE, 0.8) - pairs.mean()) < 6.0 * pairs.std() / np.sqrt(100_000)
+    assert abs(MIXTURE.kernel_between(0.8) - pairs.mean()) < 6.0 * pairs.std() / np.sqrt(100_000)
 
 
 def test_the_score_is_the_gradient_of_the_log_density():
@@ -271,7 +272,7 @@ def test_the_score_is_the_gradient_of_the_log_density():
 
 def test_an_asymptotic_test_never_decides_beyond_its_range(seed):
     """The characteristic function's Mahalanobis test sees a gross error, and still claims no p-value below its reach."""
-    battery = ex.CharacteristicFunction()
+    battery = B.CharacteristicFunction()
     evidence = battery.start(MIXTURE, np.random.default_rng(seed))
     evidence.update(MIXTURE.sample(20_000, seed) + 1.0)
     limits = [r for r in evidence.results() if r.null.validity == "asymptotic"]
@@ -310,7 +311,7 @@ def test_a_trusted_sampler_that_fails_is_the_users_to_mend():
         (lambda n, s: 1e200 * np.random.default_rng(s).standard_normal((n, 2)), "too large to be squared"),
     ):
         with pytest.raises(ex.BadInput, match=message):
-            ex.TwoSample().start(ex.TrustedSampler(sample), np.random.default_rng(0))
+            B.TwoSample().start(ex.TrustedSampler(sample), np.random.default_rng(0))
     broken = ex.TrustedSampler(lambda n, s: np.full((n, 2), np.nan))
     with pytest.raises(ex.BadInput, match="the trusted sampler itself"):
         ex.certify(lambda n, s: np.random.default_rng(s).standard_normal((n, 2)), broken)

@@ -7,13 +7,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from exactness_samplers.torch.couplings import log_ratio, residual_mass
+from exactness_samplers.torch.couplings import GaussianMasses, log_ratio
 from exactness_samplers.torch.verification import block, block_length, block_thresholds, block_weights, token_wise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 import exactness as ex
+from exactness import batteries as B
 from exactness.errors import BadInput, InvalidSample
 from tests.conftest import module_or_skip
 from tests.evidence.test_evidence import collect, key
@@ -35,47 +36,45 @@ def windows(verifier, deltas=DELTAS, dtype=torch.float64):
             torch.rand(*shifts.shape, generator=generator, dtype=dtype),
         )
         ratios = log_ratio(shifts, z)
-        tau, _ = verifier(ratios, shifts, u, torch.full((n,), shifts.shape[1]))
+        tau, _ = verifier(ratios, GaussianMasses(shifts), u, torch.full((n,), shifts.shape[1]))
         return torch.cat([ratios, tau[:, None].to(dtype)], dim=1)
 
     return sample
 
 
-def thresholds(log_weights, deltas, lengths):
-    masses = torch.zeros_like(deltas)
-    masses[:, :-1] = residual_mass(log_weights[:, 1:-1], deltas[:, 1:])
-    return block_thresholds(log_weights, masses, lengths)
+def thresholds(log_weights, masses, lengths):
+    return block_thresholds(log_weights, masses(log_weights), lengths)
 
 
-def first_failure_stops(ratios, deltas, uniforms, lengths):
-    passed = uniforms < thresholds(block_weights(ratios), deltas, lengths)
+def first_failure_stops(ratios, masses, uniforms, lengths):
+    passed = uniforms < thresholds(block_weights(ratios), masses, lengths)
     return torch.cumprod(passed.long(), 1).sum(1), None
 
 
 def scaled(factor):
-    def verify(ratios, deltas, uniforms, lengths):
-        return block_length(uniforms, factor * thresholds(block_weights(ratios), deltas, lengths), lengths), None
+    def verify(ratios, masses, uniforms, lengths):
+        return block_length(uniforms, factor * thresholds(block_weights(ratios), masses, lengths), lengths), None
 
     return verify
 
 
-def capped_at_the_end_only(ratios, deltas, uniforms, lengths):
+def capped_at_the_end_only(ratios, masses, uniforms, lengths):
     """P_i = min(1, r_1 .. r_i): a good step is let make up for what a later cap would have cut."""
     logs = torch.cat([torch.zeros_like(ratios[:, :1]), torch.clamp(torch.cumsum(ratios, 1), max=0.0)], dim=1)
-    return block_length(uniforms, thresholds(logs, deltas, lengths), lengths), None
+    return block_length(uniforms, thresholds(logs, masses, lengths), lengths), None
 
 
 def powered(verifier, power):
-    return lambda ratios, deltas, uniforms, lengths: verifier(power * ratios, deltas, uniforms, lengths)
+    return lambda ratios, masses, uniforms, lengths: verifier(power * ratios, masses, uniforms, lengths)
 
 
-def shared_uniform(ratios, deltas, uniforms, lengths):
-    return token_wise(ratios, deltas, uniforms[:, :1].expand_as(uniforms), lengths)
+def shared_uniform(ratios, masses, uniforms, lengths):
+    return token_wise(ratios, masses, uniforms[:, :1].expand_as(uniforms), lengths)
 
 
-def whatever_the_draft(ratios, deltas, uniforms, lengths):
+def whatever_the_draft(ratios, masses, uniforms, lengths):
     """Accepts the right share of first drafts (2 Phi(-delta/2)), the wrong ones, and no second one."""
-    return (uniforms[:, 0] < torch.special.erfc(deltas[:, 0] / math.sqrt(8.0))).long(), None
+    return (uniforms[:, 0] < torch.special.erfc(masses.deltas[:, 0] / math.sqrt(8.0))).long(), None
 
 
 def judge(verifier, mode, seed, deltas=DELTAS, dtype=torch.float64, plan=PLAN):
@@ -150,7 +149,7 @@ def test_promised_lengths_match_golden(golden, mode):
 @pytest.mark.parametrize("mode", VERIFIERS)
 def test_the_variance_of_the_length_is_right_or_a_bound(mode, seed):
     """Token by token it is that of tau given the drafts: within 5 standard errors (6e-7) at 50,000 windows. In a block: below."""
-    evidence = collect(ex.Acceptance(), ex.VerifiedWindow(3, mode), [windows(VERIFIERS[mode])(50_000, seed)])
+    evidence = collect(B.Acceptance(), ex.VerifiedWindow(3, mode), [windows(VERIFIERS[mode])(50_000, seed)])
     claimed = next(r for r in evidence.results() if r.name == "length").null.variance
     draws = windows(VERIFIERS[mode])(50_000, seed)
     gaps = (draws[:, -1] - ex.VerifiedWindow(3, mode).promised(draws[:, :-1]).sum(1)) / 3
@@ -198,7 +197,7 @@ def test_shards_in_any_order_give_one_and_the_same_evidence(cuts, order):
     law = ex.VerifiedWindow(3, "block")
     parts = np.split(DRAWS, sorted(cuts))
     order.shuffle(parts)
-    assert key(collect(ex.Acceptance(), law, parts)) == key(collect(ex.Acceptance(), law, [DRAWS]))
+    assert key(collect(B.Acceptance(), law, parts)) == key(collect(B.Acceptance(), law, [DRAWS]))
 
 
 @pytest.mark.parametrize("mode", VERIFIERS)
@@ -207,7 +206,7 @@ def test_other_arrays_give_the_same_evidence(mode, backend):
     """torch in double to 1e-10; JAX in single here."""
     law = ex.VerifiedWindow(3, mode)
     other = torch.as_tensor(DRAWS) if backend == "torch" else module_or_skip("jax.numpy").asarray(DRAWS, dtype="float32")
-    expected, got = collect(ex.Acceptance(), law, [DRAWS]), collect(ex.Acceptance(), law, [other])
+    expected, got = collect(B.Acceptance(), law, [DRAWS]), collect(B.Acceptance(), law, [other])
     if backend == "torch":
         assert key(got) == key(expected)
     for a, b in zip(expected.results(), got.results(), strict=True):

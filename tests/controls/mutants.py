@@ -9,7 +9,7 @@ import copy
 import importlib
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,11 +80,26 @@ def first_of(right: Callable[..., Any], steps: int) -> Callable[..., Any]:
     return innovations
 
 
+def blind(evidence: Evidence, names: Collection[str]) -> Evidence:
+    """The evidence without these summaries, which are fed as before: only what they would say is missing."""
+    unseen = [evidence.summaries[name] for name in names if name in evidence.summaries]
+    evidence.summaries = {k: v for k, v in evidence.summaries.items() if k not in names}
+    update = evidence._update
+
+    def update_all(*arguments: Any) -> None:
+        assert update is not None
+        update(*arguments)
+        for summary in unseen:
+            summary.close()
+
+    evidence._update = update_all
+    return evidence
+
+
 def along_drift_only(right: Callable[..., Any]) -> Callable[..., Any]:
     def start(self: Any, law: Any, generator: Any) -> Any:
         evidence = right(self, law, generator)
-        evidence.summaries = {k: v for k, v in evidence.summaries.items() if k == "along drift change"}
-        return evidence
+        return blind(evidence, [name for name in evidence.summaries if name != "along drift change"])
 
     return start
 
@@ -106,8 +121,7 @@ def without(*names: str) -> Change:
     def change(right: Callable[..., Any]) -> Callable[..., Any]:
         def start(self: Any, law: Any, generator: Any) -> Any:
             evidence = right(self, law, generator)
-            evidence.summaries = {k: v for k, v in evidence.summaries.items() if k not in names}
-            return evidence
+            return blind(evidence, names)
 
         return start
 
@@ -434,7 +448,7 @@ _ALL = [
             ("features", "Differences", ("sum",), (NOISY_SHARDS + "[Stein-discrepancy]",)),
             ("pairs", "PairTally", ("counts",), (NOISY_SHARDS + "[two-sample]",)),
             ("permuted", "Permuted", ("kept",), (NOISY_SHARDS + "[two-sample-by-permutation]",)),
-            ("embedded", "Embedded", ("kept",), (NOISY_SHARDS + "[mean-embedding]",)),
+            ("embedded", "EmbeddedDraws", ("kept",), (NOISY_SHARDS + "[mean-embedding]",)),
             ("points", "Points", ("largest",), (EVIDENCE + "::test_a_wrong_deterministic_step_of_either_shard_is_kept",)),
             ("repeats", "Repeats", ("kept",), (EVIDENCE + "::test_a_draw_of_another_shard_counts_as_a_repetition",)),
             ("promises", "Promises", ("sums",), (ACCEPTANCE + "::test_shards_in_any_order_give_one_and_the_same_evidence",)),
@@ -509,20 +523,24 @@ _ALL = [
     # Randomness.
     Mutant(
         "one-stream-for-sampler-and-judge", "The judge's directions come from the same numbers as the sampler's seeds.",
-        "seeds:_stream", lambda right: lambda root, name, key: right(root, name, 0), (STREAMS,),
+        "seeds:_stream", lambda right: lambda root, name, *key: right(root, name, 0), (STREAMS,),
     ),
     Mutant(
         "claims-share-draws", "Claims of one run get the same seeds whatever they are called.",
-        "seeds:_stream", lambda right: lambda root, name, key: right(root, "", key), (STREAMS,),
+        "seeds:_stream", lambda right: lambda root, name, *key: right(root, "", *key), (STREAMS,),
     ),
     Mutant(
         "seeds-come-again", "Every call of the sampler in a certificate gets the same seed.",
         "seeds:sampler_seed", lambda right: lambda root, name, index: right(root, name, 0), (STREAMS,), "blackjax#957",
     ),
     Mutant(
-        "judge-noise-is-not-of-the-draws", "Every batch of draws is judged with the same noise.",
-        "batteries.reference:noise_of", lambda right: lambda draws, key: np.random.default_rng(key),
+        "judge-noise-is-not-of-the-draws", "Every batch of draws that is judged by hand gets the same noise.",
+        "evidence.base:Origin.noise_of", lambda right: lambda self, sample: np.random.default_rng(1),
         (MIXTURES + "::test_a_digest_depends_on_every_bit_and_on_the_order",),
+    ),
+    Mutant(
+        "blocks-share-judge-noise", "Every block of draws is judged with the same noise.",
+        "seeds:block_generator", lambda right: lambda root, name, block, place: right(root, name, 0, place), (STREAMS,),
     ),
 ]  # fmt: skip
 

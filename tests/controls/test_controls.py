@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
-from exactness_samplers.faults import FAULTS
-from exactness_samplers.torch.rejections import Maximal, reflection
-from exactness_samplers.torch.verification import Block, token_wise
-from exactness_samplers.torch.wrong.accepting import ScaledThresholds, always
-from exactness_samplers.torch.wrong.bases import stale
-from exactness_samplers.torch.wrong.rejecting import Unweighted
+from exactness_samplers.faults import FAULTS, Backend, fault
+from exactness_samplers.faults.unspoiled import stale
+from exactness_samplers.torch.verification import token_wise
 
 import exactness as ex
+from exactness import batteries as B
 from exactness.catalogue import Setting, entries, find
-from exactness.catalogue.base import CONTROLS, NOT_A_CONTROL, PROBLEM_NAMES
-from exactness.catalogue.chains import PROBLEMS
+from exactness.catalogue.chain_laws import problem
+from exactness.catalogue.chains import CONTROLS, NOT_A_CONTROL, PROBLEM_NAMES
 from tests.registry import chain, process, quiet_plan, sampler, speculative
 
 SETTING = Setting()
@@ -41,7 +37,7 @@ def test_a_biased_chain_fails_on_its_last_states_as_well(law, seed):
     (entry,) = find([f"{law}/control/accept-always"])
     claim = entry.build(SETTING)
     plan = ex.Plan(first_paths=2_000, max_paths=2_000)
-    judged = ex.certify(claim.sample, claim.law, plan=plan, seed=seed, batteries=[ex.ProjectedKS()])
+    judged = ex.certify(claim.sample, claim.law, plan=plan, seed=seed, batteries=[B.ProjectedKS()])
     assert judged.verdict is ex.Verdict.REFUTED, judged.reasons
 
 
@@ -52,10 +48,10 @@ def test_names_of_the_catalogue_are_those_of_the_samplers():
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("problem", PROBLEM_NAMES)
-def test_every_law_of_the_catalogue_builds_and_samples(problem):
+@pytest.mark.parametrize("law", PROBLEM_NAMES)
+def test_every_law_of_the_catalogue_builds_and_samples(law):
     for entry in entries():
-        if entry.problem == problem and (entry.kind != "exact" or entry.name.endswith("block/free-sample/quantile-kept")):
+        if entry.problem == law and (entry.kind != "exact" or entry.name.endswith("block/free-sample/quantile-kept")):
             claim = entry.build(SETTING)
             output, costs = claim.sample(3, 1)
             assert claim.law.accept(output, 3) is output
@@ -71,7 +67,7 @@ def test_a_control_that_is_missed_is_said_and_spoils_the_pass(seed):
     judged = ex.certify(sampler(right), law, plan=plan, seed=seed, controls=[blunt])
     assert judged.verdict is ex.Verdict.INCONCLUSIVE
     assert "not wrong at all" in judged.reasons[-1]
-    sharp = ex.Claim("accepts always", sampler(replace(right, verifier=always)), law, wrong="Accepts every draft.")
+    sharp = ex.Claim("accepts always", sampler(fault("accept-always").spoil(right, "torch")), law, wrong="Accepts every draft.")
     judged = ex.certify(sampler(right), law, plan=plan, seed=seed, controls=[sharp])
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
     assert [c.verdict for c in judged.controls] == [ex.Verdict.REFUTED]
@@ -81,11 +77,11 @@ def test_reflection_is_right_token_by_token_and_wrong_only_unweighted_in_a_block
     """The control differs from the right sampler in the weight alone: with the same noise, weight 1 gives the same path."""
     generator = lambda: torch.Generator().manual_seed(1)  # noqa: E731
     right = speculative("ddpm-large", "free-noise", "token", "quantile-kept")
-    same = replace(right, rejection=Unweighted(reflection))
+    same = fault("block-with-reflection").spoil(right, "torch")
     assert torch.equal(right.run(50, generator()).paths, same.run(50, generator()).paths)
     assert right.verifier is token_wise
     block = speculative("ddpm-large", "free-noise", "block", "quantile-kept")
-    spoiled = replace(block, rejection=Unweighted(Maximal("quantile", "kept")))
+    spoiled = fault("block-with-reflection").spoil(block, "torch")
     assert not torch.equal(block.run(50, generator()).paths, spoiled.run(50, generator()).paths)
 
 
@@ -93,6 +89,7 @@ def test_reflection_is_right_token_by_token_and_wrong_only_unweighted_in_a_block
 def test_thresholds_that_are_three_percent_off_are_refuted_where_drafts_are_stale(seed):
     """At alpha 1e-6, with a free drafter and a window of 20, where it takes most of 500,000 paths."""
     plan = ex.Plan(alpha=1e-6, tolerance=1e-3, first_paths=31_250, max_paths=500_000)
-    runner = replace(stale(PROBLEMS["ring"]().process), verifier=Block(thresholds=ScaledThresholds(1.03)))
-    judged = ex.certify(sampler(runner), PROBLEMS["ring"]().law, plan=plan, seed=seed)
+    right = stale(Backend("torch"), problem("ring").process)
+    runner = fault("block-thresholds-high").spoil(right, "torch")
+    judged = ex.certify(sampler(runner), problem("ring").law, plan=plan, seed=seed)
     assert judged.verdict is ex.Verdict.REFUTED, judged.reasons

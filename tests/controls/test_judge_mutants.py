@@ -22,20 +22,26 @@ def server():
 def test_each_mutant_of_the_judge_is_killed_by_an_assertion(name, server):
     """At root seed 0, so that nothing here is up to chance. A crash is no kill: it would hide that nobody asserts anything."""
     said = server.ask(name, MUTANTS[name].tests)
-    assert said["code"] == pytest.ExitCode.TESTS_FAILED, f"{name} survives.\n{said['output']}"
+    assert said["failed"] is not False, f"{name} survives."
     assert said["error"] in ("AssertionError", "Failed"), f"{name} crashes in {said['test']}.\n{said['output']}"
 
 
 def test_the_same_tests_pass_with_the_right_judge(server):
     tests = sorted({test for mutant in MUTANTS.values() for test in mutant.tests})
     said = server.ask(None, tests)
-    assert said["code"] == pytest.ExitCode.OK, said["output"]
+    assert said["failed"] is False, said["output"]
 
 
 def test_a_mutant_does_not_outlive_its_run(server):
     """The measurement can fail: what kills a mutant passes before it and after it."""
     tests = MUTANTS["dkw-without-the-two"].tests
-    assert [server.ask(name, tests)["code"] for name in (None, "dkw-without-the-two", None)] == [0, 1, 0]
+    assert [server.ask(name, tests)["failed"] for name in (None, "dkw-without-the-two", None)] == [False, True, False]
+
+
+def test_a_test_that_is_not_there_kills_nothing(server):
+    said = server.ask("dkw-without-the-two", ["tests/evidence/test_nulls.py::test_that_is_not_there"])
+    assert said["failed"] is None
+    assert "there is no test" in said["output"]
 
 
 def test_every_mutant_says_what_is_wrong_in_a_sentence():

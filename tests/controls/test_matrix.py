@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
-from exactness_samplers.torch import wrong
+from exactness_samplers import faults
 
 import exactness as ex
 from exactness import cli
 from exactness.catalogue import Setting
-from exactness.controls import Matrix, Record, run_faults
+from exactness.controls import Matrix, Record
 from exactness.controls.judge import chosen
 from exactness.environment import environment
+from exactness.run.faults import run_faults
 from exactness.show.report import render_report
 
 SMALL = ex.Plan(alpha=1e-6, tolerance=0.2, first_paths=500, max_paths=1_000)
@@ -115,7 +118,9 @@ def test_output_that_cannot_be_judged_is_caught_as_that():
 @pytest.mark.parametrize(("name", "expected"), [("drafter-that-fails", "exact"), ("accept-always", "caught")])
 def test_a_sampler_that_breaks_is_never_as_it_should_be(name, expected, monkeypatch):
     """A right one that emits NaN is refuted; a wrong one that raises is a broken control, not one that was caught."""
-    monkeypatch.setitem(wrong.BUILD, name, wrong.BUILD["half-uniforms-that-can-be-one"])
+    breaks = faults.fault("half-uniforms-that-can-be-one")
+    broken = replace(faults.fault(name), replaces=breaks.replaces, spoils=breaks.spoils, instead=breaks.instead)
+    monkeypatch.setattr(faults, "FAULTS", (broken,))
     (found,) = run_faults([name], plan=SMALL).records
     assert found.expected == expected
     assert (found.caught_at is not None) == (expected == "exact")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import exactness as ex
+from exactness import batteries as B
 from exactness.errors import BadInput
 from tests.conftest import module_or_skip
 from tests.registry import plain_chain
@@ -95,7 +96,7 @@ def test_an_empty_battery_is_an_error_and_never_a_pass():
     with pytest.raises(BadInput, match="empty set of checks certifies nothing"):
         judge(SAMPLE, batteries=[])
     with pytest.raises(BadInput, match="no battery applies"):
-        judge(SAMPLE, batteries=[ex.ProjectedKS()])
+        judge(SAMPLE, batteries=[B.ProjectedKS()])
     from exactness.judging.judgement import decide
 
     assert decide([], PLAN, last=True)[0] is ex.Verdict.INVALID
@@ -212,7 +213,7 @@ def test_small_budgets_end_inconclusive_with_a_remedy():
     judged = ex.certify(SAMPLE, CHAIN, plan=ex.Plan(tolerance=0.001, first_paths=50, max_paths=100))
     assert judged.verdict is ex.Verdict.INCONCLUSIVE
     assert "raise max_paths or the tolerance" in judged.reasons[0]
-    assert "draws would do" in judged.reasons[0]
+    assert "draws would be enough" in judged.reasons[0]
     assert judged.paths == 100
     hopeless = ex.certify(SAMPLE, CHAIN, plan=ex.Plan(tolerance=0.0005, first_paths=50, max_paths=100))
     assert "no number of draws is enough" in hopeless.reasons[0]
@@ -240,14 +241,14 @@ def test_a_law_with_atoms_is_not_taken_for_a_sampler_without_seed():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: [ex.ProjectedKS], r"as ProjectedKS\(\)"),
+        (lambda: [B.ProjectedKS], r"as ProjectedKS\(\)"),
         (lambda: ["KS"], "must be exactness batteries"),
         (
-            lambda: [ex.CharacteristicFunction(frequencies=0)],
+            lambda: [B.CharacteristicFunction(frequencies=0)],
             "frequencies of CharacteristicFunction must be",
         ),
-        (lambda: [ex.MeanEmbedding(most=0)], "most of MeanEmbedding"),
-        (lambda: [ex.Innovations(lags=-1)], "lags of Innovations must be an integer of at least 0"),
+        (lambda: [B.MeanEmbedding(most=0)], "most of MeanEmbedding"),
+        (lambda: [B.Innovations(lags=-1)], "lags of Innovations must be an integer of at least 0"),
     ],
 )
 def test_batteries_are_checked(make, message):
@@ -259,7 +260,10 @@ def test_batteries_are_checked(make, message):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda law: ex.certify(law.sample, law, batteries=ex.ProjectedKS()), r"must be a list .* as in \[ProjectedKS\(\)\]"),
+        (
+            lambda law: ex.certify(law.sample, law, batteries=B.ProjectedKS()),
+            r"must be a list .* as in \[ProjectedKS\(\)\]",
+        ),
         (lambda law: ex.certify(law.sample, law, controls=None), "controls must be a list of claims and outcomes"),
         (lambda law: ex.Claim("x", law.sample, law, controls=None), "must be a list of claims, or 'standard'"),
         (lambda law: ex.Plan.for_tolerance(0.1, law, batteries=["x"]), "must be exactness batteries"),
@@ -291,13 +295,13 @@ def test_plans_of_numpy_numbers_make_certificates_that_can_be_read_again(tmp_pat
 
 def test_evidence_of_another_battery_does_not_add():
     law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
-    one, other = (b.start(law, np.random.default_rng(0)) for b in (ex.Rosenblatt(), ex.ProjectedKS()))
+    one, other = (b.start(law, np.random.default_rng(0)) for b in (B.Rosenblatt(), B.ProjectedKS()))
     with pytest.raises(ex.BadInput, match="does not add"):
         one.merge(other)
 
 
 def _evidence(law, battery=None, seed=0):
-    evidence = (battery or ex.ProjectedKS()).start(law, np.random.default_rng(seed))
+    evidence = (battery or B.ProjectedKS()).start(law, np.random.default_rng(seed))
     evidence.update(law.sample(500, 1))
     return evidence
 
@@ -309,7 +313,7 @@ def test_evidence_of_another_law_seed_or_size_does_not_add_and_nothing_is_change
         (_evidence(one), _evidence(far), "differ in the law:"),
         (_evidence(one), _evidence(one, seed=1), "differ in the seed:"),
         (_evidence(one), _evidence(far, seed=1), "differ in the law and the seed:"),
-        (_evidence(trusted, ex.TwoSample(16)), _evidence(trusted, ex.TwoSample(8)), "the battery"),
+        (_evidence(trusted, B.TwoSample(16)), _evidence(trusted, B.TwoSample(8)), "the battery"),
     ):
         before = left.results()
         with pytest.raises(ex.BadInput, match=what):

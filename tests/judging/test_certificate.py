@@ -10,7 +10,7 @@ import pytest
 import exactness as ex
 from exactness.errors import BadInput
 from exactness.run.recheck import check_arithmetic, repeat
-from exactness.seeds import judge_generator, sampler_seed
+from exactness.seeds import block_generator, judge_generator, sampler_seed
 from tests.registry import plain_chain
 
 CHAIN, SAMPLE = plain_chain()
@@ -70,6 +70,12 @@ def test_sampler_judge_claims_and_calls_have_streams_of_their_own():
         int(judge_generator(root, name).bit_generator.seed_seq.generate_state(1)[0]) for root in (0, 1) for name in ("a", "b")
     }
     assert len(judges) == 4
+    blocks = {
+        int(block_generator(root, name, block, place).bit_generator.seed_seq.generate_state(1)[0])
+        for root in (0, 1) for name in ("a", "b") for block in range(10) for place in range(3)
+    }  # fmt: skip
+    assert len(blocks) == 120
+    assert not blocks & judges
     assert not {state % (1 << 31) for state in judges} & seeds
 
 
@@ -124,5 +130,5 @@ def test_a_missed_control_cannot_be_erased(certificate):
     elsewhere = change(certificate, environment=change(certificate.environment, python="2.7"), probe="x")
     again = repeat(elsewhere, [CLAIM])
     assert again.faults == []
-    assert "the verdict alone was compared" in again.how
+    assert "only the verdict was compared" in again.how
     assert "it repeats" in repeat(certificate, [CLAIM]).how

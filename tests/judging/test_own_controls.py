@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import msgspec
@@ -56,7 +55,7 @@ def test_a_certificate_says_what_would_have_been_caught_on_this_very_chain(certi
     assert all(c.wrong == fault(c.name.split("/")[1]).what and not c.required for c in certificate.controls)
     refuted = [c for c in certificate.controls if c.verdict is ex.Verdict.REFUTED]
     assert len(refuted) >= 14
-    assert f"of 18 wrong samplers of this very chain {len(refuted)} were refuted" in certificate.reasons[1]
+    assert f"{len(refuted)} of 18 wrong samplers of this chain were refuted" in certificate.reasons[1]
     assert certificate.controls_hold
     assert certificate.as_claimed
     assert not check_arithmetic(certificate)
@@ -160,21 +159,6 @@ def test_without_torch_it_says_what_to_install(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ex.BadInput, match=r"exactness\[torch\]"):
-        standard_controls(sample, chain())
-
-
-def test_a_package_of_ones_own_that_hides_ours_is_named_and_so_is_anything_else_that_is_missing(monkeypatch, tmp_path):
-    for name in [m for m in sys.modules if m.partition(".")[0] == "samplers"]:
-        monkeypatch.delitem(sys.modules, name)
-    (tmp_path / "samplers").mkdir()
-    (tmp_path / "samplers" / "__init__.py").write_text("")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ex.BadInput, match=r"samplers\.faults, and a package `samplers` of your own hides exactness's") as caught:
-        standard_controls(sample, chain())
-    assert str(tmp_path) in str(caught.value)
-    (tmp_path / "samplers" / "faults.py").write_text("import a_library_that_nobody_has")
-    importlib.invalidate_caches()
-    with pytest.raises(ex.BadInput, match="need a_library_that_nobody_has, which is not installed"):
         standard_controls(sample, chain())
 
 

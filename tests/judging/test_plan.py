@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import exactness as ex
+from exactness import batteries as B
 from exactness.batteries import standard
 from exactness.evidence.nulls import null_of
 from exactness.judging.judgement import adjust, decide, findings_of
@@ -57,10 +58,10 @@ def test_a_tolerance_that_cannot_be_had_says_so():
     with pytest.raises(ex.BadInput, match="stages must be a positive integer"):
         ex.Plan.for_tolerance(0.1, CHAIN, stages=0)
     with pytest.raises(ex.BadInput, match="no number of draws"):
-        ex.Plan.for_tolerance(0.1, MIXTURE, batteries=[ex.MeanEmbedding()])
+        ex.Plan.for_tolerance(0.1, MIXTURE, batteries=[B.MeanEmbedding()])
     for arguments, message in (
         ({"stages": 100}, "at most 40"),
-        ({"max_paths": 10}, "the draws follow"),
+        ({"max_paths": 10}, "it computes the number of draws"),
         ({"law": "x"}, "must be one of exactness.laws"),
     ):
         with pytest.raises(ex.BadInput, match=message):
@@ -92,7 +93,7 @@ def test_claims_of_a_run_share_alpha():
     p = [1e-9, 0.003, 0.2]
     assert adjust(p, many) == pytest.approx([min(1.0, 50 * q) for q in adjust(p, one)])
     assert many.level(7) == pytest.approx(one.level(7) / 50)
-    evidence = ex.Innovations().start(CHAIN, np.random.default_rng(0))
+    evidence = B.Innovations().start(CHAIN, np.random.default_rng(0))
     evidence.update(SAMPLE(300, 0))
     for a, b in zip(*(sorted(findings_of([evidence], plan), key=lambda f: (f.name, f.where)) for plan in (one, many)), strict=True):
         assert a.detectable < b.detectable or a.test in ("equality", "distinct")
@@ -112,7 +113,7 @@ def test_error_probabilities_add_up_to_those_of_the_plan():
     plan = ex.Plan(alpha=1e-4, confidence=0.9, first_paths=100, max_paths=800, claims=3)
     assert plan.level(7) * 7 * 4 * 3 == pytest.approx(1e-4)
     assert plan.bound_error(11) * 11 * 4 == pytest.approx(0.1)
-    evidence = ex.Innovations().start(CHAIN, np.random.default_rng(0))
+    evidence = B.Innovations().start(CHAIN, np.random.default_rng(0))
     evidence.update(SAMPLE(300, 0))
     found = findings_of([evidence], plan)
     error = 0.1 / (4 * sum(f.rows for f in found if f.bound is not None))
@@ -124,7 +125,7 @@ def test_error_probabilities_add_up_to_those_of_the_plan():
 
 def judged_with(*changes, **plan):
     """What is decided of findings that differ from an unsuspicious one as said."""
-    evidence = ex.ProjectedKS().start(MIXTURE, np.random.default_rng(0))
+    evidence = B.ProjectedKS().start(MIXTURE, np.random.default_rng(0))
     evidence.update(MIXTURE.sample(300, 0))
     plain = msgspec.structs.replace(
         findings_of([evidence], ex.Plan())[0], p_value=0.5, adjusted_p=1.0, unit="probability", bound=0.01
@@ -150,6 +151,8 @@ def test_a_pass_waits_while_a_p_value_is_small_and_until_its_controls_were_refut
     plan = ex.Plan(tolerance=0.2, first_paths=1_000, max_paths=4_000)
     assert ex.certify(MIXTURE.sample, MIXTURE, plan=plan).paths == 1_000
     assert ex.certify(MIXTURE.sample, MIXTURE, plan=plan, controls=[control]).paths == 2_000
+    # A control gets every chance to be refuted, however small its bounds are.
+    assert ex.certify(MIXTURE.sample, MIXTURE, plan=plan, wrong="In truth nothing.").paths == 4_000
 
 
 def test_stages_cost_at_most_1_7_times_the_draws_of_one_look():
@@ -199,7 +202,7 @@ def test_certificates_of_every_battery_are_saved_and_their_arithmetic_holds(name
 
 
 def test_the_smallest_effect_that_is_seen_is_written_beside_every_test_that_may_decide():
-    evidence = ex.CharacteristicFunction().start(MIXTURE, np.random.default_rng(0))
+    evidence = B.CharacteristicFunction().start(MIXTURE, np.random.default_rng(0))
     evidence.update(MIXTURE.sample(3_000, 0))
     for finding in findings_of([evidence], ex.Plan()):
         # alpha 1e-6 is beyond the reach of the asymptotic ones: nothing would have been refuted by them.

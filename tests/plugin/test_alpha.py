@@ -22,7 +22,7 @@ def test_the_shares_of_all_calls_never_exceed_alpha(tests, calls):
     shares = [Fraction(1, claims_of_call(tests, call)) for call in range(1, calls + 1)]
     assert tests * sum(shares) == 1 - Fraction(1, calls + 1)
     assert tests * sum(Fraction(1, claims_of_call(tests, call, calls)) for call in range(1, calls + 1)) == 1
-    with pytest.raises(ex.BadInput, match="no share of alpha left"):
+    with pytest.raises(ex.BadInput, match="no share of alpha is left"):
         claims_of_call(tests, calls + 1, calls)
 
 
@@ -52,7 +52,7 @@ def test_exceeded(certify):
 
 @pytest.mark.exactness(alpha=1e-3)
 def test_own(certify):
-    with pytest.warns(pytest.PytestWarning, match="alpha 1e-09 of the plan"):
+    with pytest.warns(pytest.PytestWarning, match="ignores Plan.alpha, and the plan of .* sets it to 1e-09"):
         certify(LAW.sample, LAW, plan=ex.Plan(alpha=1e-9, tolerance=0.1, max_paths=4_000))
 """,
         "--exactness-json=out",
@@ -62,7 +62,7 @@ def test_own(certify):
     done.stdout.fnmatch_lines(
         [
             "exactness: alpha 1e-08 shared by 5 tests, seed 0, profile full",
-            "exactness: 1 test with an alpha of its own, 0.001 together; *with probability at most 0.00100001",
+            "exactness: 1 test with an alpha of its own, 0.001 in total; *with probability at most 0.00100001",
             "E*the marker says claims=2, and this is call 3*",
         ]
     )
@@ -100,7 +100,7 @@ def test_wrong(certify, shift):
         "--exactness-json=out",
     )
     done.assert_outcomes(passed=1, failed=1)
-    done.stdout.re_match_lines([r".*Failing test case", r" +and 3 more of this test, 3 of them as claimed"])
+    done.stdout.re_match_lines([r".*Failing test case", r" +and 3 more in this test, 3 of them as claimed"])
     found = [ex.Certificate.load(path) for path in (pytester.path / "out").iterdir()]
     exact = sorted((c.plan.claims, c.name) for c in found if "test_exact" in c.name)
     assert [claims for claims, _ in exact] == [2 * j * (j + 1) for j in range(1, len(exact) + 1)]

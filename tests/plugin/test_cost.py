@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 
 from .conftest import LOAD, RIGHT, ROOT, text
@@ -22,6 +23,13 @@ def test_nothing_heavy_is_imported_before_a_test_uses_it(pytester, monkeypatch):
     """)
     done = pytester.run(sys.executable, "-m", "pytest", *LOAD, "-p", "no:hypothesispytest")
     done.assert_outcomes(passed=2)
+
+
+def test_the_hooks_import_the_package_and_not_the_other_way_round():
+    for path in (ROOT / "exactness").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None)]
+            assert "pytest_exactness" not in names, path
 
 
 def test_a_session_without_exactness_tests_hears_nothing_of_it(run):

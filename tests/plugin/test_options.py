@@ -122,7 +122,7 @@ def test_control(certify): certify(lambda n, s: 1.02 * LAW.sample(n, s), LAW, pl
     done.assert_outcomes(passed=2, failed=1)
     done.stdout.fnmatch_lines(
         [
-            "exactness: alpha 1e-06 shared by 3 tests, seed 0, profile quick (at most 2,000 draws, at the tolerance *)",
+            "exactness: alpha 1e-06 shared by 3 tests, seed 0, profile quick (at most 2,000 draws, at the tolerance that *)",
             "*repeat: pytest test_it.py::test_wrong --exactness-seed 0 --exactness-tests 3 --exactness-profile quick",
         ]
     )

@@ -38,14 +38,14 @@ def test_certificates_and_the_page_are_written(run, pytester):
     assert "alpha 1e-06 for the tests that share it together" in page
     done.stdout.fnmatch_lines([f"certificates: {pytester.path / 'deep/out'}", f"page: {pytester.path / 'deep/page.html'}"])
     none = run("def test_other(): pass", "--exactness-html=none.html")
-    none.stdout.fnmatch_lines(["no certificate, so *none.html was not written"])
+    none.stdout.fnmatch_lines(["there is no certificate, so *none.html was not written"])
     assert not (pytester.path / "none.html").exists()
 
 
 def test_without_a_cache_a_failure_says_how_to_keep_its_certificate(run):
     done = run(WRONG, "-p", "no:cacheprovider")
     done.assert_outcomes(failed=1)
-    done.stdout.fnmatch_lines(["*certificate: not saved; --exactness-json DIR keeps it"])
+    done.stdout.fnmatch_lines(["*certificate: not saved (--exactness-json DIR saves certificates)"])
 
 
 def test_two_workers_give_what_one_process_gives(run, pytester):

@@ -67,9 +67,9 @@ def test_a_claim_that_must_be_refuted_fails_unless_it_is(run):
     done.assert_outcomes(passed=1, failed=2)
     done.stdout.re_match_lines_random(
         [
-            r"E .*blunt: certified, but it must be refuted: Nothing\.",
-            r"E .*controls that were not judged as they must be: blunt",
-            r"refuted as it must .*test_control",
+            r"E .*blunt: certified, but this sampler must be refuted: Nothing\.",
+            r"E .*these controls got the wrong verdict: blunt",
+            r"refuted as it must be .*test_control",
             r"certified: MISSED .*test_blunt",
         ]
     )
@@ -99,7 +99,11 @@ def test_late_but_marked(request): request.getfixturevalue("certify")(LAW.sample
 """)
     done.assert_outcomes(passed=1, failed=3)
     done.stdout.fnmatch_lines_random(
-        ["*certify takes a Claim, or a sampler and the law*", "*leave out the second argument*", "*was given no share of alpha*"]
+        [
+            "*certify takes either a Claim, or a sampler and the law*",
+            "*leave out the second argument*",
+            "*has no share of alpha*",
+        ]
     )
 
 

@@ -9,7 +9,9 @@ import pytest
 
 import exactness as ex
 from exactness import cli
-from exactness.run.runner import certificate_path, exit_code
+from exactness.run import jobs
+from exactness.run.jobs import certificate_path
+from exactness.run.runner import exit_code
 from tests.conftest import module_or_skip
 
 CLAIMS = """
@@ -140,10 +142,11 @@ def test_resuming_notices_another_dtype_and_a_changed_sampler(run, tmp_path, mon
     assert run("certify", "labelled/control/*", "--out", "certs", "--jobs", "1", "--resume")[0] == 0
     assert ex.Certificate.load(path).environment.dtype == "float64"
     before = path.stat().st_mtime_ns
-    from exactness_samplers.torch import wrong
+    from exactness_samplers import faults
 
-    half = lambda r, d, u, lengths: (lengths // 2, 0 * r[:, 0])  # noqa: E731
-    monkeypatch.setitem(wrong.BUILD, "accept-always", lambda process: replace(wrong.poor(process), verifier=half))
+    half = lambda of, r, d, u, lengths: (lengths // 2, 0 * r[:, 0])  # noqa: E731
+    other = tuple(replace(f, instead=half) if f.name == "accept-always" else f for f in faults.FAULTS)
+    monkeypatch.setattr(faults, "FAULTS", other)
     assert run("certify", "labelled/control/*", "--out", "certs", "--jobs", "1", "--resume")[0] in (0, 1)
     assert path.stat().st_mtime_ns != before
 
@@ -213,7 +216,7 @@ def test_certify_report_recheck_and_resume(run, tmp_path, monkeypatch):
     assert run("recheck", "certs")[0] == 0
     assert run("report", "certs", "-o", "again.html")[0] == 0
 
-    monkeypatch.setattr("exactness.run.runner.judge_entry", lambda order: pytest.fail("judged again"))
+    monkeypatch.setattr("exactness.run.jobs.certify_claim", lambda *_, **__: pytest.fail("judged again"))
     assert run("certify", "labelled/sequential", "--out", "certs", "--jobs", "1", "--resume")[0] == 0
     monkeypatch.undo()
     path.write_text(path.read_text().replace('"verdict": "certified"', '"verdict": "inconclusive"', 1))
@@ -224,24 +227,22 @@ def test_certify_report_recheck_and_resume(run, tmp_path, monkeypatch):
 
 
 def test_a_stopped_run_keeps_what_it_finished_and_goes_on(run, tmp_path, monkeypatch):
-    from exactness import runner
+    real, calls = jobs.certify_claim, []
 
-    real, calls = runner.judge_entry, []
-
-    def interrupted(order):
+    def interrupted(claim, **options):
         if calls:
             raise KeyboardInterrupt
-        calls.append(order.name)
-        return real(order)
+        calls.append(claim.name)
+        return real(claim, **options)
 
-    monkeypatch.setattr(runner, "judge_entry", interrupted)
+    monkeypatch.setattr(jobs, "certify_claim", interrupted)
     code, said = run("certify", "labelled/sequential", "--out", "certs", "--jobs", "1")
     assert code == 130
     assert "--resume" in said.err
     kept = list((tmp_path / "certs").glob("*.json"))
     assert len(kept) == 1
     before = kept[0].stat().st_mtime_ns
-    monkeypatch.setattr(runner, "judge_entry", real)
+    monkeypatch.setattr(jobs, "certify_claim", real)
     assert run("certify", "labelled/sequential", "--out", "certs", "--jobs", "1", "--resume")[0] == 0
     assert kept[0].stat().st_mtime_ns == before
     assert len(list((tmp_path / "certs").glob("*.json"))) == 2
@@ -271,12 +272,12 @@ def test_the_gravest_outcome_decides():
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "studies.train_digits` makes them"), (b"no weights", "is not a readable safetensors file")]
+    ("content", "message"), [(None, "studies.digits` makes them"), (b"no weights", "is not a readable safetensors file")]
 )
 def test_weights_that_are_missing_or_broken_are_a_sentence(run, tmp_path, monkeypatch, content, message):
     from exactness_samplers import weights
 
-    from exactness.catalogue import problems
+    from exactness.catalogue import chain_laws as problems
 
     problems.problem.cache_clear()
     target = tmp_path / "digits.safetensors"

@@ -12,12 +12,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from exactness_samplers import faults
+from exactness_samplers.faults import unspoiled
 from exactness_samplers.schedules import KINDS, cosine_betas, ddpm, edm, gaussian_reverse, karras_sigmas, rectified_flow
 from exactness_samplers.torch import noise as torch_noise
 from exactness_samplers.torch import speculative as torch_speculative
 
 import exactness as ex
-from exactness.catalogue.base import CONTROLS
+from exactness.catalogue.chains import CONTROLS
 from tests import registry
 from tests.backends import double_precision
 from tests.conftest import module_or_skip
@@ -70,7 +72,7 @@ def x64():
 def backend(name: str) -> SimpleNamespace:
     """The modules of a backend by name."""
     module_or_skip(name)
-    return SimpleNamespace(**{m: importlib.import_module(f"exactness_samplers.{name}.{m}") for m in [*MODULES, "wrong"]})
+    return SimpleNamespace(**{m: importlib.import_module(f"exactness_samplers.{name}.{m}") for m in MODULES})
 
 
 def process(of: str, schedule):
@@ -352,7 +354,7 @@ def test_what_goes_wrong_inside_the_loop_is_raised_after_it():
     with pytest.raises(ValueError, match="needs a key"):
         endless.run(9, noise=in_jax(arrays(9, 10, 2)))
     # A weight of no mass: no draw is ever accepted.
-    hopeless = lambda ratios, deltas, uniforms, lengths: (0 * lengths, 0 * ratios[:, 0] - 200.0)  # noqa: E731
+    hopeless = lambda ratios, masses, uniforms, lengths: (0 * lengths, 0 * ratios[:, 0] - 200.0)  # noqa: E731
     with pytest.raises(RuntimeError, match="no draw accepted in"):
         replace(endless, verifier=hopeless, rejection=b.rejections.UntilAccepted(most=10_000)).run(9, jax.random.key(0))
 
@@ -399,8 +401,9 @@ def of_two_points(control: str):
     schedule, means = ddpm(cosine_betas(32)), np.array([[4.0, 0.0], [-4.0, 0.0]])
     b = backend("jax")
     p = b.processes.Process(schedule, b.denoisers.MixtureDenoiser(schedule, np.full(2, 0.5), means, np.full(2, 0.02)), "sample", 2)
-    build = {"stale": b.wrong.stale, "poor": b.wrong.poor}.get(control, lambda p: b.wrong.build(control, p))
-    return build(p), jax_chain(p)
+    right = {"stale": unspoiled.stale, "poor": unspoiled.poor}
+    runner = right[control](faults.Backend("jax"), p) if control in right else faults.build(control, p, "jax")
+    return runner, jax_chain(p)
 
 
 def judged(control: str, paths: int, seed: int) -> ex.Certificate:

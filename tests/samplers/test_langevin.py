@@ -7,13 +7,13 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from exactness_samplers.faults import fault
 from exactness_samplers.schedules import langevin
 from exactness_samplers.torch.drafters import Extrapolation, Reuse
 from exactness_samplers.torch.langevin import Curved, Gradient, fit_curvature, langevin_process
 from exactness_samplers.torch.rejections import Maximal
 from exactness_samplers.torch.sequential import Sequential
 from exactness_samplers.torch.speculative import Speculative
-from exactness_samplers.torch.wrong.rejecting import from_target
 
 import exactness as ex
 from tests.conftest import module_or_skip
@@ -61,7 +61,7 @@ def test_speculative_langevin_is_the_plain_chain(potential, drafter, seed):
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
     assert float(run.trace.rounds.double().mean()) < 15.0
     if drafter == "free":
-        wrong = Speculative(process, 5, config.drafter, rejection=from_target).run(2_000, torch.Generator().manual_seed(seed))
+        wrong = fault("rejected-from-target").spoil(config, "torch").run(2_000, torch.Generator().manual_seed(seed))
         assert ex.certify_paths(wrong.paths, law(process), plan=plan, seed=seed).verdict is ex.Verdict.REFUTED
 
 
@@ -124,8 +124,8 @@ def numpyro_regression():
     """
     langevin_jax, jax = jax_langevin(), module_or_skip("jax")
     numpyro, dist = module_or_skip("numpyro"), module_or_skip("numpyro.distributions")
-    drafters, rejections, speculative, wrong = (
-        module_or_skip(f"exactness_samplers.jax.{name}") for name in ("drafters", "rejections", "speculative", "wrong.rejecting")
+    drafters, rejections, speculative = (
+        module_or_skip(f"exactness_samplers.jax.{name}") for name in ("drafters", "rejections", "speculative")
     )
     g = np.random.default_rng(0)
     features = g.standard_normal((40, 2)).astype(np.float32)
@@ -150,7 +150,7 @@ def numpyro_regression():
     a, b = process.schedule.coefficients("gradient")
     # Not the standard start of a chain: centred where the model was initialised.
     claim = ex.GaussianChain(predict, a=a, b=b, sigma=process.schedule.sigma, dim=3, start=None, name="numpyro Langevin")
-    return claim, right, speculative.Speculative(process, 5, right.drafter, rejection=wrong.from_target), constrain
+    return claim, right, fault("rejected-from-target").spoil(right, "jax"), constrain
 
 
 def test_a_numpyro_model_is_sampled_speculatively_and_certified(seed):

@@ -12,8 +12,10 @@ from exactness_samplers import weights
 from exactness_samplers.schedules import cosine_betas, ddpm, rectified_flow
 from exactness_samplers.torch import networks
 
-from studies.digits_page import drafted, drafts
-from studies.train_digits import Recipe, band_losses, pictures, pilots, said, train, trained
+from studies.digits.data import band_losses, pictures, pilots, said, trained
+from studies.digits.measure import drafted, drafts
+from studies.digits.recipes import Recipe
+from studies.digits.train import train
 from tests.conftest import module_or_skip
 
 SCHEDULES = {
@@ -123,7 +125,7 @@ def test_sizes():
     assert sum(weights.path(name).stat().st_size for name in weights.NAMES) <= 2_000_000
     for of in loaded.values():
         assert "UCI" in of.metadata["data"]
-        assert of.metadata["command"] == "python -m studies.train_digits"
+        assert of.metadata["command"] == "python -m studies.digits"
 
 
 def test_the_recorded_losses_are_those_of_the_weights():
@@ -160,7 +162,7 @@ def test_training_runs_and_repeats(tmp_path):
 def test_bad_files_say_what_to_do(backend, tmp_path, monkeypatch):
     module_or_skip(backend)
     of, schedule = module_or_skip(f"exactness_samplers.{backend}.networks"), SCHEDULES["ddpm-30"]
-    with pytest.raises(FileNotFoundError, match=r"studies\.train_digits"):
+    with pytest.raises(FileNotFoundError, match=r"studies\.digits"):
         of.digits_network(schedule, tmp_path / "none.safetensors")
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(weights.path("digits").read_bytes()[:5_000])
@@ -178,3 +180,9 @@ def test_bad_files_say_what_to_do(backend, tmp_path, monkeypatch):
 def test_unknown_weights():
     with pytest.raises(ValueError, match="choose among digits"):
         weights.path("letters")
+
+
+def test_without_the_package_of_weights_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "exactness_digits", None)
+    with pytest.raises(FileNotFoundError, match=r"exactness-digits, which is not installed: pip install"):
+        weights.path("digits")

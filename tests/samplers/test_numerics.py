@@ -97,7 +97,7 @@ def test_windows_of_any_displacement_verify_without_nan(backend, window):
     assert (weights <= 0).all()
     assert np.isfinite(weights).all()
     for verifier in ("token_wise", "block"):
-        tau, log_weight = backend.call("verification", verifier, ratios, deltas, u, lengths)
+        tau, log_weight = backend.verify(verifier, ratios, deltas, u, lengths)
         assert 0 <= tau[0] <= 4
         assert log_weight[0] <= 0
 
@@ -107,7 +107,7 @@ def test_ratios_of_zero_and_infinite_displacements_are_survived(backend):
     ratios = np.array([[-np.inf, 1.0, -np.inf], [np.inf, -1.0, 0.5]])
     deltas = np.array([[0.5, 1e18, 0.5], [1e18, 0.0, 1.0]])
     for verifier in ("token_wise", "block"):
-        tau, log_weight = backend.call("verification", verifier, ratios, deltas, np.zeros((2, 3)), np.full(2, 3))
+        tau, log_weight = backend.verify(verifier, ratios, deltas, np.zeros((2, 3)), np.full(2, 3))
         assert not np.isnan(log_weight).any()
         assert tau[0] == 0
 
@@ -279,3 +279,13 @@ def test_the_functions_trace_and_map_and_leave_no_host_behind():
                 assert "callback" not in program
                 assert ("f64" in program) is precision
                 assert jax.eval_shape(function, *arguments).shape == (4, 3)
+
+
+def test_verification_compiles_with_the_masses_among_its_arguments():
+    jax = module_or_skip("jax")
+    load = lambda name: __import__(f"exactness_samplers.jax.{name}", fromlist=[name])  # noqa: E731
+    block, masses = load("verification").block, load("couplings").GaussianMasses
+    ratios, deltas, u = (jax.random.uniform(jax.random.key(i), (64, 3)) - 0.5 * (i == 0) for i in range(3))
+    arguments = ratios, masses(deltas), u, jax.numpy.full(64, 3)
+    for compiled, plain in zip(jax.jit(block)(*arguments), block(*arguments), strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-6)

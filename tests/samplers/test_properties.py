@@ -11,6 +11,7 @@ import exactness as ex
 from exactness.strategies import Family, chains, deltas, log_weights, mixtures, seeds, token_pairs, triples, windows
 from tests.backends import BACKENDS
 from tests.registry import quiet_plan
+from tests.token_windows import Laws, Way, distance
 
 crossed = pytest.mark.parametrize("backend", BACKENDS, ids=str)
 brief = settings(max_examples=25)
@@ -75,37 +76,8 @@ def test_smaller_uniforms_never_keep_fewer_drafts(backend, window, lower):
     larger = window.uniforms[None].astype(backend.dtype)
     smaller = np.minimum(larger, lower.uniforms[None].astype(backend.dtype))
     for verifier in ("token_wise", "block"):
-        kept = [backend.call("verification", verifier, ratios, shifts, u, lengths)[0][0] for u in (larger, smaller)]
+        kept = [backend.verify(verifier, ratios, shifts, u, lengths)[0][0] for u in (larger, smaller)]
         assert kept[0] <= kept[1]
-
-
-def law_of_two_tokens(backend, pair, residual_weight=lambda p: p):
-    """The joint law of the first two tokens that one window of two drafts, verified as a block, emits: by enumeration, (V, V).
-
-    ``residual_weight``: of the residual after the first draft was kept; the identity is right.
-    """
-    p, q = pair
-    size, lengths = len(p), np.full(len(p) ** 2, 2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_ratio = np.where(q > 0, np.log(p) - np.log(q), 0.0)
-    first, second = np.divmod(np.arange(size**2), size)
-    ratios = np.stack([log_ratio[first], log_ratio[second]], axis=1)
-    log_weights = backend.call("verification", "block_weights", ratios)
-    w1 = np.exp(log_weights[:, 1].astype(float))
-    excess = np.maximum(w1[:, None] * p - q, 0.0)
-    masses = np.stack([excess.sum(1), np.zeros(size**2)], axis=1)
-    h1, h2 = backend.call("verification", "block_thresholds", log_weights, masses, lengths).astype(float).T
-    drafted = q[first] * q[second]
-    used = np.maximum(residual_weight(w1)[:, None] * p - q, 0.0)
-    both = (drafted * h2).reshape(size, size)
-    one = (drafted * (1 - h2) * h1)[:, None] * _shared(used)
-    none = (drafted * (1 - h2) * (1 - h1)).sum() * _shared(np.maximum(p - q, 0.0)[None])[0]
-    return both + one.reshape(size, size, size).sum(1) + np.outer(none, p)
-
-
-def _shared(excess):
-    total = excess.sum(1, keepdims=True)
-    return np.divide(excess, total, out=np.zeros_like(excess), where=total > 0)
 
 
 @crossed
@@ -113,18 +85,15 @@ def _shared(excess):
 @given(pair=token_pairs())
 def test_blocks_of_two_tokens_have_the_law_of_the_target(backend, pair):
     """Exact for every pair of distributions, zeros and ties included: no sampling here."""
-    np.testing.assert_allclose(law_of_two_tokens(backend, pair), np.outer(pair.target, pair.target), atol=30 * backend.eps)
+    assert distance(backend, Laws.of_pair(*pair, 2)) <= 30 * backend.eps
 
 
-@pytest.mark.parametrize("wrong", [lambda w: np.ones_like(w), lambda w: w**2], ids=["unweighted", "weighted-twice"])
+@pytest.mark.parametrize("wrong", [np.zeros_like, lambda log_weight: 2 * log_weight], ids=["unweighted", "weighted-twice"])
 def test_the_residual_of_another_weight_is_seen_by_the_enumeration(wrong):
     """The falsehoods on both sides that the test above must refute."""
     from hypothesis import find
 
-    def off(pair):
-        return np.abs(law_of_two_tokens(BACKENDS[0], pair, wrong) - np.outer(pair.target, pair.target)).max() > 0.01
-
-    pair = find(token_pairs(), off)
+    pair = find(token_pairs(), lambda pair: distance(BACKENDS[0], Laws.of_pair(*pair, 2), Way(weight=wrong)) > 0.01)
     # Of two tokens a residual has one, whatever its weight.
     assert len(pair.target) <= 3, "a small vocabulary is enough to show it"
 
@@ -144,7 +113,7 @@ def test_a_token_is_kept_as_often_as_the_distributions_overlap(backend, pair):
     for verifier in ("token_wise", "block"):
         below, at = (np.clip(weights * (1 + s * 64 * backend.eps), 0.0, 1 - backend.eps)[:, None] for s in (-1, 1))
         zeros = np.zeros_like(ratios)
-        kept, failed = (backend.call("verification", verifier, ratios, zeros, u, lengths)[0] for u in (below, at))
+        kept, failed = (backend.verify(verifier, ratios, zeros, u, lengths)[0] for u in (below, at))
         np.testing.assert_array_equal(kept == 1, weights > 0)
         assert (failed[weights < 1 - 200 * backend.eps] == 0).all()
 
@@ -172,7 +141,7 @@ def test_innovations_of_a_chain_are_the_noise_that_made_it(chain, seed):
 def test_a_mixture_is_turned_into_noise_and_back(mixture, seed):
     """x = mean + root z of the label it was given; shares add up; Rosenblatt's transform stays in [0, 1]."""
     x = mixture.sample(20, seed)
-    labels, z = mixture.innovations(x, np.random.default_rng(seed).random(20))
+    labels, z = mixture.decompose(x, np.random.default_rng(seed).random(20))
     root = np.linalg.cholesky(mixture.full_covariances())[labels]
     back = mixture.means[labels] + np.einsum("nij,nj->ni", root, z)
     np.testing.assert_allclose(back, x, rtol=1e-9, atol=1e-9 * (1 + np.abs(mixture.means).max()))

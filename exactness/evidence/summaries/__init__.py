@@ -1,6 +1,6 @@
-"""What is kept of samples, and the tests that follow from it."""
+"""Summaries: what is kept of the draws, and the tests that follow from it."""
 
-from .base import Summary, Test, worst
+from .base import THE_DRAW, Summary, Test, worst
 from .features import Differences, Embedding
 from .lags import Lags
 from .pairs import PairTally
@@ -21,6 +21,7 @@ __all__ = [
     "Products",
     "Promises",
     "Repeats",
+    "THE_DRAW",
     "Shares",
     "Summary",
     "Tally",

@@ -1,4 +1,4 @@
-"""What is kept of samples: sums alone, so shards, stages and machines give one and the same evidence in any order."""
+"""What every summary of draws can do. A summary keeps sums alone, so the order of shards, stages and machines does not matter."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ..nulls import Null
 
 
 class Test(NamedTuple):
-    """``statistic`` of ``n`` values, in the row called ``where``, the most extreme of ``rows``.
+    """The ``statistic`` of ``n`` values in the row called ``where``, which is the most extreme of ``rows``.
 
-    ``bounded``: whether every draw counts in it, so that a bound over draws makes sense.
+    ``bounded`` says whether every draw counts in the statistic, so that a bound over draws makes sense.
     """
 
     null: Null
@@ -25,51 +25,58 @@ class Test(NamedTuple):
     bounded: bool = True
 
 
-class Summary(ABC):
-    """Constant memory; ``merge`` is associative and commutative.
+THE_DRAW = "F(x)"
+"""The quantity that a summary measures if it holds the probability integral transforms of draws of one number each."""
 
-    To add one: ``add`` (any arguments) takes values in where they live and keeps sums of them on the host; ``tests`` turns the
-    sums into tests.
+
+class Summary(ABC):
+    """What is kept of the draws, in constant memory. Summaries of separate draws merge into one.
+
+    To add a summary, write three methods. ``add`` (with any arguments) takes in values on their own device and keeps sums of them
+    on the host. ``merge`` adds another summary. ``tests`` turns the sums into tests.
     """
 
     distribution: str
 
+    measures: str | None = None
+    """The quantity that is tested, where several summaries may hold the same one. Its tests are then counted only once."""
+
     @abstractmethod
     def merge(self, other: Any) -> None:
-        """Take in another summary of the same kind and shape."""
+        """Add another summary of the same kind and shape."""
 
     @abstractmethod
     def tests(self) -> list[Test]:
-        """Empty if nothing was seen."""
+        """The tests of everything that was added. The list is empty if nothing was."""
 
     def monitored(self) -> list[tuple[Null, int]]:
-        """Tests that have bounds, with at most so many rows: for planning."""
+        """The tests that will have bounds, each with the largest number of its rows. Plans are made with them."""
         return []
 
     def close(self) -> None:  # noqa: B027  (most summaries have nothing to do)
         """Called once all rows of a batch of draws have been added."""
 
     def histogram(self, bins: int) -> tuple[str, np.ndarray] | None:
-        """``(where, counts)`` of probability integral transforms; None where there are none, or nothing was seen."""
+        """``(where, counts)`` of probability integral transforms. None if this summary keeps none, or nothing was added."""
         return None
 
 
 def worst(
     null: Callable[[int], Null], names: Sequence[str], statistics: np.ndarray, n: np.ndarray | int, bounded: bool = True
 ) -> Test:
-    """The most extreme row. ``null(i)`` is the test of row i; rows of equal n differ in nothing else that p-values see."""
+    """The test of the most extreme row. ``null(i)`` is the null distribution of row i; rows of equal n share their p-values."""
     counts = np.broadcast_to(n, statistics.shape)
     candidates = range(len(statistics))
     if counts.min() == counts.max() and len(statistics) > 2:
-        # p-values are monotone on either side: only the two ends can be the most extreme.
+        # p-values are monotone on either side, so only the two ends can be the most extreme.
         candidates = (int(statistics.argmax()), int(statistics.argmin()))  # type: ignore[assignment]
     best: tuple[tuple[float, float], int, Null] | None = None
     for i in candidates:
         test = null(i)
-        # Far out every p-value underflows to 0: the larger effect breaks the tie.
+        # Very small p-values underflow to 0. Then the larger effect decides.
         rank = (test.p_value(float(statistics[i]), int(counts[i])), -abs(test.effect(float(statistics[i]))))
         if best is None or rank < best[0]:
             best = rank, i, test
-    assert best is not None, "no rows, no test"
+    assert best is not None, "a test needs at least one row"
     _, i, test = best
     return Test(test, names[i], float(statistics[i]), int(counts[i]), len(statistics), bounded)

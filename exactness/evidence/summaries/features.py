@@ -1,4 +1,4 @@
-"""Means of feature vectors: of one sample against the law's own, and of paired differences of two samples."""
+"""Means of feature vectors: of one sample against those of the law, and of paired differences of two samples."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from ...arrays import Array, double, namespace, to_numpy
 from ..nulls import ChiSquareLimit, KernelMean, SymmetricMean
 from .base import Summary, Test
 
-# A limit theorem needs few directions of comparable size: of those that vary much less, one outlier is many deviations.
+# A limit theorem needs few directions of comparable size. Where a direction varies much less than the others, a single outlier is
+# many standard deviations away, so such directions are left out.
 _COMPARABLE = 0.05
 _DRAWS_PER_WEIGHT = 20.0
-# Directions in which differences vary by less than so many rounding errors, relative to the largest, are left out.
+# Directions in which the differences vary by less than this many rounding errors, relative to the largest, are left out.
 _ROUNDING_UNITS = 1e4
 
 
 class Differences(Summary):
-    """Sum and sum of outer products of paired differences of ``dim`` features."""
+    """The sum, and the sum of outer products, of paired differences of ``dim`` features."""
 
     distribution = "symmetric about 0"
 
@@ -25,7 +26,7 @@ class Differences(Summary):
         self.sum, self.outer = np.zeros(dim), np.zeros((dim, dim))
 
     def add(self, differences: Array) -> None:
-        """(n, dim). Summed in double where there is double: the smallest directions are as telling as the largest."""
+        """Add differences (n, dim). Sums are in double precision where possible: the smallest directions matter as much."""
         xp = namespace(differences)
         self.rounding = max(self.rounding, _ROUNDING_UNITS * float(xp.finfo(differences.dtype).eps))
         differences = double(differences)
@@ -44,7 +45,7 @@ class Differences(Summary):
             return []
         if not (np.all(np.isfinite(self.outer)) and np.all(np.isfinite(self.sum))):
             return [Test(SymmetricMean(self.dim), "all features", float("nan"), self.n, 1)]
-        # Which directions are kept depends on the differences up to sign only, so signs stay fair coins.
+        # The choice of directions does not depend on the signs of the differences, so the signs stay fair coins.
         scale = np.sqrt(np.maximum(np.diagonal(self.outer), 1e-300))
         value, vector = np.linalg.eigh(self.outer / np.outer(scale, scale))
         kept = value > self.rounding * value.max()
@@ -54,14 +55,15 @@ class Differences(Summary):
 
 
 class Embedding(Summary):
-    """Sum of bounded features whose mean and covariance the law knows.
+    """The sum of bounded features whose mean and covariance the law knows.
 
-    Two tests: the length of the mean's departure (a maximum mean discrepancy, a finite-sample bound), and its Mahalanobis
-    length (chi-square in the limit, which does not decide far out).
+    There are two tests of the difference between the mean of the draws and that of the law. The first is of its length, which is
+    a maximum mean discrepancy and has a finite-sample bound. The second is of its Mahalanobis length, which is chi-square in the
+    limit and therefore cannot support very small p-values.
 
     Args:
         mean, covariance: (m,) and (m, m), under the law.
-        radius, width: the largest distance of a feature vector from the mean, and of two of them.
+        radius, width: the largest distance of a feature vector from the mean, and of two feature vectors from each other.
     """
 
     distribution = "characteristic function"
@@ -72,12 +74,12 @@ class Embedding(Summary):
         value, vector = np.linalg.eigh(covariance)
         kept = value > _COMPARABLE * value.max()
         self._whiten = vector[:, kept] / np.sqrt(value[kept])
-        # Where a rare component decides a direction, one draw weighs radius^2/variance: the limit needs many times as many.
+        # Where a rare component decides a direction, one draw weighs radius^2/variance. The limit needs many times as many draws.
         self._fewest = max(ChiSquareLimit.fewest, round(_DRAWS_PER_WEIGHT * radius**2 / float(value[kept].min())))
         self.null = KernelMean(float(value.sum()), float(value.max()), radius, width)
 
     def add(self, features: Array) -> None:
-        """(n, m)."""
+        """Add features of shape (n, m)."""
         self.sum += to_numpy(namespace(features).sum(features, axis=0))
         self.n += int(features.shape[0])
 

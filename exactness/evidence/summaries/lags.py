@@ -1,4 +1,4 @@
-"""Dependence of a sequence's innovations on those before them."""
+"""The dependence of innovations on earlier innovations of the same path."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .base import Summary, Test, worst
 
 
 class Lags(Summary):
-    """Sums of products of innovations that are 1, 2, .. steps apart, all coordinates together.
+    """Sums of products of innovations that are 1, 2, ... steps apart, over all coordinates.
 
     Args:
-        present: for each step in running order, whether it has an innovation (deterministic steps have none).
-        most: the largest lag.
+        present: for each step in running order, whether it has an innovation. Deterministic steps have none.
+        most: the largest lag, in steps.
     """
 
     distribution = "independent N(0, 1)"
@@ -28,7 +28,7 @@ class Lags(Summary):
         self.counts = dict.fromkeys(self.nulls, 0)
 
     def add(self, lag: int, now: Array, before: Array) -> None:
-        """(n, d) each, ``before`` the innovations ``lag`` steps earlier."""
+        """Add innovations ``now`` (n, d), and those ``lag`` steps ``before`` them (n, d)."""
         xp = namespace(now)
         self.sums[lag] += float(xp.reshape(now, (-1,)) @ xp.reshape(before, (-1,)))
         self.counts[lag] += int(now.shape[0]) * int(now.shape[1])
@@ -45,12 +45,12 @@ class Lags(Summary):
         means = np.array([self.sums[lag] / self.counts[lag] for lag in seen])
         counts = np.array([self.counts[lag] for lag in seen])
         names = ["1 step" if lag == 1 else f"{lag} steps" for lag in seen]
-        # The adjacent row's numbers of neighbours differ, so every row has a test of its own.
+        # The number of overlapping products depends on the lag, so every row has its own null distribution.
         return [worst(lambda i: self.nulls[seen[i]], names, means, counts)]
 
 
 def _runs(present: Sequence[bool], lag: int) -> list[int]:
-    """Lengths, above one, of the maximal runs i, i + lag, i + 2 lag, .. of steps that are all present."""
+    """The lengths, if above one, of the maximal runs i, i + lag, i + 2 lag, ... of steps that are all present."""
     found = []
     for first in range(lag):
         length = 0

@@ -1,4 +1,4 @@
-"""Two samples of equal size side by side."""
+"""Distribution functions of two samples of equal size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .base import Summary, Test, worst
 
 
 class PairTally(Summary):
-    """Counts of both samples in the same cells; one row a projection."""
+    """Counts of both samples in the same cells, with one row per projection."""
 
     distribution = "that of the trusted sampler"
 
@@ -20,7 +20,7 @@ class PairTally(Summary):
         self.counts = np.zeros((2, len(self.rows), cells), dtype=np.int64)
 
     def add(self, counts: np.ndarray, n: int) -> None:
-        """``counts`` (2, rows, cells) of n draws each."""
+        """Add ``counts`` (2, rows, cells) of n draws of each sample."""
         self.counts += counts
         self.n += n
 

@@ -1,4 +1,4 @@
-"""Two-sample statistics among those of random relabellings."""
+"""Two-sample statistics, compared with those of random relabellings."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .reservoir import Reservoir
 
 
 class Permuted(Summary):
-    """A reservoir of pairs; kernel and energy statistics of the two halves against the same under shuffled labels.
+    """A reservoir of pairs. Kernel and energy statistics of its two samples are compared with those of shuffled labels.
 
-    Both are s' M s for a matrix M of the pooled points and labels s = +-1/m: shuffles are one matrix product.
+    Both statistics are s' M s, for a matrix M of the pooled points and labels s = +-1/m. So all shuffles are one matrix product.
     """
 
     distribution = "that of the trusted sampler"
@@ -23,7 +23,7 @@ class Permuted(Summary):
         self.kept = Reservoir(most)
 
     def add(self, keys: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> None:
-        """(n,), (n, d), (n, d)."""
+        """Add pairs of ``ours`` (n, d) and ``theirs`` (n, d) with their random keys (n,)."""
         self.kept.add(keys, ours, theirs)
 
     def merge(self, other: Permuted) -> None:
@@ -43,8 +43,8 @@ class Permuted(Summary):
         found = []
         for name, matrix, scale in (("Gaussian kernels", kernel, 1.0), ("energy distance", -distance, float(distance.max()))):
             values = (shuffled * (matrix @ shuffled)).sum(0)
-            # Rounding must not make an equal value smaller: that would make p-values too small. It is of the size of the terms,
-            # not of their sum, which vanishes where all points are one.
+            # Rounding must not make an equal value smaller, because that would make p-values too small. Its size is that of the
+            # terms, and not that of their sum, which vanishes where all points coincide.
             exceeding = int((values[1:] >= values[0] - 1e-12 * np.abs(matrix).max()).sum())
             null = Permutation(exceeding, self.permutations, scale)
             found.append(Test(null, name, float(np.sqrt(max(values[0], 0.0))), m, 1, bounded=False))

@@ -1,4 +1,4 @@
-"""Values that must be equal to a point."""
+"""Values that must equal a known point."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from ...arrays import Array, namespace
 from ..nulls import Equality
 from .base import Summary, Test
 
-# A deterministic step is recomputed by the judge in another order of rounding; a schedule's cancellations cost digits too.
+# The judge recomputes a deterministic step, and rounds in another order. Cancellations in a schedule cost digits too.
 _ROUNDING_UNITS = 2.0**10
 
 
 class Points(Summary):
-    """The largest relative distance from a point, against the rounding of the dtype."""
+    """The largest relative distance from the point, compared with the rounding of the dtype."""
 
     distribution = "a point"
 
@@ -21,7 +21,7 @@ class Points(Summary):
         self.largest, self.rounding, self.n = 0.0, 0.0, 0
 
     def add(self, distances: Array, dtype: Any) -> None:
-        """``distances`` (n,), relative; ``dtype`` of what was compared."""
+        """Add relative ``distances`` (n,) of values that have this ``dtype``."""
         if not int(distances.shape[0]):
             return
         xp = namespace(distances)

@@ -14,7 +14,8 @@ from .base import Summary, Test, worst
 class Products(Summary):
     """Sums of products of two standard normals that are independent under the law, row by row.
 
-    Within a row all pairs are independent of each other; rows need not be, and their numbers may be up to chance.
+    Within a row, all pairs are independent of each other. Different rows may depend on each other, and chance may decide how many
+    pairs they have.
     """
 
     distribution = "independent N(0, 1)"
@@ -24,7 +25,7 @@ class Products(Summary):
         self.sums, self.counts = np.zeros(len(self.rows)), np.zeros(len(self.rows), dtype=np.int64)
 
     def add(self, row: int, left: Array, right: Array) -> None:
-        """(n,) or (n, m) each, paired entry by entry."""
+        """Add ``left`` and ``right`` to a row: both (n,) or (n, m), paired entry by entry."""
         self.sums[row] += float(namespace(left).sum(left * right))
         self.counts[row] += int(np.prod(left.shape))
 

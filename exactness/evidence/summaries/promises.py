@@ -1,4 +1,4 @@
-"""What happened, against the probabilities with which it had to."""
+"""How often events happened, compared with their known conditional probabilities."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .base import Summary, Test
 
 
 class Promises(Summary):
-    """Sums of (what happened - its probability given the past), row by row, and of those differences' variances.
+    """Sums of the differences (what happened - its probability given the past), and of their variances, row by row.
 
-    ``width``: the largest size of a difference in each row.
+    ``width`` is the largest size of a difference in each row.
     """
 
     distribution = "a martingale"
@@ -24,7 +24,7 @@ class Promises(Summary):
         self.sums, self.variances, self.n = np.zeros(len(self.rows)), np.zeros(len(self.rows)), 0
 
     def add(self, differences: Array, variances: Array) -> None:
-        """(n, rows) each."""
+        """Add ``differences`` (n, rows) and their conditional ``variances`` (n, rows)."""
         xp = namespace(differences)
         self.sums += to_numpy(xp.sum(differences, axis=0))
         self.variances += to_numpy(xp.sum(variances, axis=0))

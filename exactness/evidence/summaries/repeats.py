@@ -1,4 +1,4 @@
-"""Draws that come twice. Continuous numbers never do, so one is enough."""
+"""Draws that occur twice. Draws of a continuous law never do, so a single repetition refutes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .base import Summary, Test
 from .reservoir import Reservoir
 
 _KEPT = 1 << 16
-# So many random bits a draw, and the chance that two of the kept agree is below 2^-97.
+# With this many random bits per draw, the probability that any two of the kept draws agree is below 2^-97.
 _BITS = 128
 
 
 class Repeats(Summary):
-    """Some entries of each draw, bit by bit; a bounded number of draws is kept, chosen by those entries, so that a draw and its
-    repetition are both kept or both not.
+    """Compares some entries of each draw, bit by bit.
 
-    ``places``: which entries of a draw, flattened, are continuous under the law.
+    A bounded number of draws is kept. They are chosen by these entries, so that a draw and its repetition are either both kept or
+    both left out. ``places`` are the entries of a flattened draw that are continuous under the law.
     """
 
     distribution = "all different"
@@ -32,7 +32,7 @@ class Repeats(Summary):
         self.kept = Reservoir(_KEPT)
 
     def add(self, sample: Array) -> None:
-        """(n, ...). Nothing is kept of draws that have too few bits to tell them apart."""
+        """Add draws (n, ...). Nothing is kept if the draws have too few bits to tell them apart."""
         wanted = math.ceil(_BITS / -math.log2(float(namespace(sample).finfo(sample.dtype).eps)))
         if wanted > len(self.places):
             return
@@ -49,17 +49,17 @@ class Repeats(Summary):
         if not len(self.kept) or self.kept.rows is None:
             return []
         bits = self.kept.rows[0]
-        # Of the draws that are kept: no other was looked at.
+        # Only the draws that were kept count, because no others were compared.
         return [Test(Distinct(), "worst", float(len(bits) - len(np.unique(bits, axis=0))), len(bits), 1, bounded=False)]
 
 
 def _bits(values: np.ndarray) -> np.ndarray:
-    """(n, m) floats as (n, m) integers."""
+    """The bits of (n, m) floats, as (n, m) integers."""
     return np.ascontiguousarray(values.astype(np.float64)).view(np.uint64)
 
 
 def _mixed(bits: np.ndarray) -> np.ndarray:
-    """One well-mixed number a row: the finaliser of splitmix64 (Steele, Lea, Flood 2014), folded over the columns."""
+    """One well-mixed number per row: the finaliser of splitmix64 (Steele, Lea and Flood 2014), folded over the columns."""
     found = np.zeros(len(bits), dtype=np.uint64)
     for column in bits.T:
         found = (found ^ column) + np.uint64(0x9E3779B97F4A7C15)

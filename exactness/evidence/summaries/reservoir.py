@@ -1,4 +1,4 @@
-"""What cannot be a sum keeps a bounded number of draws."""
+"""A bounded number of draws, for statistics that are not sums over draws."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Reservoir:
-    """The ``most`` rows with the smallest keys: a uniform choice among all rows seen, in whatever order they came."""
+    """Keeps the ``most`` rows with the smallest random keys: a uniform choice among all rows, whatever their order."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -17,7 +17,7 @@ class Reservoir:
         return len(self.keys)
 
     def add(self, keys: np.ndarray, *columns: np.ndarray) -> None:
-        """``keys`` (n,), and any number of arrays (n, ...) that are kept together."""
+        """Add ``keys`` (n,), and any number of arrays (n, ...) whose rows are kept together."""
         rows = list(columns) if self.rows is None else [np.concatenate(pair) for pair in zip(self.rows, columns, strict=True)]
         keys = np.concatenate([self.keys, keys])
         kept = np.argsort(keys, kind="stable")[: self.most]

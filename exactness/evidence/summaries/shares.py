@@ -1,4 +1,4 @@
-"""How often known events happened."""
+"""How often events of known probability happened."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .base import Summary, Test
 
 
 class Shares(Summary):
-    """Counts of events of known probability among draws; one row an event."""
+    """Counts of draws in which an event of known probability happened, with one row per event."""
 
     distribution = "binomial"
 
@@ -21,7 +21,7 @@ class Shares(Summary):
         self.counts, self.n = np.zeros(len(self.events), dtype=np.int64), 0
 
     def add(self, counts: np.ndarray, n: int) -> None:
-        """``counts`` (events,) among ``n`` draws."""
+        """Add ``counts`` (events,) of ``n`` draws."""
         self.counts += np.asarray(counts, dtype=np.int64)
         self.n += n
 

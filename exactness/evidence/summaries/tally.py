@@ -1,4 +1,4 @@
-"""Values of a known distribution: counts of their probability integral transforms, and their power sums."""
+"""Values of a known distribution, kept as counts of their probability integral transforms and as power sums."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Relation = Literal["independent", "dependent", "disjoint", "paired"]
 
 
 class Tally(Summary):
-    """Counts of probability integral transforms and power sums, row by row; a row is a step, or a direction.
+    """Counts of probability integral transforms, and power sums, row by row. A row is a step or a direction, for example.
 
-    Values are uniform, normal or chi-square under the law.
+    The values are uniform, normal or chi-square under the law.
 
     Args:
-        rows: what each row is called.
-        null: ``"uniform"``, ``"normal"`` or ``"chi2"`` with ``freedom`` degrees of freedom.
-        relation: of the rows to each other. ``"independent"`` values of the same draws may be pooled. ``"dependent"`` ones may
-            not, but their distances are averaged (sliced). ``"disjoint"`` rows come from different draws, in numbers that
-            chance decides; their bounds would be those of few draws, so they have none. ``"paired"`` rows are made of two draws
-            each: bounds count draws, so they have none either.
+        rows: the name of each row.
+        null: the distribution under the law: ``"uniform"``, ``"normal"``, or ``"chi2"`` with ``freedom`` degrees of freedom.
+        relation: the relation of the rows to each other. ``"independent"`` rows hold independent values of the same draws, which
+            may be pooled. ``"dependent"`` rows may not be pooled, but their distances are averaged (sliced). ``"disjoint"`` rows
+            hold different draws, and chance decides how many; their bounds would be those of few draws, so they have none. Each
+            value of ``"paired"`` rows comes from two draws; bounds count draws, so they have none either.
     """
 
     def __init__(self, rows: Sequence[str], null: str, *, relation: Relation, freedom: int = 0) -> None:
@@ -40,13 +40,13 @@ class Tally(Summary):
         self.counts = np.zeros((len(self.rows), BINS), dtype=np.int64)
         self.sums = np.zeros(len(self.rows))
         self.squares = np.zeros(len(self.rows))
-        # Of each draw's own average of clipped values and of their squares: how many, sum, sum of squares. The last row is
-        # the average over all rows.
+        # Each draw has an average of its clipped values, and one of their squares. Kept of each average: the number of draws, the
+        # sum and the sum of squares. The last row is the average over all rows.
         self.averages = np.zeros((len(self.rows) + 1, 2, 3))
         self._open: tuple[Array, int] | None = None
 
     def add(self, rows: int | Sequence[int], values: Array) -> None:
-        """Values of some rows, (rows, n) or (rows, n, m); for one row, (n,) or (n, m). Sums are taken where they live."""
+        """Add values of some rows, (rows, n) or (rows, n, m), or of one row, (n,) or (n, m). They are summed on their device."""
         if isinstance(rows, int):
             rows, values = [rows], values[None]
         if not values.shape[0] or not values.shape[1]:
@@ -78,7 +78,7 @@ class Tally(Summary):
         self.sums[rows] += sums[0]
         self.squares[rows] += sums[1]
         if self.relation in ("independent", "dependent"):
-            # Rows may hold different numbers of values: a draw's average is over all of them.
+            # Rows may hold different numbers of values. The average of a draw is over all of them.
             total, count = self._open or (0.0, 0)
             self._open = total + width * xp.sum(own, axis=1), count + width * len(rows)
 
@@ -89,7 +89,7 @@ class Tally(Summary):
         self.averages += other.averages
 
     def tests(self) -> list[Test]:
-        """Pooled (or sliced), and the row that stands out most."""
+        """The tests of all rows pooled (or averaged), and of the most extreme row."""
         seen = np.flatnonzero(self.counts.sum(1))
         if len(seen) == 0:
             return []
@@ -111,7 +111,7 @@ class Tally(Summary):
                     sliced = float(np.sqrt((statistics**2).mean()))
                     found.append(Test(null, f"mean of {len(seen)} rows", sliced, int(n_rows.min()), 1))
             if self.null == "normal":
-                # One pair of numbers for all rows, so that the bound that is written holds for each of them.
+                # All rows share one pair of numbers, so that the recorded bound holds for each of them.
                 mean_test, square_test = NormalMean(*self._kept(seen, 0)), NormalVariance(*self._kept(seen, 1))
                 found.append(worst(lambda _: mean_test, names, self.sums[seen] / n_rows, n_rows, bounded))
                 found.append(worst(lambda _: square_test, names, self.squares[seen] / n_rows, n_rows, bounded))
@@ -123,7 +123,7 @@ class Tally(Summary):
         return [(null, len(self.rows) + 1) for null in nulls] if self.relation in ("independent", "dependent") else []
 
     def histogram(self, bins: int) -> tuple[str, np.ndarray] | None:
-        """``(where, counts)`` over all rows, or over the row that stands out most if rows may not be pooled."""
+        """``(where, counts)`` over all rows, or of the most extreme row if rows may not be pooled."""
         if not self.counts.any():
             return None
         if self.relation == "independent":
@@ -134,7 +134,7 @@ class Tally(Summary):
         return self.rows[row], self.counts[row].reshape(bins, -1).sum(1)
 
     def _kept(self, rows: Sequence[int] | np.ndarray, power: int) -> tuple[float, float] | tuple[None, None]:
-        """The farthest mean and the largest variance, over rows, of the draws' own averages of clipped values."""
+        """The most extreme mean, and the largest variance over rows, of the averages of clipped values of each draw."""
         n, total, squares = self.averages[np.asarray(rows), power].T
         if not n.all():
             return None, None
@@ -145,19 +145,19 @@ class Tally(Summary):
 
 
 def _three_sums(own: Array) -> np.ndarray:
-    """How many, sum and sum of squares over draws: (powers, rows, n) -> (rows, powers, 3)."""
+    """The number, sum and sum of squares over draws: (powers, rows, n) -> (rows, powers, 3)."""
     xp = namespace(own)
     found = to_numpy(xp.stack([xp.sum(own, axis=2), dot(own, own)]))
     return np.stack([np.full(found.shape[1:], float(own.shape[2])), found[0], found[1]], axis=-1).swapaxes(0, 1)
 
 
 def _gaps(counts: np.ndarray) -> np.ndarray:
-    """Empirical less claimed distribution function at the cells' edges, (rows, BINS) -> (rows, BINS - 1)."""
+    """The empirical minus the claimed distribution function at the edges of the cells: (rows, BINS) -> (rows, BINS - 1)."""
     return np.cumsum(counts, axis=1)[:, :-1] / counts.sum(1, keepdims=True) - _EDGES
 
 
 def _distances(counts: np.ndarray) -> list[tuple[Null, np.ndarray]]:
-    """Three distances from uniform, each (rows,)."""
+    """Three distances from the uniform distribution, each of shape (rows,)."""
     gaps = _gaps(counts)
     squares = gaps * gaps
     return [

@@ -1,4 +1,4 @@
-"""Standard normal vectors: their mean vector, and every coordinate and pair of coordinates."""
+"""Tests of standard normal vectors: of their mean vector, every coordinate, and every pair of coordinates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .base import Summary, Test, worst
 
 
 class Vectors(Summary):
-    """Sum and sum of outer products of vectors (dim,) that are N(0, I) and independent under the law."""
+    """The sum, and the sum of outer products, of vectors (dim,) that are independent N(0, I) under the law."""
 
     def __init__(self, dim: int) -> None:
         self.dim, self.n = dim, 0
@@ -19,7 +19,7 @@ class Vectors(Summary):
         self._pairs = np.triu_indices(dim, 1)
 
     def add(self, vectors: Array) -> None:
-        """(n, dim)."""
+        """Add vectors of shape (n, dim)."""
         if not int(vectors.shape[0]):
             return
         xp = namespace(vectors)
@@ -33,7 +33,7 @@ class Vectors(Summary):
         self.n += other.n
 
     def tests(self) -> list[Test]:
-        # In one dimension the pooled mean and variance say it all.
+        # In one dimension, the pooled mean and variance of the coordinates say it all.
         if self.n == 0 or self.dim == 1:
             return []
         mean, second = self.sum / self.n, self.outer / self.n

@@ -15,7 +15,8 @@ from pathlib import Path, PurePath
 from urllib.parse import quote
 
 from ...certificate import Certificate
-from ...run.runner import certificate_path, exit_code
+from ...run.jobs import certificate_path
+from ...run.runner import exit_code
 from ...run.sources import file_of
 from .outcome import Kind, Outcome, outcome_of, repeat
 from .text import one_line, writable

@@ -26,6 +26,7 @@ Soen, Husain, De Bortoli, Doucet, 2026, arXiv 2606.13426 (independent residual).
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -34,6 +35,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.scipy.special import erfc, ndtri
+from jax.tree_util import register_dataclass
 
 from .mills import mills, mills_slope
 
@@ -83,6 +85,27 @@ def residual_mass(log_weight: jax.Array, delta: jax.Array) -> jax.Array:
     decay = log_weight - 0.5 * jnp.square(jnp.maximum(x0, 0.0))
     mass = jnp.exp(decay) * delta * _drop(x0, _shape(delta)) / _ROOT_TWO_PI
     return jnp.minimum(mass, jnp.exp(log_weight)).astype(dtype)
+
+
+@partial(register_dataclass, data_fields=["deltas"], meta_fields=[])
+@dataclass(frozen=True)
+class GaussianMasses:
+    """What block verification asks of a window of Gaussian steps: Z_i = Z(P_i, delta_{i+1}), see :mod:`.verification`.
+
+    ``deltas``, shape (m, L), are the displacements of the drafted steps in units of sigma, as :func:`displacement` returns them.
+
+    Example:
+        >>> masses = GaussianMasses(jnp.array([[0.3, 1.0, 2.0]]))
+        >>> masses(jnp.log(jnp.array([[1.0, 1.0, 0.5, 0.4]]))).shape
+        (1, 3)
+    """
+
+    deltas: jax.Array
+
+    def __call__(self, log_weights: jax.Array) -> jax.Array:
+        """log P_0..log P_L (m, L + 1) -> Z_1..Z_{L-1} and a column of zeros (m, L)."""
+        masses = residual_mass(log_weights[:, 1:-1], self.deltas[:, 1:]).astype(log_weights.dtype)
+        return jnp.concatenate([masses, jnp.zeros_like(log_weights[:, :1])], axis=1)
 
 
 @partial(jax.jit, static_argnames="upper")

@@ -11,8 +11,8 @@ variance v,
 so F = 0 is the best linear denoiser at every noise level. F is a residual perceptron without statistics over the batch, so the
 prediction for a row is a function of that row, up to the rounding of a matrix product.
 
-Everything is a pure function of a dictionary of parameters. The classes keep such a dictionary for each dtype and may be called
-inside or outside of ``jit``. The weights are those of `samplers/exactness_samplers/weights`.
+Everything is a pure function of a dictionary of parameters; the classes keep such a dictionary for each dtype, and are
+called inside or outside of ``jit``. The weights are those of `samplers/exactness_digits`.
 """
 
 from __future__ import annotations

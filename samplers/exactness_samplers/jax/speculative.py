@@ -20,13 +20,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .couplings import displacement, log_ratio
+from .couplings import GaussianMasses, displacement, log_ratio
 from .drafters import Drafter, Free, Memory, Seen
 from .noise import KeyNoise, Noise, RoundNoise
 from .processes import Process, Tables
 from .rejections import Rejected, Rejection, gamma
 from .trace import Run, Trace
-from .verification import Verifier, block
+from .verification import Masses, Verifier, block
 
 # Squares of this, summed over a million coordinates, are still finite in single precision.
 _HUGE = 1e15
@@ -92,11 +92,16 @@ def target_means(
     return tables.mean(steps, y, predictions)
 
 
+def masses(deltas: jax.Array) -> Masses:
+    """The masses that the verifier asks for, from the displacements (m, L) of the drafts."""
+    return GaussianMasses(deltas)
+
+
 def verify(
-    verifier: Verifier, log_ratios: jax.Array, deltas: jax.Array, noise: RoundNoise, lengths: jax.Array, progress: jax.Array
+    verifier: Verifier, log_ratios: jax.Array, masses: Masses, noise: RoundNoise, lengths: jax.Array, progress: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Verify a window: tau and the log-weight. ``progress`` (m,), from 0 to 1, says how far the chain is; it is not used here."""
-    return verifier(log_ratios, deltas, noise.accept, lengths)
+    """tau and the log-weight. ``progress`` (m,), from 0 to 1, is how far the chain has come; the law does not change with it."""
+    return verifier(log_ratios, masses, noise.accept, lengths)
 
 
 def emit(rejection: Rejection, window: Verified, noise: RoundNoise, source: Noise) -> tuple[jax.Array, jax.Array | int]:
@@ -122,6 +127,7 @@ class Round:
     conditioned: Callable[..., jax.Array] = conditioned
     step: Callable[..., jax.Array] = step
     target_means: Callable[..., jax.Array] = target_means
+    masses: Callable[[jax.Array], Masses] = masses
     verify: Callable[..., tuple[jax.Array, jax.Array]] = verify
     emit: Callable[..., tuple[jax.Array, jax.Array | int]] = emit
 
@@ -347,7 +353,7 @@ def _draft_and_verify(
     delta = jnp.where(drafted, delta, 0.0)
     ratios = log_ratio(delta, (axis * noise.drafts).sum(-1).astype(delta.dtype))
     progress = 1.0 - steps.astype(float) / process.steps
-    tau, log_weight = parts.verify(config.verifier, ratios, delta, noise, lengths, progress)
+    tau, log_weight = parts.verify(config.verifier, ratios, parts.masses(delta), noise, lengths, progress)
     window = Verified(y, mean_p, sigma, axis, delta, log_weight, tau, lengths)
     x_next, draws = parts.emit(config.rejection, window, noise, source)
     draws = jnp.where(tau < lengths, draws, 0).astype(jnp.int32)

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -86,6 +87,27 @@ def residual_mass(log_weight: Tensor, delta: Tensor) -> Tensor:
         return torch.exp(log_p) * -torch.expm1(torch.clamp(torch.special.log_ndtr(-beta) - log_p, max=0.0))
 
     return _where(delta < _CLOSE, near, far).to(dtype)
+
+
+@dataclass(frozen=True)
+class GaussianMasses:
+    """What block verification asks of a window of Gaussian steps: Z_i = Z(P_i, delta_{i+1}), see :mod:`.verification`.
+
+    ``deltas``, shape (m, L), are the displacements of the drafted steps in units of sigma, as :func:`displacement` returns them.
+
+    Example:
+        >>> masses = GaussianMasses(torch.tensor([[0.3, 1.0, 2.0]]))
+        >>> masses(torch.log(torch.tensor([[1.0, 1.0, 0.5, 0.4]]))).shape
+        torch.Size([1, 3])
+    """
+
+    deltas: Tensor
+
+    def __call__(self, log_weights: Tensor) -> Tensor:
+        """log P_0..log P_L (m, L + 1) -> Z_1..Z_{L-1} and a column of zeros (m, L)."""
+        masses = torch.zeros_like(log_weights[:, 1:])
+        masses[:, :-1] = residual_mass(log_weights[:, 1:-1], self.deltas[:, 1:])
+        return masses
 
 
 def residual_quantile(u: Tensor, log_weight: Tensor, delta: Tensor, *, upper: bool = False) -> Tensor:

@@ -11,7 +11,7 @@ variance v,
 so F = 0 is the best linear denoiser at every noise level. F is a residual perceptron without statistics over the batch, so the
 prediction for a row is a function of that row, up to the rounding of a matrix product.
 
-The weights are those of `samplers/exactness_samplers/weights`; `studies/train_digits.py` makes them with the functions below.
+The weights are those of `samplers/exactness_digits`; `studies/digits/train.py` makes them with the functions below.
 """
 
 from __future__ import annotations

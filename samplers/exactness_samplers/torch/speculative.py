@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .couplings import displacement, log_ratio
+from .couplings import GaussianMasses, displacement, log_ratio
 from .drafters import Drafter, Free, Memory, Seen
 from .noise import GeneratorNoise, Noise, RoundNoise
 from .processes import Process, Tables
 from .rejections import Rejected, Rejection, gamma
 from .trace import Run, Trace
-from .verification import Verifier, block
+from .verification import Masses, Verifier, block
 
 # Squares of this, summed over a million coordinates, are still finite in single precision.
 _HUGE = 1e15
@@ -100,11 +100,16 @@ def target_means(
     return tables.mean(steps.reshape(-1), y.reshape(-1, y.shape[-1]), predictions.reshape(-1, y.shape[-1])).reshape(y.shape)
 
 
+def masses(deltas: Tensor) -> Masses:
+    """The masses that the verifier asks for, from the displacements (m, L) of the drafts."""
+    return GaussianMasses(deltas)
+
+
 def verify(
-    verifier: Verifier, log_ratios: Tensor, deltas: Tensor, noise: RoundNoise, lengths: Tensor, progress: Tensor
+    verifier: Verifier, log_ratios: Tensor, masses: Masses, noise: RoundNoise, lengths: Tensor, progress: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Verify a window: tau and the log-weight. ``progress`` (m,), from 0 to 1, says how far the chain is; it is not used here."""
-    return verifier(log_ratios, deltas, noise.accept, lengths)
+    """tau and the log-weight. ``progress`` (m,), from 0 to 1, is how far the chain has come; the law does not change with it."""
+    return verifier(log_ratios, masses, noise.accept, lengths)
 
 
 def emit(rejection: Rejection, window: Verified, noise: RoundNoise, source: Noise) -> tuple[Tensor, Tensor | int]:
@@ -130,6 +135,7 @@ class Round:
     conditioned: Callable[..., Tensor] = conditioned
     step: Callable[..., Tensor] = step
     target_means: Callable[..., Tensor] = target_means
+    masses: Callable[[Tensor], Masses] = masses
     verify: Callable[..., tuple[Tensor, Tensor]] = verify
     emit: Callable[..., tuple[Tensor, Tensor | int]] = emit
 
@@ -321,7 +327,7 @@ def _draft_and_verify(
     delta = torch.where(drafted, delta, torch.zeros_like(delta))
     ratios = log_ratio(delta, (axis * noise.drafts).sum(-1).double())
     progress = 1.0 - steps.double() / process.steps
-    tau, log_weight = parts.verify(config.verifier, ratios, delta, noise, lengths, progress)
+    tau, log_weight = parts.verify(config.verifier, ratios, parts.masses(delta), noise, lengths, progress)
     window = Verified(y, mean_p, sigma, axis, delta, log_weight, tau, lengths)
     x_next, draws = parts.emit(config.rejection, window, noise, source)
 

@@ -1,0 +1,68 @@
+"""The tests that must see each fault, each of them alone. There is one line per fault that must be caught.
+
+Tests have the names that findings use. ``usable output`` stands for output that cannot be judged at all.
+"""
+
+from __future__ import annotations
+
+from .matrix import UNUSABLE
+
+STATE, DRIFT, NORM = "along state", "along drift change", "squared norm"
+
+MUST_SEE: dict[str, tuple[str, ...]] = {
+    "no-reflection": (STATE,),
+    "reflected-about-wrong-axis": (STATE,),
+    "reflected-without-mean-shift": (STATE,),
+    "rejected-from-target": (STATE,),
+    "rejected-from-truncated-normal": (STATE,),
+    "orthogonal-stretched": (NORM,),
+    "orthogonal-shrunk": (NORM,),
+    "orthogonal-zeroed": (NORM,),
+    "orthogonal-shared-by-two": ("along neighbouring path",),
+    "accept-always": (STATE,),
+    "accept-inverted": (STATE,),
+    "accept-tempered-down": (STATE,),
+    "accept-tempered-up": (STATE,),
+    "accept-clipped": (STATE,),
+    "accept-at-coin-zero": (STATE,),
+    "accept-typical": (STATE,),
+    "block-with-reflection": (DRIFT,),
+    "block-with-unweighted-residual": (DRIFT,),
+    "block-stops-at-first-failure": (DRIFT,),
+    "block-first-pass-as-tau": (DRIFT,),
+    "block-weights-without-min": (DRIFT,),
+    "block-thresholds-without-rest": (DRIFT,),
+    "block-thresholds-unnormalised": (DRIFT,),
+    "block-thresholds-high": (STATE,),
+    "block-thresholds-low": (STATE,),
+    "block-weight-of-next": (DRIFT,),
+    "block-weight-of-last": (DRIFT,),
+    "block-mass-of-current": (DRIFT,),
+    "block-short-window-as-full": (DRIFT,),
+    "verified-with-stale-mean": (DRIFT,),
+    "sigma-of-neighbouring-step": (NORM,),
+    "mean-of-neighbouring-step": (STATE,),
+    "draft-wider-than-said": (NORM,),
+    "draft-narrower-than-said": (NORM,),
+    "extra-step-from-draft": (STATE,),
+    "rejected-state-kept": (STATE,),
+    "label-of-another-chain": ("mixture innovations",),
+    "state-of-another-chain": (STATE,),
+    "one-draw-for-two": (STATE,),
+    "same-key-every-round": ("lags",),
+    "draws-keyed-by-position": (DRIFT,),
+    "antithetic-pairs": ("along neighbouring path",),
+    "seeds-that-repeat": ("repeated draws",),
+    "half-uniforms-that-can-be-one": (UNUSABLE,),
+    "region-never-visited": ("coordinates",),
+    "last-step-wider": (NORM,),
+    "last-step-narrower": (NORM,),
+    "correlated-noise": ("along previous innovation",),
+    "exact-until-late": (STATE,),
+}
+"""Maps the name of a fault of ``exactness_samplers.faults`` to the tests that must refute it."""
+
+
+def must_see(fault: str) -> tuple[str, ...]:
+    """The tests that must see the fault of this name. The tuple is empty if no test can see it, or if the sampler is right."""
+    return MUST_SEE.get(fault, ())

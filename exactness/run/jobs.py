@@ -1,0 +1,171 @@
+"""Jobs: each judges one claim, or draws a part of it.
+
+The claim may be a member of the catalogue, a user's claim, saved draws or a control. A job holds everything that is needed to run
+it, so it runs in any process. It need not run again if its certificate is already in the folder.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from ..catalogue.base import Setting
+from ..certificate import Certificate, ControlOutcome, Verdict
+from ..claim import Claim
+from ..environment import environment
+from ..errors import BadInput
+from ..judging.certify import certify_claim, qualified_name, ready
+from ..judging.draws import Block, Drawing, Taken, probe_of
+from ..judging.judgement import draws_before_a_pass
+from ..plan import Plan
+from .executors import Progress
+from .sources import claims_of
+
+# A quick run takes at most this many draws, or as many as it took to refute the controls of the same law.
+QUICK_PATHS = 2_000
+
+
+class Overrides(msgspec.Struct, frozen=True):
+    """The changes that a run makes to the plan of each claim. None keeps the plan's own value.
+
+    ``claims`` is the number of claims of the run, which share one alpha. ``quick`` shortens the plans of samplers that should be
+    certified to what :data:`QUICK_PATHS` draws can show. Controls keep their plans.
+    """
+
+    alpha: float | None = None
+    tolerance: float | None = None
+    max_paths: int | None = None
+    claims: int | None = None
+    quick: bool = False
+
+    def apply(self, plan: Plan) -> Plan:
+        """The plan of a claim with these changes. Raises ``BadInput`` if a value makes no sense."""
+        asked = {"alpha": self.alpha, "tolerance": self.tolerance, "max_paths": self.max_paths}
+        changes = {k: v for k, v in asked.items() if v is not None}
+        return Plan(**(msgspec.structs.asdict(plan) | changes | {"claims": max(plan.claims, self.claims or 1)}))
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that judges one claim.
+
+    Args:
+        source, name: where the claim comes from (see :mod:`exactness.run.sources`), and its name there.
+        seed: the root of all randomness.
+        folder: the folder in which the certificate is written.
+        overrides: what the run changes in the plan.
+        setting: where and how the samplers of the catalogue run.
+        outcomes: the outcomes of controls that were judged before.
+        resume: whether to keep a certificate in the folder if judging again would give the same one.
+    """
+
+    source: str
+    name: str
+    seed: int
+    folder: str
+    overrides: Overrides = Overrides()
+    setting: Setting = Setting()
+    outcomes: tuple[ControlOutcome, ...] = ()
+    resume: bool = False
+
+    @property
+    def target(self) -> Path:
+        """The file of the certificate."""
+        return certificate_path(Path(self.folder), self.name)
+
+    def claim(self) -> Claim:
+        """The claim, with its plan in this run. Raises ``BadInput`` if it cannot be made."""
+        found = next((c for c in claims_of(self.source, self.setting) if c.name == self.name), None)
+        if found is None:
+            raise BadInput(f"{self.source} no longer has a claim called {self.name!r}: check whether it was renamed or removed")
+        plan = self.overrides.apply(found.plan or Plan())
+        if self.overrides.quick and found.wrong is None and not found.controls:
+            most = max(QUICK_PATHS, draws_before_a_pass(self.outcomes))
+            plan = plan.shortened(most, found.law, batteries=found.batteries)
+        return replace(found, plan=plan)
+
+    def kept(self, claim: Claim) -> Certificate | None:
+        """The certificate in the folder, if this job resumes and judging again would give the same one."""
+        return reusable(self.target, claim, self.seed, self.outcomes) if self.resume else None
+
+    def run(self, progress: Progress | None = None) -> Certificate:
+        """Judge the claim and write its certificate."""
+        claim = self.claim()
+        found = self.kept(claim)
+        if found is None:
+            found = certify_claim(claim, seed=self.seed, outcomes=self.outcomes, source=self.source, progress=progress)
+            found.save(self.target)
+        return found
+
+    def lost(self, why: str) -> Certificate:
+        """Write the certificate of a job that did not finish, and return it. It is invalid, and says why."""
+        claim = self.claim()
+        found = Certificate(
+            name=self.name, verdict=Verdict.INVALID, reasons=[why], law=claim.law.describe(),
+            sampler={"function": qualified_name(claim.sample), **claim.about, **({"wrong": claim.wrong} if claim.wrong else {})},
+            plan=claim.plan or Plan(), seed=self.seed, findings=[], stages=[], histograms=[], controls=list(self.outcomes),
+            cost={"paths": 0.0}, environment=environment("none", "none", "none"),
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), source=self.source,
+            expected="exact" if claim.wrong is None else "wrong",
+        )  # fmt: skip
+        found.save(self.target)
+        return found
+
+
+class ShardJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that draws some blocks of the certificate of another ``job``."""
+
+    job: Job
+    blocks: tuple[Block, ...]
+
+    def run(self, progress: Progress | None = None) -> list[Taken]:
+        """Draw and judge the blocks."""
+        drawing = _drawing(self.job)
+        return [drawing.take(block) for block in self.blocks]
+
+
+def certificate_path(folder: Path, name: str) -> Path:
+    """The file in which the certificate of a claim is written."""
+    return folder / (name.replace("/", "--") + ".json")
+
+
+def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutcome]) -> Certificate | None:
+    """The certificate in ``path``, if judging the claim again would give the same one. Otherwise None.
+
+    The law, plan, seed, controls, backend and versions must be the same. The first draws are made again and must be the same too,
+    so that a changed sampler is noticed.
+    """
+    if not path.exists():
+        return None
+    try:
+        found = Certificate.load(path)
+    except BadInput:
+        return None
+    here = environment(found.environment.array, found.environment.dtype, found.environment.device.split()[0])
+    own = () if isinstance(claim.controls, str) else claim.controls
+    before = sorted((c for c in found.controls if c.name not in {o.name for o in own}), key=lambda c: c.name)
+    same = (
+        found.name == claim.name
+        and found.seed == seed
+        and found.plan == ready(claim, seed)[0].plan
+        and found.law == claim.law.describe()
+        and found.environment == here
+        and found.sampler.get("backend") == claim.about.get("backend")
+        and (isinstance(claim.controls, str) or before == sorted(outcomes, key=lambda c: c.name))
+    )
+    try:
+        return found if same and found.probe == probe_of(claim, seed) else None
+    except Exception:  # A sampler that raises an exception now is judged again, and gets a certificate that says so.
+        return None
+
+
+@cache
+def _drawing(job: Job) -> Drawing:
+    """The drawing of a job. It is kept, so that a process which draws many blocks of a certificate starts its batteries once."""
+    claim, batteries = ready(job.claim(), job.seed)
+    assert claim.plan is not None
+    return Drawing(claim, claim.plan, job.seed, batteries)

@@ -1,0 +1,13 @@
+"""The weights of three small networks of handwritten digits, one safetensors file per network.
+
+They are a distribution of their own, `exactness-digits`, because they are many times the size of the code.
+`exactness_samplers.weights` reads them.
+
+>>> from exactness_digits import FOLDER
+>>> sorted(file.stem for file in FOLDER.glob("*.safetensors"))
+['digits', 'digits_ahead', 'digits_distilled']
+"""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent

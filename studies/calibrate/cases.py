@@ -1,0 +1,87 @@
+"""The laws, an exact sampler of each, and the batteries that judge them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+import exactness as ex
+from exactness.batteries import MeanEmbedding, PermutationTwoSample, standard
+from exactness.evidence.base import Battery
+from exactness.laws.base import Law
+
+EXTRA = (MeanEmbedding(most=300), PermutationTwoSample(most=100, permutations=1999))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A law, an exact sampler of it, and the number of draws in a certificate."""
+
+    law: Law
+    sample: Callable[[int, int], np.ndarray]
+    draws: int
+
+
+def _mean(k: int, x: np.ndarray) -> np.ndarray:
+    return 0.7 * x + 0.2 * np.sin(k * x)
+
+
+_SIGMA = 0.3 + 0.1 * np.arange(1, 7)
+
+
+def _paths(n: int, seed: int) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    path = [generator.standard_normal((n, 2))]
+    for k in range(len(_SIGMA), 0, -1):
+        path.append(_mean(k, path[-1]) + _SIGMA[k - 1] * generator.standard_normal((n, 2)))
+    return np.stack(path, axis=1)
+
+
+@cache
+def cases() -> dict[str, Case]:
+    turn = np.array([[0.5, 0.2, 0.0], [0.2, 0.4, 0.1], [0.0, 0.1, 0.3]])
+    mixture = ex.GaussianMixture(
+        [0.5, 0.3, 0.2], [[1.5, 0.0, 0.0], [-1.0, 1.0, 0.5], [0.0, -1.5, 1.0]], [turn, 0.5 * turn, 0.3 * np.eye(3)]
+    )
+    return {
+        "chain": Case(ex.GaussianChain.from_mean(_mean, sigma=_SIGMA, dim=2), _paths, 300),
+        "mixture": Case(mixture, mixture.sample, 1_000),
+        "trusted sampler": Case(ex.TrustedSampler(mixture.sample), mixture.sample, 500),
+        **_more(),
+    }
+
+
+def _more() -> dict[str, Case]:
+    """The laws of couplings and of verified windows."""
+    target, draft = np.array([0.4, -1.1]), np.array([0.9, -0.6])
+    length = 4
+
+    def coupled(n: int, seed: int) -> np.ndarray:
+        """The reflection coupling at sigma = 1."""
+        generator = np.random.default_rng(seed)
+        z = generator.standard_normal((n, 2))
+        axis = (draft - target) / np.linalg.norm(draft - target)
+        y, s = draft + z, (draft + z - target) @ axis
+        delta = float(np.linalg.norm(draft - target))
+        accepted = np.log(generator.random(n)) < 0.5 * delta**2 - delta * s
+        reflected = target + z - 2.0 * (z @ axis)[:, None] * axis
+        return np.stack([np.where(accepted[:, None], y, reflected), y], axis=1)
+
+    def window(n: int, seed: int) -> np.ndarray:
+        """Verification token by token, over any log-ratios."""
+        generator = np.random.default_rng(seed)
+        log_ratio = generator.normal(-0.1, 0.5, size=(n, length))
+        kept = np.cumprod(np.log(generator.random((n, length))) < log_ratio, axis=1).sum(1)
+        return np.concatenate([log_ratio, kept[:, None]], axis=1)
+
+    return {
+        "coupling": Case(ex.GaussianCoupling(target, draft, 1.0, "reflection"), coupled, 500),
+        "verified window": Case(ex.VerifiedWindow(length, "token"), window, 500),
+    }
+
+
+def batteries(law: Law) -> list[Battery]:
+    return [b for b in (*standard(), *EXTRA) if b.applies(law)]

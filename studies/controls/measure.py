@@ -1,0 +1,28 @@
+"""The faults of one backend through all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from exactness.catalogue import Setting
+from exactness.controls import Matrix, Record
+from exactness.plan import Plan
+from exactness.run.executors import Workers
+from exactness.run.faults import BUDGET, PATIENCE, run_faults
+
+Backend = Literal["torch", "jax"]
+PLANS: dict[Backend, Plan] = {"torch": BUDGET, "jax": msgspec.structs.replace(BUDGET, max_paths=128_000)}
+PATIENCES: dict[Backend, int] = {"torch": PATIENCE, "jax": 1}
+
+
+def measure(backend: Backend, names: Sequence[str], jobs: int, folder: Path, done: Callable[[Record], None]) -> Matrix:
+    """All faults, or some by name. Records are kept in the folder, from which a killed run continues."""
+    with Workers(jobs) as workers:
+        return run_faults(
+            names, plan=PLANS[backend], patience=PATIENCES[backend], setting=Setting(backend=backend), workers=workers,
+            folder=folder, resume=True, done=done,
+        )  # fmt: skip

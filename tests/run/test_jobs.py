@@ -1,0 +1,224 @@
+"""Jobs: the same certificate from any number of processes and shards; what is lost is said; what is finished is kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+import exactness as ex
+from exactness.judging.draws import blocks_of
+from exactness.run.executors import Lost, Workers
+from exactness.run.jobs import Job, Overrides, certificate_path
+from tests.registry import plain_chain
+
+CLAIMS = """
+import os, time
+import numpy as np
+import exactness as ex
+
+law = ex.GaussianMixture([0.4, 0.6], [[1.0, 0.0], [-1.0, 0.5]], [0.3, 0.2])
+plan = ex.Plan(tolerance=0.1, first_paths=500, max_paths=4_000, suspicion=1e-9)
+
+def costly(n, seed):
+    return law.sample(n, seed), {"rounds": 3.0 * n}
+
+def leaves(n, seed):
+    os._exit(0)
+
+def hangs(n, seed):
+    time.sleep(600)
+
+def slow(n, seed):
+    time.sleep(0.2)
+    return law.sample(n, seed)
+
+right = ex.Claim("right", costly, law, plan=plan)
+wrong = ex.Claim("wrong", lambda n, seed: law.sample(n, seed) + 0.3, law, plan=plan)
+bad = [ex.Claim("leaves", leaves, law, plan=plan), ex.Claim("hangs", hangs, law, plan=plan), right]
+many = [ex.Claim(f"slow-{i}", slow, law, plan=plan) for i in range(6)]
+"""
+
+
+@pytest.fixture
+def exactness(tmp_path):
+    """The command line in a process of its own, in a folder with claims."""
+    (tmp_path / "claims.py").write_text(CLAIMS)
+
+    def start(*arguments):
+        return subprocess.Popen(
+            [sys.executable, "-m", "exactness", *arguments], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, start_new_session=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )  # fmt: skip
+
+    return start
+
+
+def same(certificate: ex.Certificate) -> bytes:
+    """Everything of a certificate that must not depend on where it was made: all but seconds and the time of making."""
+    cost = {k: v for k, v in certificate.cost.items() if not k.startswith("seconds")}
+    return msgspec.json.encode(msgspec.structs.replace(certificate, cost=cost, created=""))
+
+
+def claims():
+    mixture = ex.GaussianMixture([0.4, 0.6], [[1.0, 0.0], [-1.0, 0.5]], [0.3, 0.2])
+    chain, sample = plain_chain()
+    trusted = ex.TrustedSampler(mixture.sample)
+    plan = ex.Plan(tolerance=0.2, first_paths=300, max_paths=1_200, suspicion=1e-9)
+    yield ex.Claim("mixture", lambda n, s: (mixture.sample(n, s), {"rounds": 0.1 * n}), mixture, plan)
+    yield ex.Claim("chain", sample, chain, plan)
+    yield ex.Claim("trusted", mixture.sample, trusted, plan)
+    yield ex.Claim("shifted", lambda n, s: mixture.sample(n, s) + 0.05, mixture, plan)
+    yield ex.Claim("late fault", lambda n, s: mixture.sample(n, s) / (0.0 if n > 300 else 1.0), mixture, ex.Plan(max_paths=100_000))
+
+
+@pytest.mark.parametrize("claim", list(claims()), ids=lambda claim: claim.name)
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_shards_in_any_order_make_the_same_certificate_bit_for_bit(claim):
+    alone = ex.certify(claim.sample, claim.law, plan=claim.plan, name=claim.name)
+    for count, order in ((1, [0]), (2, [1, 0]), (7, [3, 6, 0, 5, 1, 4, 2])):
+        shards = [ex.draw_shard(claim, i, count) for i in order]
+        assert same(ex.certify_shards(claim, shards)) == same(alone), count
+
+
+def test_shards_travel_between_processes_in_kilobytes():
+    import pickle
+
+    claim = next(claims())
+    shards = [pickle.loads(pickle.dumps(ex.draw_shard(claim, i, 2))) for i in range(2)]
+    assert same(ex.certify_shards(claim, shards)) == same(ex.certify(claim.sample, claim.law, plan=claim.plan, name=claim.name))
+    assert len(pickle.dumps(shards[0].taken[0])) < 1 << 20
+
+
+def test_shards_that_do_not_belong_together_are_refused():
+    claim, other, *_ = claims()
+    shards = [ex.draw_shard(claim, i, 3) for i in range(3)]
+    with pytest.raises(ex.BadInput, match="no shard"):
+        ex.certify_shards(claim, [])
+    with pytest.raises(ex.BadInput, match="each once"):
+        ex.certify_shards(claim, shards[:2])
+    with pytest.raises(ex.BadInput, match="each once"):
+        ex.certify_shards(claim, [*shards, shards[0]])
+    with pytest.raises(ex.BadInput, match="its seed differs"):
+        ex.certify_shards(claim, [*shards[:2], ex.draw_shard(claim, 2, 3, seed=1)])
+    with pytest.raises(ex.BadInput, match="its name differs"):
+        ex.certify_shards(other, shards)
+    for index, count in ((3, 3), (-1, 3), (0, 0), (True, 2), (0, 2.0)):
+        with pytest.raises(ex.BadInput, match=r"integer|less than count"):
+            ex.draw_shard(claim, index, count)
+
+
+def test_a_sampler_that_differs_from_place_to_place_is_invalid():
+    claim = next(claims())
+    elsewhere = ex.Claim("mixture", lambda n, s: claim.law.sample(n, s + 1), claim.law, claim.plan)
+    judged = ex.certify_shards(claim, [ex.draw_shard(claim, 0, 2), ex.draw_shard(elsewhere, 1, 2)])
+    assert judged.verdict is ex.Verdict.INVALID
+    assert "other draws in another place" in judged.reasons[0]
+
+
+def test_blocks_follow_from_the_plan_alone():
+    law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    for plan in (ex.Plan(), ex.Plan(first_paths=7, max_paths=50), ex.Plan(first_paths=10**6, max_paths=10**7)):
+        stages = blocks_of(plan, law)
+        blocks = [block for stage in stages for block in stage]
+        assert [sum(block.size for block in stage) for stage in stages] == list(np.diff([0, *plan.stages]))
+        assert [block.index for block in blocks] == list(range(len(blocks)))
+        assert [block.start for block in blocks] == list(np.cumsum([0, *(block.size for block in blocks)])[:-1])
+
+
+def test_a_users_claim_is_the_same_from_any_number_of_shards_and_workers(exactness, tmp_path):
+    found = []
+    for folder, options in (("a", ()), ("b", ("--shards", "2", "--jobs", "2")), ("c", ("--shards", "7", "--jobs", "1"))):
+        run = exactness("certify", "claims.py:right", "--out", folder, "--jobs", "1", *options)
+        assert run.wait() == 0, run.stderr.read()
+        found.append(same(ex.Certificate.load(certificate_path(tmp_path / folder, "right"))))
+    assert found[0] == found[1] == found[2]
+
+
+def test_what_ends_or_hangs_is_invalid_and_the_others_are_judged(exactness, tmp_path):
+    run = exactness("certify", "claims.py:bad", "--out", "out", "--jobs", "2", "--timeout", "20")
+    said, errors = run.communicate()
+    assert run.returncode == 4, errors
+    verdicts = {name: ex.Certificate.load(certificate_path(tmp_path / "out", name)) for name in ("leaves", "hangs", "right")}
+    assert verdicts["right"].verdict is ex.Verdict.CERTIFIED
+    assert verdicts["leaves"].verdict is verdicts["hangs"].verdict is ex.Verdict.INVALID
+    assert "ended with exit code 0" in verdicts["leaves"].reasons[0]
+    assert "did not finish within 20 seconds" in verdicts["hangs"].reasons[0]
+    assert "1 certified, 2 invalid" in said
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_killed_run_keeps_what_it_finished_and_resumes(exactness, tmp_path, workers):
+    """Users' claims, whole process group killed: what lies in the folder is not made again."""
+    out = tmp_path / "out"
+    run = exactness("certify", "claims.py:many", "--out", "out", "--jobs", workers)
+    deadline = time.monotonic() + 120
+    while len(list(out.glob("*.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    kept = {path: path.stat().st_mtime_ns for path in out.glob("*.json")}
+    assert 2 <= len(kept) < 6, "killed too late, or nothing was finished"
+    assert all(ex.Certificate.load(path).verdict is ex.Verdict.CERTIFIED for path in kept)
+    again = exactness("certify", "claims.py:many", "--out", "out", "--jobs", workers, "--resume")
+    assert again.wait() == 0, again.stderr.read()
+    assert len(list(out.glob("*.json"))) == 6
+    assert all(path.stat().st_mtime_ns == before for path, before in kept.items())
+
+
+class Fails(msgspec.Struct, frozen=True):
+    """A job that raises."""
+
+    def run(self, progress):
+        raise ex.BadInput("as expected")
+
+
+class Tells(msgspec.Struct, frozen=True):
+    """A job that says how far it is."""
+
+    def run(self, progress):
+        for i in range(3):
+            progress("telling", i, 3)
+            time.sleep(0.4)
+        return os.getpid()
+
+
+def test_workers_pass_on_results_errors_and_progress():
+    told = []
+    with Workers(2, progress=lambda *said: told.append(said)) as workers:
+        ((_, pid),) = workers.run([Tells()])
+        with pytest.raises(ex.BadInput, match="as expected"):
+            list(workers.run([Fails()]))
+    assert pid != os.getpid()
+    assert ("telling", 1, 3) in told or ("telling", 2, 3) in told
+    with Workers(1) as workers:
+        assert [result for _, result in workers.run([])] == []
+    with pytest.raises(ex.BadInput, match="positive number of seconds"):
+        Workers(1, timeout=0)
+
+
+def test_a_lost_job_leaves_an_invalid_certificate(tmp_path, monkeypatch):
+    (tmp_path / "claims.py").write_text(CLAIMS)
+    monkeypatch.chdir(tmp_path)
+    job = Job(source="claims.py:right", name="right", seed=0, folder="out", overrides=Overrides(alpha=1e-9))
+    lost = job.lost(Lost("it was struck by lightning").why)
+    assert ex.Certificate.load(job.target) == lost
+    assert lost.verdict is ex.Verdict.INVALID
+    assert lost.reasons == ["it was struck by lightning"]
+    assert lost.plan.alpha == 1e-9
+    with pytest.raises(ex.BadInput, match="no longer has a claim called 'other'"):
+        msgspec.structs.replace(job, name="other").run()
+
+
+def test_a_job_can_be_pickled():
+    import pickle
+
+    job = Job(source="ring/sequential", name="ring/sequential", seed=0, folder=str(Path("out")))
+    assert pickle.loads(pickle.dumps(job)) == job
