@@ -21,11 +21,11 @@ lint: install
 	$(BIN)/mypy
 
 # Measurements, each a page of reports/. The first two take a quarter of an hour, rounds and field half an hour;
-# flakiness as long as it is given.
+# flakiness runs for as long as it is told to.
 calibrate tails memory judging flakiness rounds overhead controls schedulers field: install
 	$(BIN)/python -m studies.$@
 
-# Beside the tests in use today, which are installed first.
+# Compared with the tests in use today, which are installed first.
 power: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[peers]"
 	$(BIN)/python -m studies.power

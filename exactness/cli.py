@@ -121,6 +121,10 @@ def certify(
     """Judge claims, write a certificate for each, and print a summary."""
     if profile not in ("full", "quick"):
         raise BadInput(f"--profile must be full or quick, not {profile!r}")
+    if profile == "quick" and tolerance is not None:
+        raise BadInput("--profile quick chooses the tolerance that few draws can show: leave --tolerance out, or use --max-paths")
+    if everything and short:
+        raise BadInput("--all includes what --tour takes: use one of them")
     overrides = Overrides(alpha, tolerance, max_paths, quick=profile == "quick")
     overrides.apply(Plan())
     setting = _setting(device, dtype, backend)

@@ -155,8 +155,8 @@ class SavedPaths:
                 + (": paths in running order, x_K first, images flattened" if len(law.event_shape) == 2 else "")
             )
         kind = self.values.dtype.name if isinstance(self.values, np.ndarray) else str(self.values.dtype).removeprefix("torch.")
-        if kind not in law.dtypes:
-            raise BadInput(f"{self.name} holds {kind}; save {' or '.join(law.dtypes)}: {law.why_dtypes}")
+        if refusal := law.refuses(kind):
+            raise BadInput(f"{self.name} holds {kind}; save {refusal}")
         looked = min(self.count, plan.max_paths)
         return msgspec.structs.replace(plan, first_paths=looked, max_paths=looked, seed_must_count=False)
 

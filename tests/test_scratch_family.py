@@ -78,6 +78,9 @@ def right():
     from exactness_samplers.coins import toss
     return Claim("coins/plain", toss, LAW, PLAN)
 
+def problem_of(fault):
+    return "coins"
+
 def control(fault, setting):
     from exactness_samplers.coins import toss
     return Claim(f"control/{fault.name}", fault.spoil(toss, setting.backend), LAW, PLAN, wrong=fault.what)
@@ -162,6 +165,7 @@ def test_a_family_is_new_files_three_lines_and_a_name(tmp_path):
     matrix = run("-m", "exactness", "controls", "coins-bent", "--jobs", "1", "--out", "matrix", "--max-paths", "4000")
     assert matrix.returncode == 0, matrix.stdout + matrix.stderr
     assert "1 of 1 wrong samplers caught" in matrix.stdout
+    assert '"law":"coins"' in (tmp_path / "matrix" / "controls.json").read_text().replace(" ", "")
     public = run("-c", "import exactness as ex; print(ex.__file__, ex.FairCoins(2).event_shape)")
     assert public.stdout.startswith(str(tmp_path)), "the copies were not used"
     assert "(2,)" in public.stdout

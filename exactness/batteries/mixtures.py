@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arrays import Array, clip, double, like, namespace, rows_where, to_numpy
 from ..evidence.base import Battery, Evidence, Origin
-from ..evidence.summaries import THE_DRAW, Shares, Summary, Tally, Vectors
+from ..evidence.summaries import COMPONENT_NOISE, THE_DRAW, Shares, Summary, Tally, Vectors
 from ..laws.base import Law, Mixed, Transformed, unit_directions
 
 # With more components than this, only all of them together are tested.
@@ -62,8 +62,8 @@ class MixtureInnovations(Battery):
         by_component, norms = Tally(each, "normal", relation="disjoint"), Tally(each, "chi2", freedom=dim, relation="disjoint")
         along = Tally([f"direction {i}" for i in range(len(fixed))], "normal", relation="dependent")
         vectors = Vectors(dim)
-        if dim == 1 and count == 1:
-            coordinates.measures = THE_DRAW
+        # The mean and the variance of each coordinate are those of the vectors.
+        coordinates.measures = vectors.measures = THE_DRAW if dim == count == 1 else COMPONENT_NOISE
 
         def update(sample: Array, noise: np.random.Generator) -> None:
             draws = law.output(sample)
@@ -96,7 +96,7 @@ class MixtureInnovations(Battery):
 class Rosenblatt(Battery):
     """Tests that u_i = F(x_i | x_1..x_{i-1}) are independent uniforms. The judge needs no noise of its own.
 
-    Applies to a law that knows its conditional distribution functions, such as :class:`exactness.UnivariateLaw`.
+    Applies to a law that knows its conditional distribution functions, such as :class:`exactness.GaussianMixture`.
     Source: M. Rosenblatt, Remarks on a multivariate transformation, 1952.
 
     >>> import exactness as ex
@@ -125,6 +125,9 @@ class Rosenblatt(Battery):
         if output.dim == 1:
             for tally in (coordinates, low, high):
                 tally.measures = THE_DRAW
+        elif isinstance(output, Mixed) and len(output.weights) == 1:
+            # The transform of a whitened coordinate is its conditional distribution function.
+            coordinates.measures = COMPONENT_NOISE
 
         def update(sample: Array, noise: np.random.Generator) -> None:
             u = output.rosenblatt(double(law.output(sample)))

@@ -45,7 +45,7 @@ class ProjectedKS(Battery):
         assert isinstance(output, Projected)
         projections = output.projections(self.directions, generator)
         tally = Tally(projections.names, "uniform", relation="dependent")
-        if law.output_law is not None and law.output_law.event_shape == (1,) and len(projections.names) == 1:
+        if projections.whole:
             tally.measures = THE_DRAW
 
         def update(sample: Array, noise: np.random.Generator) -> None:

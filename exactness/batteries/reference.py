@@ -19,8 +19,15 @@ def exact_draws(law: Law, n: int, seed: int) -> Array:
     assert isinstance(law, Drawable)
     try:
         return law.accept(law.sample(n, seed), n)
+    except BadInput:
+        raise
     except InvalidSample as error:
         raise BadInput(f"the law's own sample(n={n}, seed={seed}) cannot be used: {error}") from None
+    except Exception as error:  # This is the user's own function, so the message says whose it is.
+        raise BadInput(
+            f"the law's own sample(n={n}, seed={seed}) raised {type(error).__name__}: {error}; it takes (n, seed) and returns an "
+            "array"
+        ) from error
 
 
 def side_by_side(law: Law, draws: Array, noise: np.random.Generator) -> Iterator[tuple[Array, Array]]:

@@ -107,11 +107,16 @@ def claim_of(entry: Entry, setting: Setting) -> Claim:
     return Claim(entry.name, _sampler(runner, problem, setting), problem.law, described.plan, wrong=wrong, about=about)
 
 
+def problem_of(fault: Fault) -> str:
+    """The law on which a fault is judged: the ring, or the labelled mixture if the fault is about labels."""
+    return "labelled" if fault.labelled else "ring"
+
+
 def control(fault: Fault, setting: Setting) -> Claim:
     """The claim of a fault on the ring, or on the labelled mixture if the fault concerns labels."""
     from .chain_laws import problem as built
 
-    problem = built("labelled" if fault.labelled else "ring", setting.backend)
+    problem = built(problem_of(fault), setting.backend)
     problem.backend.check(setting.device, setting.dtype)
     sample = _sampler(fault.build(problem.process, setting.backend), problem, setting)
     return Claim(f"control/{fault.name}", sample, problem.law, wrong=None if fault.exact else fault.what)

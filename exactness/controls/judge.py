@@ -74,7 +74,7 @@ def said_of(fault: Fault) -> dict[str, Any]:
     """The fields of a record that describe its fault."""
     return {
         "name": fault.name, "group": fault.group, "what": fault.what, "touches": fault.touches, "seen": list(fault.seen),
-        "expected": fault.expected, "must_be_seen_by": list(must_see(fault.name)), "law": "labelled" if fault.labelled else "ring",
+        "expected": fault.expected, "must_be_seen_by": list(must_see(fault.name)), "law": family(fault.family).problem_of(fault),
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -157,7 +157,7 @@ class Evidence:
     def _reset(self, contents: Mapping[str, dict[str, object]]) -> None:
         for name, summary in self.summaries.items():
             vars(summary).clear()
-            vars(summary).update(_recalled(contents[name]))
+            vars(summary).update(_recalled(contents[name], summary.constant))
 
     def merge(self, other: Evidence) -> None:
         """Add evidence of the same battery, law and seed, of other draws. The order of merging does not matter.
@@ -253,6 +253,10 @@ class Battery(ABC):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise BadInput(f"{label} of {type(self).__name__} must be an integer of at least {least}, not {value!r}")
 
+    def __repr__(self) -> str:
+        """The settings, so that two batteries that look alike are the same in every process."""
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
     @abstractmethod
     def applies(self, law: Law) -> bool:
         """Whether the law can do what this battery needs."""
@@ -267,11 +271,16 @@ def _remembered(summary: Summary) -> dict[str, object]:
     return {
         name: np.broadcast_to(value.dtype.type(0), value.shape)
         if isinstance(value, np.ndarray) and not value.any()
+        else value
+        if name in summary.constant
         else copy.deepcopy(value)
         for name, value in vars(summary).items()
     }
 
 
-def _recalled(contents: Mapping[str, object]) -> dict[str, object]:
-    """A copy of the same contents that can be written to."""
-    return {name: np.array(v) if isinstance(v, np.ndarray) else copy.deepcopy(v) for name, v in contents.items()}
+def _recalled(contents: Mapping[str, object], constant: Collection[str]) -> dict[str, object]:
+    """The same contents, to be written into."""
+    return {
+        name: value if name in constant else np.array(value) if isinstance(value, np.ndarray) else copy.deepcopy(value)
+        for name, value in contents.items()
+    }

@@ -125,6 +125,8 @@ def ready(claim: Claim, seed: int) -> tuple[Claim, list[Battery]]:
             "batteries, or give the law what they need, such as an exact sample(n, seed)"
         )
     plan, about = claim.plan or Plan(), claim.about
+    if claim.batteries is not None:
+        about = {**about, "batteries": [repr(battery) for battery in claim.batteries]}
     if isinstance(claim.sample, SavedPaths):
         plan, about = claim.sample.plan_for(claim.law, plan), {**about, "saved": claim.sample.describe()}
     return replace(claim, plan=plan, about=about), chosen

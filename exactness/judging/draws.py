@@ -18,7 +18,7 @@ import numpy as np
 
 from ..arrays import Array, device_of, kind_of, to_numpy, without_gradients
 from ..claim import Claim
-from ..errors import BadInput, InvalidSample
+from ..errors import BadInput, ExactnessError, InvalidSample
 from ..evidence.base import Battery, Evidence
 from ..laws.base import Law
 from ..plan import Plan
@@ -30,13 +30,16 @@ Progress = Callable[[str, int, int], None]
 
 # A block holds at most about this many numbers, so that memory stays constant however large n is.
 _BLOCK_VALUES = 1 << 22
-# A certificate has at most about this many blocks, so that the judge's fixed cost per block stays small.
+# A certificate has at most about this many blocks (more if a draw holds very many numbers), so that the judge's fixed cost per block
+# stays small.
 _MOST_BLOCKS = 64
 # A block need not be larger than this, even if the first stage is.
 _ENOUGH_DRAWS = 4096
 _PROBE_DRAWS = 16
 _PROBE_CALLS = 2
 _HEAD = 64
+# Draws of a law with atoms may agree by chance. Nothing is concluded from an agreement that is more probable than this.
+_HARDLY = 1e-9
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class Drawing:
     def __init__(self, claim: Claim, plan: Plan, seed: int, batteries: Sequence[Battery]) -> None:
         self.claim, self.plan, self.seed = claim, plan, seed
         generator = judge_generator(seed, claim.name)
-        self._live = [battery.start(claim.law, generator) for battery in batteries]
+        self._live = [_started(battery, claim.law, generator) for battery in batteries]
         self.empty = [evidence.empty() for evidence in self._live]
 
     def probe(self) -> Probe:
@@ -132,7 +135,7 @@ class Drawing:
                 f"two calls of sample(n={n}, seed={seed}) differ: the sampler ignores its seed or draws from a global generator; "
                 "derive all randomness from the seed (or set seed_must_count=False in the plan, and the certificate will say so)"
             )
-        elif np.array_equal(first, different):
+        elif np.array_equal(first, different) and (self.claim.law.atomless or _chance_of_repeating(first) < _HARDLY):
             fault = (
                 f"sample(n={n}, seed) returns the same draws for the seeds {seed} and {other}: the sampler ignores its "
                 "seed, so more draws would repeat the same ones; derive all randomness from the seed"
@@ -157,7 +160,7 @@ class Drawing:
             for evidence in self._live:
                 evidence.take()
             return Taken(block, cost=cost, fault=str(error))
-        return Taken(block, taken, cost, _mark(draws), _where(draws))
+        return Taken(block, taken, cost, _mark(draws, self.claim.law.atomless), _where(draws))
 
     def _seed(self, index: int) -> int:
         return sampler_seed(self.seed, self.claim.name, index)
@@ -222,7 +225,8 @@ class Draws:
         self._blocks: Iterator[list[Block]] = iter(blocks_of(plan, claim.law))
         self._probe = drawing.probe if probe is None else lambda: probe
         self._take: Take = take or (lambda blocks: map(drawing.take, blocks))
-        self.probed, self.paths, self.mark, self.where = Probe(), 0, "", Where()
+        self.probed, self.paths, self.where = Probe(), 0, Where()
+        self.marks: set[str] = set()
         self.cost: dict[str, float] = {"seconds_sampling": 0.0, "seconds_judging": 0.0}
 
     def probe(self) -> None:
@@ -251,14 +255,16 @@ class Draws:
                 f"block {taken.block.index} begins at draw {taken.block.start}, but {self.paths} draws were taken in before it: "
                 "pass the blocks in their order"
             )
-        if taken.mark and taken.mark == self.mark:
+        if taken.mark in self.marks:
             raise InvalidSample(
                 f"two blocks with different seeds begin with the same draws, after {self.paths} draws: the sampler ignores its "
                 "seed when n is large, so more draws repeat the same ones; derive all randomness from the seed"
             )
         for whole, part in zip(self.evidence, taken.evidence, strict=True):
             whole.merge(part)
-        self.mark, self.where, self.paths = taken.mark, taken.where, self.paths + taken.block.size
+        self.where, self.paths = taken.where, self.paths + taken.block.size
+        if taken.mark:
+            self.marks.add(taken.mark)
 
 
 def probe_of(claim: Claim, seed: int) -> str:
@@ -272,14 +278,31 @@ def probe_of(claim: Claim, seed: int) -> str:
     return _digest(to_numpy(output[0] if isinstance(output, tuple) else output))
 
 
-def _mark(draws: Array) -> str:
-    """A digest of the first draws; of all draws, if few of the first ones differ; empty, if all draws are equal."""
-    rows = to_numpy(draws[:_HEAD])
-    if 2 * len(np.unique(rows.reshape(len(rows), -1), axis=0)) < len(rows):
-        rows = to_numpy(draws)
-        if np.all(rows == rows[:1]):
-            return ""
-    return _digest(rows)
+def _started(battery: Battery, law: Law, generator: np.random.Generator) -> Evidence:
+    """Empty evidence. What a user's own law does wrong is said as such."""
+    try:
+        return battery.start(law, generator)
+    except ExactnessError:
+        raise
+    except Exception as error:
+        raise BadInput(
+            f"the battery {battery.name!r} cannot look at the law {type(law).__name__}: {type(error).__name__}: {error}; if this "
+            "law is yours, compare its methods with exactness.laws.base"
+        ) from error
+
+
+def _mark(draws: Array, atomless: bool) -> str:
+    """A digest by which equal blocks are noticed: of the first draws, of all if those may agree by chance, or none at all."""
+    for rows in (to_numpy(draws[:_HEAD]), to_numpy(draws)):
+        if atomless or _chance_of_repeating(rows) < _HARDLY:
+            return _digest(rows)
+    return ""
+
+
+def _chance_of_repeating(rows: np.ndarray) -> float:
+    """A bound on the probability that as many independent draws are equal to these: the largest share of one value, each time."""
+    most = int(np.unique(rows.reshape(len(rows), -1), axis=0, return_counts=True)[1].max())
+    return float(((most + 1) / (len(rows) + 1)) ** len(rows))
 
 
 def _where(draws: Array) -> Where:

@@ -57,11 +57,11 @@ def distinct(results: Sequence[Result]) -> list[Result]:
     """
     seen, kept = set(), []
     for result in results:
-        key = (result.measures, result.null.name)
-        if result.measures is None or result.rows > 1 or key not in seen:
+        # One row, or the most extreme of as many.
+        key = (result.measures, result.null.name, result.rows)
+        if result.measures is None or key not in seen:
             kept.append(result)
-        if result.rows == 1:
-            seen.add(key)
+        seen.add(key)
     return kept
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Integral
 
 from ..certificate import Certificate, ControlOutcome
 from ..claim import Claim
@@ -15,10 +16,10 @@ from .draws import Block, Drawing, Probe, Taken, blocks_of
 
 @dataclass(frozen=True)
 class Shard:
-    """What one place has drawn. It holds kilobytes of evidence, and can be pickled and sent.
+    """What one place has drawn. It can be pickled and sent; a block of it holds some kilobytes per step of a chain.
 
     Attributes:
-        name, seed, plan, law: the certificate that the shard belongs to. ``law`` is the description of the law.
+        name, seed, plan, law, batteries: the certificate that the shard belongs to. ``law`` is the description of the law.
         index, count: this is shard ``index`` of ``count``.
         probe: what the first small sample showed in this place.
         taken: the blocks, each with its evidence, its costs and the kind of array that the sampler returned.
@@ -28,6 +29,7 @@ class Shard:
     seed: int
     plan: Plan
     law: dict[str, object]
+    batteries: tuple[str, ...]
     index: int
     count: int
     probe: Probe
@@ -58,7 +60,7 @@ def draw_shard(claim: Claim, index: int, count: int, *, seed: int = 0) -> Shard:
     True
     """
     for label, value in (("index", index), ("count", count)):
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, bool) or not isinstance(value, Integral):
             raise BadInput(f"{label} must be an integer, not {value!r}")
     if not 0 <= index < count:
         raise BadInput(f"index must be at least 0 and less than count; got index {index} and count {count}")
@@ -68,7 +70,8 @@ def draw_shard(claim: Claim, index: int, count: int, *, seed: int = 0) -> Shard:
     mine = [block for stage in blocks_of(claim.plan, claim.law) for block in stage if block.index % count == index]
     probe = drawing.probe()
     taken = tuple(_until_fault(drawing, mine)) if probe.fault is None else ()
-    return Shard(claim.name, int(seed), claim.plan, claim.law.describe(), index, count, probe, taken)
+    looks = tuple(repr(battery) for battery in batteries)
+    return Shard(claim.name, int(seed), claim.plan, claim.law.describe(), looks, int(index), int(count), probe, taken)
 
 
 def certify_shards(
@@ -76,7 +79,7 @@ def certify_shards(
 ) -> Certificate:
     """Make the certificate from all shards of a claim. :func:`certify` gives the same one, for any number and order of shards.
 
-    Only the costs in seconds and the time of creation differ.
+    Only the costs in seconds and the time of creation differ, as long as versions and numbers of threads are the same everywhere.
 
     Args:
         claim: the claim. Its controls are judged here.
@@ -89,23 +92,22 @@ def certify_shards(
     """
     if not shards:
         raise BadInput("no shard was given: pass the shards that draw_shard made")
+    if wrong := [one for one in shards if not isinstance(one, Shard)]:
+        raise BadInput(f"shards must be what draw_shard made; got {type(wrong[0]).__name__}")
+    shards = sorted(shards, key=lambda shard: shard.index)
     first = shards[0]
-    ready_claim, _ = ready(claim, first.seed)
-    of = (ready_claim.name, first.seed, ready_claim.plan, ready_claim.law.describe(), first.count)
+    judged, batteries = ready(claim, first.seed)
+    labels = ("name", "seed", "plan", "law", "list of batteries", "number of shards")
+    of = (judged.name, first.seed, judged.plan, judged.law.describe(), tuple(repr(b) for b in batteries), first.count)
     for shard in shards:
-        found = (shard.name, shard.seed, shard.plan, shard.law, shard.count)
-        if differ := [n for n, a, b in zip(("name", "seed", "plan", "law", "number of shards"), of, found, strict=True) if a != b]:
+        found = (shard.name, shard.seed, shard.plan, shard.law, shard.batteries, shard.count)
+        if differ := [label for label, a, b in zip(labels, of, found, strict=True) if a != b]:
             raise BadInput(f"shard {shard.index} of {shard.name!r} belongs to another certificate: its {differ[0]} differs")
     there = sorted(shard.index for shard in shards)
     if there != list(range(first.count)):
         raise BadInput(f"pass all shards from 0 to {first.count - 1}, each once; got {there}")
     taken = {one.block.index: one for shard in shards for one in shard.taken}
-    probe = next((shard.probe for shard in shards if shard.probe != first.probe), first.probe)
-    if probe != first.probe and first.probe.fault is None:
-        probe = Probe(
-            first.probe.digest, False, "the sampler gives other draws in another place for the same seed: derive all its "
-            "randomness from the seed, and use the same versions everywhere", first.probe.where,
-        )  # fmt: skip
+    probe = _together([shard.probe for shard in shards], judged.plan)
 
     def take(blocks: Sequence[Block]) -> Iterator[Taken]:
         for block in blocks:
@@ -123,3 +125,17 @@ def _until_fault(drawing: Drawing, blocks: Sequence[Block]) -> Iterator[Taken]:
         yield taken
         if taken.fault is not None:
             return
+
+
+def _together(probes: Sequence[Probe], plan: Plan | None) -> Probe:
+    """What the first small samples of all places say: the first fault, if there is one, or that the places differ."""
+    if broken := [probe for probe in probes if probe.fault is not None]:
+        return broken[0]
+    first = probes[0]
+    if plan is not None and plan.seed_must_count and any(probe.digest != first.digest for probe in probes):
+        fault = (
+            "the sampler gives other draws in another place for the same seed: derive all its randomness from the seed, and use "
+            "the same versions everywhere"
+        )
+        return replace(first, reproducible=False, fault=fault)
+    return first

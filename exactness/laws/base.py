@@ -45,7 +45,7 @@ class Law(ABC):
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64")
     """The dtypes that a sample may have."""
 
-    why_dtypes: ClassVar[str] = "numbers in fewer bits are not draws of a continuous law"
+    why_dtypes: ClassVar[str] = ""
     """The reason for ``dtypes``, which a refusal gives."""
 
     @property
@@ -74,6 +74,14 @@ class Law(ABC):
         """Which entries are numbers that this law can judge, as booleans of the sample's shape. Usually the finite ones."""
         return namespace(sample).isfinite(sample)
 
+    def refuses(self, dtype: str) -> str | None:
+        """The dtypes that a sample may have and why, if this is none of them."""
+        if isinstance(self.dtypes, str):
+            raise BadInput(f"dtypes of {type(self).__name__} must be a tuple of names, as in ({self.dtypes!r},)")
+        if dtype in self.dtypes:
+            return None
+        return " or ".join(self.dtypes) + (f": {self.why_dtypes}" if self.why_dtypes else "")
+
     def accept(self, sample: object, n: int) -> Array:
         """The sample, if it can be judged: an array of the right shape and dtype that holds numbers.
 
@@ -91,8 +99,8 @@ class Law(ABC):
         wanted = (n, *self.event_shape)
         if tuple(array.shape) != wanted:
             raise InvalidSample(f"sample(n={n}, seed) has shape {tuple(array.shape)}; this law needs {wanted}")
-        if str(array.dtype).removeprefix("torch.") not in self.dtypes:
-            raise InvalidSample(f"sample(n, seed) has dtype {array.dtype}; return {' or '.join(self.dtypes)}: {self.why_dtypes}")
+        if refusal := self.refuses(str(array.dtype).removeprefix("torch.")):
+            raise InvalidSample(f"sample(n, seed) has dtype {array.dtype}; return {refusal}")
         readable = self.readable(array)
         if not bool(namespace(array).all(readable)):
             bad = np.argwhere(~to_numpy(readable))
@@ -119,6 +127,8 @@ class Projections:
 
     names: list[str]
     transform: Callable[[Array], list[Array]]
+    whole: bool = False
+    """Whether the only function is the distribution function of a draw that is one number."""
 
 
 @runtime_checkable

@@ -65,7 +65,7 @@ class GridLaw(Law):
 
     def projections(self, random: int, generator: np.random.Generator) -> Projections:
         """The only coordinate; see :class:`.base.Projected`."""
-        return Projections(["coordinate 0"], lambda x: [self.cdf(x[:, 0])])
+        return Projections(["coordinate 0"], lambda x: [self.cdf(x[:, 0])], whole=True)
 
 
 def chain_marginals(

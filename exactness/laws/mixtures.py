@@ -244,7 +244,7 @@ class GaussianMixture(Law):
             x = double(x)
             return [self.projected_cdf(v, x @ like(v, x)) for v in directions.values()]
 
-        return Projections(list(directions), transform)
+        return Projections(list(directions), transform, whole=self.dim == 1)
 
     def _widened(self, more: np.ndarray) -> GaussianMixture:
         return GaussianMixture(self.weights, self.means, self.full_covariances() + more)

@@ -27,6 +27,10 @@ class TrustedSampler(Law):
     (3,)
     """
 
+    # Nothing is known of this law, so whatever its draws are, both samplers may return it.
+    dtypes = ("float32", "float64", "int64", "int32", "int16", "int8", "uint8")
+    why_dtypes = "sums of numbers with fewer bits are too coarse"
+
     def __init__(self, sample: Callable[[int, int], Any], *, name: str = "trusted sampler") -> None:
         if not callable(sample):
             raise BadInput(f"a trusted sampler must be a function sample(n, seed); got {type(sample).__name__}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import sys
 import tempfile
 import threading
@@ -84,19 +85,25 @@ class Workers:
                 yield job, job.run(self.progress)
             return
         waiting = list(jobs)[::-1]
-        while waiting or self._busy:
-            while waiting and len(self._busy) < self.count:
-                process = self._idle.pop() if self._idle else _Process(self.count, self._news.name)
-                self._busy.append(process)
-                process.begin(waiting.pop(), self.timeout)
-            for process in _ready(self._busy):
-                self._busy.remove(process)
-                job, result, alive = process.finish()
-                if alive:
-                    self._idle.append(process)
-                if isinstance(result, BaseException):
-                    raise result
-                yield job, result
+        try:
+            while waiting or self._busy:
+                while waiting and len(self._busy) < self.count:
+                    process = self._idle.pop() if self._idle else _Process(self.count, self._news.name)
+                    self._busy.append(process)
+                    process.begin(waiting.pop(), self.timeout)
+                for process in _ready(self._busy):
+                    self._busy.remove(process)
+                    job, result, alive = process.finish()
+                    if alive:
+                        self._idle.append(process)
+                    if isinstance(result, BaseException):
+                        raise result
+                    yield job, result
+        finally:
+            # Where the caller stopped early, what still runs belongs to no later call.
+            for process in self._busy:
+                process.stop()
+            self._busy.clear()
 
     def _listen(self) -> None:
         # Progress travels in files, because a process that is stopped while it holds the lock of a queue would leave it locked.
@@ -185,6 +192,8 @@ def _work(pipe: Connection, count: int, news: str) -> None:
             except Exception as error:
                 result = error
             try:
-                pipe.send(result)
-            except (TypeError, ValueError, AttributeError) as error:  # It cannot be pickled.
-                pipe.send(BadInput(f"the result of a job cannot be sent to another process: {error}"))
+                pickle.loads(pickle.dumps(result))
+            except Exception as error:  # What cannot travel is told in words.
+                raised = isinstance(result, Exception)
+                result = RuntimeError(f"{type(result).__name__}: {result}" if raised else f"its result cannot be sent: {error}")
+            pipe.send(result)

@@ -74,11 +74,13 @@ def run_faults(
             found.append(saved)
             done(saved.record)
     kept = {saved.task.name for saved in found}
+    lost: list[str] = []
     with contextlib.ExitStack() as stack:
         here_or_there = workers or stack.enter_context(Workers(1))
         for task, result in here_or_there.run([task for task in tasks if task.name not in kept]):
             if isinstance(result, Lost):
-                raise BadInput(f"the control {task.name} could not be judged: {result.why}")
+                lost.append(f"{task.name}: {result.why}")
+                continue
             found.append(_Saved(task, *result))
             record = found[-1].record
             if folder is not None:
@@ -86,6 +88,8 @@ def run_faults(
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(msgspec.json.encode(found[-1]))
             done(record)
+    if lost:
+        raise BadInput("some controls could not be judged; the others are kept, go on with --resume. " + "; ".join(lost))
     records = in_order([saved.record for saved in found], [f.name for f in faults])
     return Matrix(
         records=records, plan=plan, seed=seed, backend=setting.backend,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -20,7 +20,7 @@ from ..claim import Claim
 from ..environment import environment
 from ..errors import BadInput
 from ..judging.certify import certify_claim, qualified_name, ready
-from ..judging.draws import Block, Drawing, Taken, probe_of
+from ..judging.draws import Block, Drawing, Probe, Taken, probe_of
 from ..judging.judgement import draws_before_a_pass
 from ..plan import Plan
 from .executors import Progress
@@ -128,6 +128,16 @@ class ShardJob(msgspec.Struct, frozen=True, kw_only=True):
         return [drawing.take(block) for block in self.blocks]
 
 
+class ProbeJob(msgspec.Struct, frozen=True, kw_only=True):
+    """What precedes the blocks of the certificate that ``job`` makes."""
+
+    job: Job
+
+    def run(self, progress: Progress | None = None) -> Certificate | Probe:
+        """The certificate, if it is there already and may be kept; else the first small sample."""
+        return self.job.kept(self.job.claim()) or _drawing(self.job).probe()
+
+
 def certificate_path(folder: Path, name: str) -> Path:
     """The file in which the certificate of a claim is written."""
     return folder / (name.replace("/", "--") + ".json")
@@ -146,19 +156,24 @@ def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutc
     except BadInput:
         return None
     here = environment(found.environment.array, found.environment.dtype, found.environment.device.split()[0])
-    # A claim's own controls are judged with it: they must be there. Those that were judged before must be the same.
+    judged = ready(claim, seed)[0]
+    # What controls of its own show is not known without judging them again, except for those made of the law itself.
     standard = isinstance(claim.controls, str)
-    own = set() if isinstance(claim.controls, str) else {control.name for control in claim.controls}
-    theirs = {c.name for c in found.controls if c.name in own or (standard and c.name.startswith("standard/"))}
-    before = sorted((c for c in found.controls if c.name not in theirs), key=lambda c: c.name)
+    if claim.controls and not standard:
+        return None
+    theirs = [c for c in found.controls if standard and c.name.startswith("standard/")]
+    before = sorted((c for c in found.controls if c not in theirs), key=lambda c: c.name)
     same = (
         found.name == claim.name
         and found.seed == seed
-        and found.plan == ready(claim, seed)[0].plan
+        and found.plan == judged.plan
+        and found.expected == ("exact" if claim.wrong is None else "wrong")
+        and found.sampler.get("wrong") == claim.wrong
+        and found.sampler.get("batteries") == judged.about.get("batteries")
         and found.law == claim.law.describe()
         and found.environment == here
         and found.sampler.get("backend") == claim.about.get("backend")
-        and (bool(theirs) if standard else theirs == own)
+        and bool(theirs) == standard
         and before == sorted(outcomes, key=lambda c: c.name)
     )
     try:
@@ -167,7 +182,7 @@ def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutc
         return None
 
 
-@cache
+@lru_cache(maxsize=1)
 def _drawing(job: Job) -> Drawing:
     """The drawing of a job. It is kept, so that a process which draws many blocks of a certificate starts its batteries once."""
     claim, batteries = ready(job.claim(), job.seed)

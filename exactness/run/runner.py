@@ -15,7 +15,7 @@ from ..errors import BadInput, InvalidSample
 from ..judging.certify import certify_claim, outcome_of
 from ..judging.draws import Block, Taken
 from .executors import Lost, Workers
-from .jobs import Job, Overrides, ShardJob
+from .jobs import Job, Overrides, ProbeJob, ShardJob
 from .sources import Item, controls_of
 
 Done = Callable[[Certificate], None]
@@ -96,8 +96,15 @@ def run_claims(
 def _in_shards(job: Job, workers: Workers, shards: int) -> Certificate:
     """Make one certificate, and divide the blocks of each stage among several jobs."""
     claim = job.claim()
-    if (kept := job.kept(claim)) is not None:
-        return kept
+    if claim.controls:
+        # Its controls are judged with it, in one place.
+        ((_, result),) = workers.run([job])
+        return job.lost(result.why) if isinstance(result, Lost) else result
+    ((_, first),) = workers.run([ProbeJob(job=job)])
+    if isinstance(first, Lost):
+        return job.lost(first.why)
+    if isinstance(first, Certificate):
+        return first
 
     def take(blocks: Sequence[Block]) -> Iterator[Taken]:
         parts = [ShardJob(job=job, blocks=tuple(blocks[i::shards])) for i in range(min(shards, len(blocks)))]
@@ -110,7 +117,7 @@ def _in_shards(job: Job, workers: Workers, shards: int) -> Certificate:
             yield found[block.index]
 
     certificate = certify_claim(
-        claim, seed=job.seed, outcomes=job.outcomes, source=job.source, progress=workers.progress, take=take
+        claim, seed=job.seed, outcomes=job.outcomes, source=job.source, progress=workers.progress, probe=first, take=take
     )
     certificate.save(job.target)
     return certificate

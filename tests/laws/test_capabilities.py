@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 import exactness as ex
 from exactness.batteries import standard
@@ -121,3 +122,82 @@ def test_a_statistic_counts_once(means, covariances):
         assert not [f for f in judged.findings if "components" in f.name]
     alone = ex.certify(law.sample, law, batteries=[b for b in standard() if b.name == "projected KS"], plan=judged.plan)
     assert {f.battery for f in alone.findings} == {"projected KS"}
+
+
+class Coins(ex.Law):
+    """``p`` is the probability of a 1."""
+
+    event_shape = (1,)
+    dtypes = ("int64",)
+
+    def __init__(self, p):
+        self.p = p
+
+    def describe(self):
+        return {"kind": "Coins", "p": self.p}
+
+    def sample(self, n, seed):
+        return (np.random.default_rng(seed).random((n, 1)) < self.p).astype(np.int64)
+
+
+@pytest.mark.parametrize("first", [1, 4, 8, 100, 1_000])
+@pytest.mark.parametrize("p", [0.5, 0.99, 1e-4])
+def test_atoms_may_coincide(p, first):
+    """Blocks and probes of few values agree by chance; that is no sign of a seed that is ignored (rate below 1e-6)."""
+    law, plan = Coins(p), ex.Plan(tolerance=0.3, first_paths=first, max_paths=4_000, suspicion=1e-9)
+    for seed in range(5):
+        judged = ex.certify(law.sample, law, plan=plan, seed=seed)
+        assert judged.verdict is not ex.Verdict.INVALID, judged.reasons
+
+
+@pytest.mark.parametrize("distinct", [1, 2, 5])
+def test_few_distinct_batches_are_noticed_whichever_come_first(distinct):
+    law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    for seed in range(4):
+        judged = ex.certify(lambda n, s: law.sample(n, s if n < 17 else s % distinct), law, plan=ex.Plan(tolerance=0.03), seed=seed)
+        assert judged.verdict is ex.Verdict.INVALID
+        assert "begin with the same draws" in judged.reasons[0]
+
+
+@pytest.mark.parametrize("components", [1, 2])
+def test_a_statistic_counts_once_in_the_plane(components):
+    law = ex.GaussianMixture(
+        np.full(components, 1.0 / components), np.arange(2.0 * components).reshape(components, 2), np.ones(components)
+    )
+    judged = ex.certify(law.sample, law, plan=ex.Plan(tolerance=0.2, first_paths=500, max_paths=500))
+    values = [(f.test, round(f.statistic, 12)) for f in judged.findings]
+    assert len(set(values)) == len(values)
+
+
+def test_a_projection_of_ones_own_is_not_taken_for_the_draw():
+    """A law that knows its transform, and the distribution of |x| besides: both are tested."""
+
+    class Folded(ex.GaussianMixture):
+        def projections(self, random, generator):
+            return Projections(["size"], lambda x: [2.0 * ndtr(np.abs(x[:, 0])) - 1.0])
+
+    law = Folded([1.0], [[0.0]], [1.0])
+    judged = ex.certify(law.sample, law, plan=ex.Plan(tolerance=0.2, first_paths=500, max_paths=500))
+    assert [f for f in judged.findings if f.battery == "projected KS"]
+
+
+def test_what_a_law_of_ones_own_does_wrong_is_said_as_such():
+    class Listed(Drawn):
+        projections = ("x",)
+
+    class Named(Drawn):
+        dtypes = "float64"
+
+    with pytest.raises(ex.BadInput, match="cannot look at the law Listed: TypeError"):
+        ex.certify(Drawn().sample, Listed())
+    with pytest.raises(ex.BadInput, match="dtypes of Named must be a tuple of names"):
+        ex.certify(Drawn().sample, Named())
+
+
+def test_two_samplers_of_integers_are_compared(seed):
+    """Dice against dice at alpha 1e-6; against dice without a six they are refuted."""
+    plan = quiet_plan(tolerance=0.1, first_paths=10_000, max_paths=10_000)
+    law = Counts()
+    assert ex.compare(law.sample, law.sample, plan=plan, seed=seed).verdict is ex.Verdict.CERTIFIED
+    loaded = lambda n, s: np.random.default_rng(s).integers(1, 6, size=(n, 3))  # noqa: E731
+    assert ex.compare(loaded, law.sample, plan=plan, seed=seed).verdict is ex.Verdict.REFUTED

@@ -68,6 +68,11 @@ def test_exit_codes_say_how_it_went(run, claim, code):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["certify"], "say what to certify, for example: exactness certify 'ring/*'"),
+        (["certify", "--tour", "--all"], "use one of them"),
+        (["certify", "claims.py:claim", "--profile", "slow"], "--profile must be full or quick"),
+        (["certify", "claims.py:claim", "--profile", "quick", "--tolerance", "0.02"], "leave --tolerance out"),
+        (["certify", "claims.py:claim", "--timeout", "-1"], "positive number of seconds"),
         (["certify", "nothing.py:claim"], "there is no file nothing.py"),
         (["certify", "claims.py:missing"], "no claim called 'missing'; it has claim, wrong"),
         (["certify", "claims.py:number"], "no claim called 'number'"),
@@ -131,6 +136,21 @@ def test_resuming_judges_a_sampler_that_raises_now(run, tmp_path):
     text = (tmp_path / "claims.py").read_text()
     (tmp_path / "claims.py").write_text(text.replace('ex.Claim("right", law.sample,', 'ex.Claim("right", lambda n, s: 1 / 0,'))
     assert run("certify", "claims.py:claim", "--resume")[0] == 4
+
+
+@pytest.mark.parametrize(
+    "changed", ["batteries=[ex.batteries.ProjectedKS()]", "wrong='Nothing.'", "controls=[control]"], ids=lambda c: c.split("=")[0]
+)
+def test_resuming_keeps_nothing_that_would_be_judged_in_another_way(run, tmp_path, changed):
+    assert run("certify", "claims.py:claim")[0] == 0
+    path = certificate_path(tmp_path / "certificates", "right")
+    before = path.stat().st_mtime_ns
+    assert run("certify", "claims.py:claim", "--resume")[0] == 0
+    assert path.stat().st_mtime_ns == before
+    more = f'import exactness.batteries\nclaim = ex.Claim("right", law.sample, law, plan=plan, {changed})'
+    (tmp_path / "claims.py").write_text(f"{(tmp_path / 'claims.py').read_text()}\n{more}\n")
+    run("certify", "claims.py:claim", "--resume")
+    assert path.stat().st_mtime_ns != before
 
 
 def test_resuming_notices_a_control_that_was_added(run, tmp_path):

@@ -1,6 +1,6 @@
 """Summaries: what is kept of the draws, and the tests that follow from it."""
 
-from .base import THE_DRAW, Summary, Test, worst
+from .base import COMPONENT_NOISE, THE_DRAW, Summary, Test, worst
 from .features import Differences, Embedding
 from .lags import Lags
 from .pairs import PairTally
@@ -13,6 +13,7 @@ from .tally import Tally
 from .vectors import Vectors
 
 __all__ = [
+    "COMPONENT_NOISE",
     "Differences",
     "Embedding",
     "Lags",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,8 @@ class Test(NamedTuple):
     bounded: bool = True
 
 
-THE_DRAW = "F(x)"
-"""The quantity that a summary measures if it holds the probability integral transforms of draws of one number each."""
+THE_DRAW, COMPONENT_NOISE = "F(x)", "noise within components"
+"""What summaries measure where several hold it: the transform of a draw that is one number, and coordinates of whitened draws."""
 
 
 class Summary(ABC):
@@ -37,6 +37,9 @@ class Summary(ABC):
     """
 
     distribution: str
+
+    constant: ClassVar[tuple[str, ...]] = ()
+    """Attributes that never change, such as a law, and need not be copied."""
 
     measures: str | None = None
     """The quantity that is tested, where several summaries may hold the same one. Its tests are then counted only once."""

@@ -42,7 +42,12 @@ FILES = (
 def faults_of(files: Iterable[str]) -> tuple[Fault, ...]:
     """The faults that these files define, in the order of the files and of their rows."""
     modules = [importlib.import_module(f"{__name__}.{file}") for file in files]
-    return tuple(value for module in modules for value in vars(module).values() if isinstance(value, Fault))
+    return tuple(value for module in modules for value in vars(module).values() if _of(value, module.__name__))
+
+
+def _of(value: object, module: str) -> bool:
+    """Whether it is a fault that this file defines; one that it imports from another is that file's."""
+    return isinstance(value, Fault) and value.instead.__module__ == module
 
 
 FAULTS: tuple[Fault, ...] = faults_of(FILES)
