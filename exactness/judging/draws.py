@@ -30,8 +30,8 @@ Progress = Callable[[str, int, int], None]
 
 # A block holds at most about this many numbers, so that memory stays constant however large n is.
 _BLOCK_VALUES = 1 << 22
-# A certificate has at most about this many blocks (more if a draw holds very many numbers), so that the judge's fixed cost per block
-# stays small.
+# A certificate has at most about this many blocks, so that the judge's fixed cost per block stays small. It has more if a draw
+# holds very many numbers.
 _MOST_BLOCKS = 64
 # A block need not be larger than this, even if the first stage is.
 _ENOUGH_DRAWS = 4096

@@ -152,18 +152,17 @@ def test_atoms_may_coincide(p, first):
 
 @pytest.mark.parametrize("distinct", [1, 2, 5])
 def test_few_distinct_batches_are_noticed_whichever_come_first(distinct):
-    law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    law, plan = ex.GaussianMixture([1.0], [[0.0]], [1.0]), ex.Plan(tolerance=0.05, first_paths=100, max_paths=6_400)
     for seed in range(4):
-        judged = ex.certify(lambda n, s: law.sample(n, s if n < 17 else s % distinct), law, plan=ex.Plan(tolerance=0.03), seed=seed)
+        judged = ex.certify(lambda n, s: law.sample(n, s if n < 17 else s % distinct), law, plan=plan, seed=seed)
         assert judged.verdict is ex.Verdict.INVALID
         assert "begin with the same draws" in judged.reasons[0]
 
 
 @pytest.mark.parametrize("components", [1, 2])
 def test_a_statistic_counts_once_in_the_plane(components):
-    law = ex.GaussianMixture(
-        np.full(components, 1.0 / components), np.arange(2.0 * components).reshape(components, 2), np.ones(components)
-    )
+    means = np.arange(2.0 * components).reshape(components, 2)
+    law = ex.GaussianMixture(np.full(components, 1.0 / components), means, np.ones(components))
     judged = ex.certify(law.sample, law, plan=ex.Plan(tolerance=0.2, first_paths=500, max_paths=500))
     values = [(f.test, round(f.statistic, 12)) for f in judged.findings]
     assert len(set(values)) == len(values)
