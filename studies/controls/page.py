@@ -24,7 +24,7 @@ def page(found: dict[str, Matrix]) -> str:
         "(`exactness report reports/controls.json -o page.html` shows it).\n",
         f"{versions('exactness', 'numpy', 'scipy', 'torch', 'jax')}.\n",
         table(
-            ["backend", "wrong samplers caught", "right ones refuted", "not to be asked", "time of its jobs"],
+            ["backend", "wrong samplers caught", "right ones refuted", "not to be asked", "time of its jobs", "measured on"],
             [
                 (
                     name,
@@ -32,10 +32,11 @@ def page(found: dict[str, Matrix]) -> str:
                     "{} of {}".format(*m.false_alarms),
                     len(m.beyond),
                     f"{sum(r.seconds for r in m.records) / 60:.0f} min",
+                    m.created[:10],
                 )
                 for name, m in found.items()
             ],
-            right=4,
+            right=5,
         ),
         "The time is the sum over the samplers, one job each, on a machine with two cores that had other work as well.\n",
         "## Which tests see what\n\nThe smallest set of tests that catches everything that any of them catches: "
