@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--names", nargs="*", default=[], help="only these samplers")
     parser.add_argument("--out", type=Path, default=REPORTS)
     options = parser.parse_args(arguments)
-    found = {}
+    found: dict[str, Matrix] = {}
     for backend, file in FILES.items():
         if backend in options.backends.split(","):
             found[backend] = measure(
