@@ -32,7 +32,7 @@ class Verdict(enum.Enum):
 
     @property
     def remedy(self) -> str:
-        """What the user should do, in a sentence or two."""
+        """This says what the user should do, in a sentence or two."""
         return {
             Verdict.CERTIFIED: "Nothing needs to be done: every monitored difference of probabilities is within the tolerance.",
             Verdict.REFUTED: "The sampler does not follow the law. The first findings show where it departs: start there.",

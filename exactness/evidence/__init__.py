@@ -1,1 +1,1 @@
-"""What a test is: batteries make evidence of draws, evidence adds up, and each test has a null distribution."""
+"""Tests: batteries make evidence of draws, evidence adds up, and each test has a null distribution."""

@@ -128,7 +128,7 @@ def _until_fault(drawing: Drawing, blocks: Sequence[Block]) -> Iterator[Taken]:
 
 
 def _together(probes: Sequence[Probe], plan: Plan | None) -> Probe:
-    """What the first small samples of all places say: the first fault, if there is one, or that the places differ."""
+    """Join the first small samples of all places. The first fault counts, if there is one; else the places must agree."""
     if broken := [probe for probe in probes if probe.fault is not None]:
         return broken[0]
     first = probes[0]

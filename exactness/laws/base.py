@@ -1,4 +1,4 @@
-"""What every law says of itself, and the capabilities that some laws have besides.
+"""The base class of laws, and the capabilities that some laws have besides.
 
 Batteries ask for capabilities and never for a particular law. A capability is a protocol: a law has it as soon as it has the
 methods, whoever wrote the law.
@@ -75,7 +75,7 @@ class Law(ABC):
         return namespace(sample).isfinite(sample)
 
     def refuses(self, dtype: str) -> str | None:
-        """The dtypes that a sample may have and why, if this is none of them."""
+        """The dtypes that a sample may have and why, if this is not one of them."""
         if isinstance(self.dtypes, str):
             raise BadInput(f"dtypes of {type(self).__name__} must be a tuple of names, as in ({self.dtypes!r},)")
         if dtype in self.dtypes:

@@ -26,7 +26,7 @@ class Test(NamedTuple):
 
 
 THE_DRAW, COMPONENT_NOISE = "F(x)", "noise within components"
-"""What summaries measure where several hold it: the transform of a draw that is one number, and coordinates of whitened draws."""
+"""Quantities that several summaries may hold: the transform of a draw that is one number, and coordinates of whitened draws."""
 
 
 class Summary(ABC):

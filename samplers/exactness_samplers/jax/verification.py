@@ -45,14 +45,14 @@ def token_wise(log_ratios: jax.Array, masses: Masses, uniforms: jax.Array, lengt
 
 
 def block_weights(log_ratios: jax.Array) -> jax.Array:
-    """log P_0 .. log P_L, shape (m, L + 1): P_0 = 1, P_i = min(1, P_{i-1} r_i)."""
+    """log P_0, ..., log P_L, shape (m, L + 1): P_0 = 1, P_i = min(1, P_{i-1} r_i)."""
     start = jnp.zeros_like(log_ratios[:, 0])
     _, columns = lax.scan(_capped, start, log_ratios.T)
     return jnp.concatenate([start[:, None], columns.T], axis=1)
 
 
 def block_thresholds(log_weights: jax.Array, masses: jax.Array, lengths: jax.Array) -> jax.Array:
-    """h_1 .. h_L: h_i = Z_i / (Z_i + 1 - P_i) before the last drafted step, h_L = P_L; 0/0 counts as 0. Shape (m, L)."""
+    """h_1, ..., h_L: h_i = Z_i / (Z_i + 1 - P_i) before the last drafted step, h_L = P_L; 0/0 counts as 0. Shape (m, L)."""
     log_p = log_weights[:, 1:]
     total = masses - jnp.expm1(log_p)
     inner = jnp.where(total > 0.0, masses / jnp.where(total > 0.0, total, 1.0), 0.0)
@@ -61,7 +61,7 @@ def block_thresholds(log_weights: jax.Array, masses: jax.Array, lengths: jax.Arr
 
 
 def block_length(uniforms: jax.Array, thresholds: jax.Array, lengths: jax.Array) -> jax.Array:
-    """The LARGEST i with u_i < h_i, 0 if there is none: a draw that fails early does not end the window."""
+    """The LARGEST i with u_i < h_i, or 0 without such an i: a draw that fails early does not end the window."""
     passed = (uniforms < thresholds) & _drafted(thresholds, lengths)
     position = jnp.arange(1, thresholds.shape[1] + 1, dtype=lengths.dtype)
     return (passed * position).max(axis=1)

@@ -41,7 +41,7 @@ def token_wise(log_ratios: Tensor, masses: Masses, uniforms: Tensor, lengths: Te
 
 
 def block_weights(log_ratios: Tensor) -> Tensor:
-    """log P_0 .. log P_L, shape (m, L + 1): P_0 = 1, P_i = min(1, P_{i-1} r_i)."""
+    """log P_0, ..., log P_L, shape (m, L + 1): P_0 = 1, P_i = min(1, P_{i-1} r_i)."""
     columns = [torch.zeros_like(log_ratios[:, 0])]
     for i in range(log_ratios.shape[1]):
         columns.append(torch.clamp(columns[-1] + log_ratios[:, i], max=0.0))
@@ -49,7 +49,7 @@ def block_weights(log_ratios: Tensor) -> Tensor:
 
 
 def block_thresholds(log_weights: Tensor, masses: Tensor, lengths: Tensor) -> Tensor:
-    """h_1 .. h_L: h_i = Z_i / (Z_i + 1 - P_i) before the last drafted step, h_L = P_L; 0/0 counts as 0. Shape (m, L)."""
+    """h_1, ..., h_L: h_i = Z_i / (Z_i + 1 - P_i) before the last drafted step, h_L = P_L; 0/0 counts as 0. Shape (m, L)."""
     log_p = log_weights[:, 1:]
     total = masses - torch.expm1(log_p)
     inner = torch.where(total > 0.0, masses / torch.where(total > 0.0, total, torch.ones_like(total)), torch.zeros_like(total))
@@ -58,7 +58,7 @@ def block_thresholds(log_weights: Tensor, masses: Tensor, lengths: Tensor) -> Te
 
 
 def block_length(uniforms: Tensor, thresholds: Tensor, lengths: Tensor) -> Tensor:
-    """The LARGEST i with u_i < h_i, 0 if there is none: a draw that fails early does not end the window."""
+    """The LARGEST i with u_i < h_i, or 0 without such an i: a draw that fails early does not end the window."""
     passed = (uniforms < thresholds) & _drafted(thresholds, lengths)
     position = torch.arange(1, thresholds.shape[1] + 1, device=thresholds.device)
     return (passed * position).amax(dim=1)
