@@ -129,7 +129,7 @@ class ShardJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProbeJob(msgspec.Struct, frozen=True, kw_only=True):
-    """What precedes the blocks of the certificate that ``job`` makes."""
+    """A job that does what precedes the blocks of the certificate of another ``job``."""
 
     job: Job
 
