@@ -11,6 +11,7 @@ import numpy as np
 
 from ..arrays import to_numpy
 from ..errors import BadInput
+from ..laws import Law
 
 
 @contextlib.contextmanager
@@ -54,3 +55,7 @@ class Library:
     def kinds(self, *names: str) -> tuple[type, ...]:
         """Those of the named classes that this version of the library has."""
         return tuple(kind for name in names if isinstance(kind := getattr(self.module, name, None), type))
+
+
+LawsOf = Callable[[Any, Library], list[Law] | None]
+"""The function that finds the laws of a batch of distributions, for those that are made of others."""

@@ -40,7 +40,7 @@ def dirichlet(concentration: np.ndarray, name: str = "Dirichlet") -> RosenblattL
 
 
 def concrete(logits: np.ndarray, temperature: float, name: str = "RelaxedOneHotCategorical") -> RosenblattLaw:
-    """softmax((logits + Gumbel noise) / temperature). Then exp(logits) x^-temperature, scaled to the sum 1, is uniform on the simplex.
+    """softmax((logits + Gumbel noise) / temperature): exp(logits) x^-temperature, scaled to the sum 1, is uniform on the simplex.
 
     Source: Maddison, Mnih and Teh, The concrete distribution, 2017.
     """
@@ -162,9 +162,9 @@ def rotational(axis: np.ndarray, log_density: Callable[[np.ndarray], np.ndarray]
         log_density: the log-density with respect to the uniform law, as a function of the cosine with the axis, (n,) -> (n,). None
             for the uniform law itself.
 
-    The cosine t has the density exp(log_density(t)) (1 - t^2)^((d - 3)/2). The rest of the vector, scaled to unit length, is uniform
-    on a sphere of one dimension less, whose coordinates are beta distributed. Source: Mardia and Jupp, Directional Statistics, 2000,
-    section 9.3.
+    The cosine t has the density exp(log_density(t)) (1 - t^2)^((d - 3)/2). The rest of the vector, scaled to unit length, is
+    uniform on a sphere of one dimension less, whose coordinates are beta distributed. Source: Mardia and Jupp, Directional
+    Statistics, 2000, section 9.3.
     """
     d = len(axis)
     frame = _frame(axis)
@@ -189,7 +189,7 @@ def rotational(axis: np.ndarray, log_density: Callable[[np.ndarray], np.ndarray]
 
 
 def orthogonal(dim: int, *, special_group: bool = False, name: str = "orthogonal") -> RosenblattLaw:
-    """Orthogonal matrices (p, p) with the invariant law. Each column is uniform on the sphere of what is orthogonal to the earlier ones.
+    """Orthogonal matrices (p, p) with the invariant law. Each column is uniform on what is orthogonal to the earlier ones.
 
     Args:
         special_group: whether the determinant is 1; the last column then follows from the others.
