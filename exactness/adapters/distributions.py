@@ -20,7 +20,7 @@ from ..laws.base import OnLine
 from ..laws.quadrature import every_size
 from ..laws.rosenblatt import joined, uniforms_of
 from .counterparts import counterpart
-from .libraries import Library
+from .libraries import Library, only_draws
 from .multivariate import copula, diffusion, family
 from .normals import mixing_weights, normals_of
 
@@ -38,14 +38,13 @@ def law_of(distribution: Any, library: Library) -> Law:
             f"a batch of {math.prod(distribution.batch_shape)} distributions, batch_shape {tuple(distribution.batch_shape)}, is "
             f"not one law: if its coordinates are independent, write {library.joined}"
         )
-    laws = laws_of(distribution, library)
+    remedy = only_draws(*library.adapters)
+    try:
+        laws = laws_of(distribution, library)
+    except BadInput as error:
+        raise BadInput(f"{error}. {remedy}") from None
     if laws is None:
-        make, sampler = library.adapters
-        raise BadInput(
-            f"nothing but its draws is known of {type(distribution).__name__}, and a law made of these would certify themselves. "
-            f"If you trust them, judge another sampler by them, with exactness.TrustedSampler({sampler}(distribution)) instead of "
-            f"{make}(distribution); or write down the law: exactness.DensityLaw, exactness.RosenblattLaw"
-        )
+        raise BadInput(f"nothing but its draws is known of {type(distribution).__name__}. {remedy}")
     return laws[0]
 
 
@@ -208,14 +207,16 @@ def _integrated(distribution: Any, library: Library) -> list[Law] | None:
         return np.concatenate(found)
 
     try:
-        return [
-            DensityLaw(
-                partial(log_density, place=i), support=ends, normalised=True, accuracy=_ACCURACY, name=type(distribution).__name__
-            )
-            for i in range(count)
-        ]
+        distribution.log_prob(library.array(np.full((1, *batch, *event), 0.5)))
     except NotImplementedError:
         return None
+    except ValueError:  # outside the support
+        pass
+    name = type(distribution).__name__
+    return [
+        DensityLaw(partial(log_density, place=i), support=ends, normalised=True, accuracy=_ACCURACY, name=name)
+        for i in range(count)
+    ]
 
 
 def _ends(constraint: Any) -> tuple[float, float] | None:

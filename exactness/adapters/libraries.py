@@ -23,6 +23,15 @@ def needs(extra: str) -> Iterator[None]:
         raise BadInput(f"{error.name} is not installed, and this adapter needs it: pip install 'exactness[{extra}]'") from error
 
 
+def only_draws(make: str, sampler: str) -> str:
+    """What to do about a distribution of which only draws are known. The names are those of the functions for its law and draws."""
+    return (
+        "A law made of its draws would certify them by themselves. If you trust them, judge another sampler by them, with "
+        f"exactness.TrustedSampler({sampler}(distribution)) instead of {make}(distribution); or write down the law: "
+        "exactness.DensityLaw, exactness.RosenblattLaw"
+    )
+
+
 @dataclass(frozen=True)
 class Library:
     """What the laws of distributions need to know about the library.

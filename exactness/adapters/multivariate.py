@@ -54,8 +54,7 @@ def _wishart(inverse: bool, root: bool) -> Callable[[Any], tuple[Parameters, Cal
         degrees = inner.concentration if hasattr(inner, "concentration") else inner.df
 
         def make(df: float, lower: np.ndarray) -> Law:
-            scale = lower @ lower.T
-            return families.wishart(df, np.linalg.inv(scale) if inverse else scale, inverse=inverse, root=root, name=name)
+            return families.wishart(df, lower @ lower.T, inverse=inverse, root=root, name=name)
 
         return [(degrees, 0), (inner.scale_tril, 2)], make
 

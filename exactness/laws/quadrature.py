@@ -104,6 +104,8 @@ class Quadrature:
             left, right = np.concatenate([left[kept], half_left]), np.concatenate([right[kept], half_right])
             values = np.concatenate([values[kept], finer])
             gap, stuck = np.concatenate([gap[kept], gaps.reshape(-1)]), np.concatenate([stuck[kept], still])
+        # A panel that was too narrow to be halved may be wrong by all of its mass.
+        gap = np.where(np.isinf(gap), values @ _W / 2.0, gap)
         order = np.argsort(left, kind="stable")
         return left[order], right[order], values[order], float(gap.sum())
 
