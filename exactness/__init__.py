@@ -13,6 +13,7 @@ from .evidence.base import Battery
 from .judging.certify import certify, certify_paths, compare
 from .judging.shards import Shard, certify_shards, draw_shard
 from .laws import (
+    DiscreteLaw,
     GaussianChain,
     GaussianCoupling,
     GaussianMixture,
@@ -34,6 +35,7 @@ __all__ = [
     "GaussianChain",
     "GridLaw",
     "UnivariateLaw",
+    "DiscreteLaw",
     "ProductLaw",
     "TrustedSampler",
     "chain_marginals",

@@ -11,6 +11,7 @@ import numpy as np
 from ..arrays import Array, to_numpy
 from ..errors import BadInput
 from ..laws import GaussianMixture, Law, TrustedSampler, UnivariateLaw
+from .discrete import discrete_law_of
 
 
 def law_of(
@@ -35,8 +36,10 @@ def law_of(
             f"a batch of {math.prod(distribution.batch_shape)} distributions, batch_shape {tuple(distribution.batch_shape)}, is "
             f"not one law: if its coordinates are independent, write {joined}"
         )
+    if (discrete := discrete_law_of(distribution, library)) is not None:
+        return discrete
     kind = str(draw(1, 0).dtype).removeprefix("torch.")
-    if kind not in ("float32", "float64"):
+    if "float" in kind and kind not in ("float32", "float64"):
         raise BadInput(f"draws in {kind} are too coarse to be judged: give the distribution parameters in float32 or float64")
     mixture, name = _mixture_of(distribution, library), type(distribution).__name__
     if mixture is not None:

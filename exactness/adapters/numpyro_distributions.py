@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..laws import Law
+from .discrete import whole_numbers
 from .libraries import needs
 from .normals import law_of
 
@@ -47,7 +48,7 @@ def from_numpyro(distribution: Any) -> Law:
 def sample_numpyro(distribution: Any) -> Callable[[int, int], Array]:
     """Make a sampler ``sample(n, seed)`` -> (n, d) of a numpyro distribution, with ``jax.random.key(seed)``.
 
-    Discrete draws become floats.
+    Booleans become integers.
 
     >>> import numpyro.distributions as dist
     >>> sample_numpyro(dist.Normal(0.0, 1.0))(3, seed=0).shape
@@ -56,9 +57,8 @@ def sample_numpyro(distribution: Any) -> Callable[[int, int], Array]:
 
     def sample(n: int, seed: int) -> Array:
         import jax
-        import jax.numpy as jnp
 
         draws = distribution.sample(jax.random.key(seed), (n,)).reshape(n, -1)
-        return draws if jnp.issubdtype(draws.dtype, jnp.floating) else draws.astype(float)
+        return whole_numbers(draws)
 
     return sample

@@ -3,6 +3,7 @@
 from .base import Law, Projected, Projections
 from .chains import GaussianChain
 from .couplings import GaussianCoupling
+from .discrete import DiscreteLaw
 from .grids import GridLaw, chain_marginals
 from .mixtures import GaussianMixture
 from .products import ProductLaw
@@ -11,6 +12,7 @@ from .univariate import UnivariateLaw
 from .windows import VerifiedWindow
 
 __all__ = [
+    "DiscreteLaw",
     "GaussianChain",
     "GaussianCoupling",
     "GaussianMixture",
