@@ -13,6 +13,7 @@ from .evidence.base import Battery
 from .judging.certify import certify, certify_paths, compare
 from .judging.shards import Shard, certify_shards, draw_shard
 from .laws import (
+    DensityLaw,
     DiscreteLaw,
     GaussianChain,
     GaussianCoupling,
@@ -20,6 +21,7 @@ from .laws import (
     GridLaw,
     Law,
     ProductLaw,
+    RosenblattLaw,
     TrustedSampler,
     UnivariateLaw,
     VerifiedWindow,
@@ -35,6 +37,8 @@ __all__ = [
     "GaussianChain",
     "GridLaw",
     "UnivariateLaw",
+    "DensityLaw",
+    "RosenblattLaw",
     "DiscreteLaw",
     "ProductLaw",
     "TrustedSampler",

@@ -145,10 +145,26 @@ class Transformed(Protocol):
 
     @property
     def dim(self) -> int:
-        """d, the length of a draw."""
+        """The number of uniforms: d, the length of a draw, unless draws lie on a surface."""
 
     def rosenblatt(self, x: Array) -> Array:
-        """u_i = P(X_i <= x_i | X_1..X_{i-1}), independent and uniform under the law: (n, d) -> (n, d)."""
+        """u_i = P(X_i <= x_i | X_1..X_{i-1}), independent and uniform under the law: (n, *event_shape) -> (n, dim)."""
+
+
+@runtime_checkable
+class OnLine(Protocol):
+    """A law of one number, (n, 1), that knows its distribution function."""
+
+    def cdf(self, t: Array) -> Array:
+        """P(X <= t), with the shape and the kind of array of t."""
+
+
+@runtime_checkable
+class Supported(Protocol):
+    """A law that knows which draws are impossible."""
+
+    def inside(self, x: Array) -> np.ndarray:
+        """Which draws lie in the support, (n, *event_shape) -> (n,)."""
 
 
 @runtime_checkable

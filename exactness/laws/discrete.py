@@ -20,20 +20,22 @@ _LARGEST = 2.0**53
 # If the values that are not tabulated have less than this together, no sample of a realistic size holds any of them.
 _NEGLIGIBLE = 1e-12
 _SHOWN = 5
+_LONGEST = 12
 
 
 class DiscreteLaw(Law):
     """The law of a random value that has a known probability: a label, a die, a token, a count.
 
-    A sample has shape (n,) or (n, 1), with integers of any width, booleans, or floats that equal the values. A draw that is not a
-    value of the law, or has probability 0, refutes the sampler at once: it is no accident but evidence.
+    A sample has shape (n,) or (n, 1), with integers of any width, booleans, or floats that equal the values; (n, d) if the values
+    are vectors. A draw that is not a value of the law, or has probability 0, refutes the sampler at once: it is no accident but
+    evidence.
 
     Args:
         probabilities: one per value, (V,). They sum to 1 together with ``elsewhere``.
-        values: the values, (V,), all different. The default is 0, 1, ..., V - 1.
+        values: the values, (V,) or vectors (V, d), all different. The default is 0, 1, ..., V - 1.
         name: the name of the law in certificates.
         elsewhere: the probability, all together, of further values that are not listed.
-        support: the least and the largest further value. They are a whole number of steps away from the listed ones.
+        support: the least and the largest further value. They are whole numbers away from the listed ones.
 
     Raises:
         BadInput: if the probabilities are negative or do not sum to 1, or if values coincide.
@@ -67,14 +69,18 @@ class DiscreteLaw(Law):
     ) -> None:
         listed = _probabilities(probabilities, float(elsewhere))
         places = _values(values, len(listed))
-        order = np.argsort(places, kind="stable")
+        order = np.lexsort(places.reshape(len(places), -1).T[::-1])
         self.values, self.probabilities = places[order], listed[order]
         self.name, self.elsewhere = name, float(elsewhere)
-        if support is None:
-            support = float(self.values[0]), float(self.values[-1])
-        self.support = float(support[0]), float(support[1])
-        if not self.support[0] <= self.values[0] <= self.values[-1] <= self.support[1]:
-            raise BadInput(f"support must be the least and the largest value; {support} leaves out some of the values")
+        # Values that are vectors are looked up by their bytes.
+        self._cell_of = {row.tobytes(): cell for cell, row in enumerate(self.values)} if self.values.ndim == 2 else {}
+        if self._cell_of and (elsewhere or support is not None):
+            raise BadInput("values that are vectors must all be listed: elsewhere and support are for numbers")
+        self.support = (math.nan, math.nan) if self._cell_of else (float(self.values[0]), float(self.values[-1]))
+        if support is not None:
+            self.support = float(support[0]), float(support[1])
+            if not self.support[0] <= self.values[0] <= self.values[-1] <= self.support[1]:
+                raise BadInput(f"support must be the least and the largest value; {support} leaves out some of the values")
 
     @classmethod
     def from_log_mass(
@@ -104,7 +110,7 @@ class DiscreteLaw(Law):
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        return (1,)
+        return (1,) if self.values.ndim == 1 else (int(self.values.shape[1]),)
 
     def describe(self) -> dict[str, object]:
         likely = np.argsort(-self.probabilities, kind="stable")[:_SHOWN]
@@ -114,13 +120,13 @@ class DiscreteLaw(Law):
             "name": self.name,
             "support": [end if math.isfinite(end) else str(end) for end in self.support],
             "values": len(self.values),
-            "most probable": {_written(self.values[i]): float(f"{self.probabilities[i]:.6g}") for i in likely},
+            "most probable": {written(self.values[i]): float(f"{self.probabilities[i]:.6g}") for i in likely},
             "elsewhere": self.elsewhere,
             "digest": digest[:16],
         }
 
     def accept(self, sample: object, n: int) -> Array:
-        if is_array(sample) and tuple(sample.shape) == (n,):  # type: ignore[attr-defined]
+        if is_array(sample) and tuple(sample.shape) == (n,) and self.event_shape == (1,):  # type: ignore[attr-defined]
             sample = sample[:, None]  # type: ignore[index]
         return super().accept(sample, n)
 
@@ -134,8 +140,14 @@ class DiscreteLaw(Law):
         return np.append(self.probabilities, self.elsewhere) if self.elsewhere else self.probabilities
 
     def cells(self, draws: Array) -> np.ndarray:
-        """The cell of each draw, or -1 if it has probability 0: (n, 1) -> (n,)."""
-        x = doubles(draws).reshape(-1)
+        """The cell of each draw, or -1 if it has probability 0: (n, d) -> (n,)."""
+        x = doubles(draws)
+        if self._cell_of:
+            # The sum turns -0 into 0.
+            found = np.array([self._cell_of.get(row.tobytes(), -1) for row in x + 0.0], dtype=np.int64)
+            found[self.probabilities[found] == 0.0] = -1
+            return found
+        x = x.reshape(-1)
         found = np.minimum(np.searchsorted(self.values, x), len(self.values) - 1)
         listed = self.values[found] == x
         found[~listed | (self.probabilities[found] == 0.0)] = -1
@@ -147,11 +159,11 @@ class DiscreteLaw(Law):
     def cell_name(self, cell: int) -> str:
         """What a cell holds, in words."""
         if cell < len(self.values):
-            return f"value {_written(self.values[cell])}"
-        return f"values other than {_written(self.values[0])} to {_written(self.values[-1])}"
+            return f"value {written(self.values[cell])}"
+        return f"values other than {written(self.values[0])} to {written(self.values[-1])}"
 
     def sample(self, n: int, seed: int) -> np.ndarray:
-        """n exact draws, (n, 1), as integers if all values are whole numbers.
+        """n exact draws, (n, d), as integers if all values are whole numbers.
 
         Raises ``BadInput`` if the values that are not listed have a probability that counts.
         """
@@ -160,48 +172,11 @@ class DiscreteLaw(Law):
                 f"{self.name} cannot be drawn: {self.elsewhere:.3g} of its probability lies on values that are not tabulated"
             )
         sums = np.cumsum(self.probabilities)
-        u = sums[-1] * np.random.default_rng(seed).random((n, 1))
+        u = sums[-1] * np.random.default_rng(seed).random(n)
         # A value of probability 0 has an empty interval, and the last value that has an interval ends at the total.
-        drawn = self.values[np.minimum(np.searchsorted(sums, u, side="right"), np.flatnonzero(self.probabilities)[-1])]
+        last = np.flatnonzero(self.probabilities)[-1]
+        drawn = self.values.reshape(len(self.values), -1)[np.minimum(np.searchsorted(sums, u, side="right"), last)]
         return drawn.astype(np.int64) if np.all(self.values % 1.0 == 0.0) else drawn
-
-
-class OneHotLaw(DiscreteLaw):
-    """The law of a random label that is written as a vector: 1 at the label, and 0 elsewhere. A sample has shape (n, V).
-
-    Args:
-        probabilities: one per label, (V,).
-        name: the name of the law in certificates.
-
-    >>> import numpy as np
-    >>> law = OneHotLaw([0.2, 0.8])
-    >>> law.cells(np.array([[0, 1], [1, 0], [1, 1]])).tolist()
-    [1, 0, -1]
-    """
-
-    def __init__(self, probabilities: object, *, name: str = "one-hot") -> None:
-        super().__init__(probabilities, name=name)
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        return (len(self.values),)
-
-    def describe(self) -> dict[str, object]:
-        return {**super().describe(), "kind": "OneHotLaw"}
-
-    def accept(self, sample: object, n: int) -> Array:
-        return Law.accept(self, sample, n)
-
-    def cells(self, draws: Array) -> np.ndarray:
-        """The label of each draw, or -1 if it is no one-hot vector or has probability 0: (n, V) -> (n,)."""
-        x = doubles(draws)
-        found = x.argmax(axis=1)
-        proper = (x[np.arange(len(x)), found] == 1.0) & (np.count_nonzero(x, axis=1) == 1) & (self.probabilities[found] > 0.0)
-        return np.where(proper, found, -1)
-
-    def sample(self, n: int, seed: int) -> np.ndarray:
-        """n exact draws, (n, V)."""
-        return np.eye(len(self.values), dtype=np.int64)[super().sample(n, seed)[:, 0]]
 
 
 def _probabilities(probabilities: object, elsewhere: float) -> np.ndarray:
@@ -222,13 +197,13 @@ def _values(values: object, count: int) -> np.ndarray:
     if values is None:
         return np.arange(count, dtype=np.float64)
     v = doubles(values if is_array(values) else np.asarray(values))
-    if v.shape != (count,):
-        raise BadInput(f"values must be a vector, one entry per probability, ({count},); got shape {v.shape}")
+    if v.ndim not in (1, 2) or len(v) != count or not v.size:
+        raise BadInput(f"values must be a vector with one entry per probability, ({count},), or rows ({count}, d); got {v.shape}")
     if not np.all(np.abs(v) <= _LARGEST):
         raise BadInput("values must be finite numbers, and whole numbers at most 2^53, which doubles tell apart")
-    if len(np.unique(v)) < count:
+    if len(np.unique(v, axis=0)) < count:
         raise BadInput("values must all be different: add up the probabilities of values that coincide")
-    return v
+    return v + 0.0
 
 
 def doubles(x: Array) -> np.ndarray:
@@ -239,5 +214,9 @@ def doubles(x: Array) -> np.ndarray:
     return np.asarray(to_numpy(xp.astype(x, xp.float32) if narrow else x), dtype=np.float64)
 
 
-def _written(value: float) -> str:
-    return str(int(value)) if float(value).is_integer() else f"{value:.6g}"
+def written(value: np.ndarray | float) -> str:
+    """A value in words: a number, or a vector, shortened if it is long."""
+    numbers = [str(int(x)) if float(x).is_integer() else f"{x:.6g}" for x in np.atleast_1d(value)[: _LONGEST + 1].tolist()]
+    if len(numbers) == 1:
+        return numbers[0]
+    return f"({', '.join(numbers[:_LONGEST])}{', ...' if len(numbers) > _LONGEST else ''})"

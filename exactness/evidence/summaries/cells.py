@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...laws.discrete import written
 from ..nulls import Null, Share, TotalVariation, Wager
 from ..nulls.cells import log_wealth
 from .base import Summary, Test
@@ -81,15 +82,10 @@ class Support(Summary):
     def tests(self) -> list[Test]:
         if self.n == 0:
             return []
-        where = ", ".join(_written(row) for row in self.named)
+        where = ", ".join(written(np.array(row)) for row in self.named)
         where = f"value{'s' if len(self.named) > 1 else ''} {where}" if self.hits else "outside the support"
         return [Test(Share(0.0), where, self.hits / self.n, self.n, 1)]
 
     def _name(self, rows: list[tuple[float, ...]]) -> None:
         # The smallest values are remembered, whatever the order in which evidence is merged.
         self.named = sorted({*self.named, *rows})[:_NAMED]
-
-
-def _written(row: tuple[float, ...]) -> str:
-    numbers = [f"{value:.17g}" if float(value).is_integer() else f"{value:.6g}" for value in row]
-    return numbers[0] if len(numbers) == 1 else f"({', '.join(numbers[:8])}{', ...' if len(numbers) > 8 else ''})"
