@@ -14,6 +14,7 @@ from .judging.certify import certify, certify_paths, compare
 from .judging.shards import Shard, certify_shards, draw_shard
 from .laws import (
     DensityLaw,
+    DiscreteLaw,
     GaussianChain,
     GaussianCoupling,
     GaussianMixture,
@@ -38,6 +39,7 @@ __all__ = [
     "UnivariateLaw",
     "DensityLaw",
     "RosenblattLaw",
+    "DiscreteLaw",
     "ProductLaw",
     "TrustedSampler",
     "chain_marginals",

@@ -185,6 +185,10 @@ def digest(x: Array) -> int:
     a key of the row, and all rows are summed. This is done twice, with different keys.
     """
     count = int(x.shape[0])
+    xp = namespace(x)
+    if x.dtype.itemsize < 4:
+        # Narrow numbers are widened, so that they fill words.
+        x = xp.astype(x, xp.float32 if xp.isdtype(x.dtype, "real floating") else xp.int32)
     words: Array
     if compat.is_torch_array(x):
         import torch

@@ -20,6 +20,7 @@ from ..laws.base import OnLine
 from ..laws.quadrature import every_size
 from ..laws.rosenblatt import joined, uniforms_of
 from .counterparts import counterpart
+from .discrete import discrete_laws
 from .libraries import Library, only_draws
 from .multivariate import copula, diffusion, family
 from .normals import mixing_weights, normals_of
@@ -54,11 +55,6 @@ def laws_of(distribution: Any, library: Library) -> list[Law] | None:
         found = way(distribution, library)
         if found is not None:
             return found
-    return None
-
-
-def _discrete(distribution: Any, library: Library) -> list[Law] | None:
-    # The laws of discrete distributions are made in .discrete.
     return None
 
 
@@ -233,5 +229,5 @@ def _ends(constraint: Any) -> tuple[float, float] | None:
     return (low, high) if low < high else None
 
 
-WAYS = (_discrete, normals_of, _wrapped, _counterparts, _families, _mixtures, _transformed, _integrated)
+WAYS = (discrete_laws, normals_of, _wrapped, _counterparts, _families, _mixtures, _transformed, _integrated)
 """The ways to the law of a distribution, the best first."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..laws import Law
+from .discrete import whole_numbers
 from .distributions import law_of
 from .libraries import Library, needs
 
@@ -58,7 +59,7 @@ def from_numpyro(distribution: Any) -> Law:
 def sample_numpyro(distribution: Any) -> Callable[[int, int], Array]:
     """Make a sampler ``sample(n, seed)`` -> (n, d) of a numpyro distribution, with ``jax.random.key(seed)``.
 
-    Discrete draws become floats.
+    Booleans become integers.
 
     >>> import numpyro.distributions as dist
     >>> sample_numpyro(dist.Normal(0.0, 1.0))(3, seed=0).shape
@@ -67,13 +68,11 @@ def sample_numpyro(distribution: Any) -> Callable[[int, int], Array]:
 
     def sample(n: int, seed: int) -> Array:
         import jax
-        import jax.numpy as jnp
 
         # JAX compiles anew for each number of draws, so there are only a few numbers.
         size = _FEWEST
         while size < n:
             size *= 4
-        draws = distribution.sample(jax.random.key(seed), (size,)).reshape(size, -1)[:n]
-        return draws if jnp.issubdtype(draws.dtype, jnp.floating) else draws.astype(float)
+        return whole_numbers(distribution.sample(jax.random.key(seed), (size,)).reshape(size, -1)[:n])
 
     return sample

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import BadInput
 from ..laws import DensityLaw, GaussianMixture, Law, UnivariateLaw, families
 from .counterparts import von_mises
+from .discrete import discrete_law_of_scipy
 from .libraries import only_draws
 
 # Densities of scipy are accurate to more digits than this, but their normalisers may not be.
@@ -74,7 +75,7 @@ def _frozen(distribution: Any) -> Any:
     """The distribution with its parameters, where it needs none."""
     from scipy import stats
 
-    if not isinstance(distribution, stats.rv_continuous):
+    if not isinstance(distribution, (stats.rv_continuous, stats.rv_discrete)):
         return distribution
     try:
         return distribution()
@@ -86,8 +87,7 @@ def _frozen(distribution: Any) -> Any:
 
 
 def _discrete(distribution: Any) -> Law | None:
-    # The laws of discrete distributions are made in .discrete.
-    return None
+    return discrete_law_of_scipy(distribution, _name(distribution))
 
 
 def _multivariate(distribution: Any) -> Law | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..laws import Law
+from .discrete import whole_numbers
 from .distributions import law_of
 from .libraries import Library, needs
 
@@ -62,7 +63,7 @@ def _device(distribution: Distribution) -> str:
 
 
 def sample_torch(distribution: Distribution) -> Callable[[int, int], Tensor]:
-    """Make a sampler ``sample(n, seed)`` -> (n, d) of a torch distribution, on its device. Discrete draws become floats.
+    """Make a sampler ``sample(n, seed)`` -> (n, d) of a torch distribution, on its device. Booleans become integers.
 
     The distributions of torch do not take a generator. The global generators are therefore seeded for the draw and restored
     afterwards.
@@ -83,6 +84,6 @@ def sample_torch(distribution: Distribution) -> Callable[[int, int], Tensor]:
                 with torch.cuda.device(device):
                     torch.cuda.manual_seed(seed)
             draws = distribution.sample((n,)).reshape(n, -1)
-        return draws if draws.is_floating_point() else draws.to(torch.float64)
+        return whole_numbers(draws)
 
     return sample

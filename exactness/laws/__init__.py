@@ -5,6 +5,7 @@ from .base import Law, Projected, Projections
 from .chains import GaussianChain
 from .couplings import GaussianCoupling
 from .densities import DensityLaw
+from .discrete import DiscreteLaw
 from .grids import GridLaw, chain_marginals
 from .mixtures import GaussianMixture
 from .products import ProductLaw
@@ -14,6 +15,7 @@ from .univariate import UnivariateLaw
 from .windows import VerifiedWindow
 
 __all__ = [
+    "DiscreteLaw",
     "DensityLaw",
     "GaussianChain",
     "GaussianCoupling",

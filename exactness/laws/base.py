@@ -225,6 +225,24 @@ class Embedded(Protocol):
         """E k(X, X') of two independent draws."""
 
 
+@runtime_checkable
+class Discrete(Protocol):
+    """A law of values of which each has a known probability. Values may share a cell, such as all counts beyond a table.
+
+    Cells follow each other in the order of their values, where there is one.
+    """
+
+    @property
+    def masses(self) -> np.ndarray:
+        """The probability of each cell, (cells,). They sum to 1."""
+
+    def cells(self, draws: Array) -> np.ndarray:
+        """The cell of each draw, on the host, or -1 if it has probability 0: (n, *event_shape) -> (n,)."""
+
+    def cell_name(self, cell: int) -> str:
+        """What a cell holds, in words."""
+
+
 @dataclass(frozen=True)
 class Innovation:
     """One step of a batch of paths. ``step`` is k = K..1, and K + 1 stands for the start x_K itself.
