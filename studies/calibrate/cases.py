@@ -49,7 +49,7 @@ def cases() -> dict[str, Case]:
     return {
         "chain": Case(ex.GaussianChain.from_mean(_mean, sigma=_SIGMA, dim=2), _paths, 300),
         "mixture": Case(mixture, mixture.sample, 1_000),
-        "trusted sampler": Case(ex.TrustedSampler(mixture.sample), mixture.sample, 500),
+        "trusted sampler": Case(ex.TrustedSampler(lambda n, s: mixture.sample(n, s)), mixture.sample, 500),
         **_more(),
     }
 
