@@ -14,11 +14,10 @@ from typing import Annotated, NoReturn
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from .catalogue import BACKENDS, Setting, entries, find, tour
-from .certificate import Certificate, Verdict
+from .certificate import Certificate, Edited, Verdict
 from .controls.matrix import Record, is_matrix
 from .errors import BadInput
 from .plan import Plan
@@ -30,6 +29,7 @@ from .run.sources import Item, item_of, items_of, saved_source
 from .show.console import findings_table, law_table, matrix_table, print_certificate, print_score, summary_table
 from .show.formats import FORMATS, files
 from .show.report import require_report_extra, write_report
+from .show.text import PlainConsole
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Certify that a fast sampler is lossless.", rich_markup_mode=None
@@ -41,8 +41,8 @@ _FORMAT = typer.Option(
     help=f"Also write {', '.join(FORMATS)}, for example --format sarif or --format sarif=FILE. May be given several times.",
     metavar="FORMAT[=FILE]",
 )
-console = Console()
-errors = Console(stderr=True)
+console = PlainConsole()
+errors = PlainConsole(stderr=True)
 
 
 def main() -> None:
@@ -236,19 +236,36 @@ def make_report(
     ] = None,
     formats: Annotated[list[str] | None, _FORMAT] = None,
 ) -> None:
-    """Make one self-contained HTML page from certificates and a matrix of controls, or write files for other programs."""
+    """Make one self-contained HTML page from certificates and a matrix of controls, or write files for other programs.
+
+    A file that cannot be read does not cost the page: the page is made of the others and names it, and the exit code is 2. Files
+    for other programs are then not written, because these would take them for complete.
+    """
     from .controls import Matrix
 
     outputs = files.targets(formats or [], sources, output)
-    of_controls = [path for path in sources if is_matrix(path)]
-    matrices = [Matrix.load(path) for path in of_controls]
+    found: list[Certificate] = []
+    matrices: list[Matrix] = []
+    broken: list[tuple[str, str]] = []
+    for path in _files(sources):
+        try:
+            if is_matrix(path):
+                matrices.append(Matrix.load(path))
+            else:
+                found.append(Certificate.load(path))
+        except BadInput as error:
+            broken.append((path.name, str(error)))
     if len(matrices) > 1:
         raise BadInput(f"a page shows one matrix of controls, but {len(matrices)} were given: name one of them")
-    found = [Certificate.load(path) for path in _files([path for path in sources if path not in of_controls])]
+    unread = "; ".join(why for _, why in broken)
+    if broken and not (found or matrices):
+        raise BadInput(unread)
     if output is not None or not outputs:
         page = output or Path("report.html")
-        write_report(found, page, *matrices)
+        write_report(found, page, *(matrices or [None]), broken)
         console.print(f"report on {len(found)} certificates: {page}", highlight=False)
+    if broken:
+        raise BadInput(unread + ("; no other file was written" if outputs else ""))
     _write(outputs, found)
 
 
@@ -271,6 +288,10 @@ def recheck(
     for path in _files(sources):
         try:
             found = check(Certificate.load(path), run=run)
+        except Edited as error:
+            codes.add(1)
+            console.print(f"{path}: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+            continue
         except BadInput as error:
             codes.add(2)
             errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)

@@ -19,6 +19,7 @@ from ..arrays import Array, digest
 from ..errors import BadInput
 from ..laws.base import Law
 from .nulls import Null
+from .pictures import Picture, heat_maps
 from .summaries import Summary
 
 
@@ -209,6 +210,10 @@ class Evidence:
         """``(name, where, counts)`` of probability integral transforms. The counts are flat if the law is right."""
         found = {name: summary.histogram(bins) for name, summary in self.summaries.items()}
         return [(name, *h) for name, h in found.items() if h is not None]
+
+    def pictures(self) -> list[Picture]:
+        """Heat maps of z-scores, for the page."""
+        return heat_maps(self.battery, {name: summary.scores() for name, summary in self.summaries.items()})
 
 
 class Battery(ABC):
