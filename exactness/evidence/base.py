@@ -20,6 +20,7 @@ from ..errors import BadInput
 from ..laws.base import Law
 from .nulls import Null
 from .summaries import Summary
+from .summaries.base import Row
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,22 @@ class Result:
     rows: int
     bounded: bool = True
     measures: str | None = None
+    ends: tuple[Row, ...] = ()
 
     def bound(self, error: float) -> float | None:
-        """An upper confidence bound on the effect, which fails with probability ``error``. None if this test has no bound."""
-        return self.null.bound(self.statistic, self.paths, error) if self.bounded else None
+        """An upper confidence bound on the effect, the largest over all rows. None if this test has no bound.
+
+        The bound of each row fails with probability ``error``.
+        """
+        return self.loosest(error)[0]
+
+    def loosest(self, error: float) -> tuple[float | None, Row]:
+        """The largest bound, and its row. The row of the p-value comes first among rows with equal bounds."""
+        own = Row(self.null, self.where, self.statistic, self.n)
+        if not self.bounded:
+            return None, own
+        bounds = [(bound, row) for row in (own, *self.ends) if (bound := row.bound(self.paths, error)) is not None]
+        return max(bounds, key=lambda pair: pair[0], default=(None, own))
 
     @property
     def p_value(self) -> float:
@@ -190,6 +203,7 @@ class Evidence:
                 t.rows,
                 t.bounded,
                 summary.measures,
+                t.ends,
             )
             for name, summary in self.summaries.items()
             for t in summary.tests()
