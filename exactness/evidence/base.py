@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, digest
+from ..arrays import Array, at_hand, digest
 from ..errors import BadInput
 from ..laws.base import Law
 from .nulls import Null
@@ -83,6 +83,10 @@ class Origin:
         # The law itself does not travel: it may hold a network, or functions that no other process knows.
         return {"battery": self.battery, "law": self.law, "state": self.state}
 
+    def arrays_of(self, sample: Array) -> Array:
+        """The sample as the law takes it: see :attr:`.Law.portable`."""
+        return at_hand(sample) if self._law.portable else sample
+
     def noise_of(self, sample: Array) -> np.random.Generator:
         """The judge's noise for a sample, where nothing else identifies it: the noise depends on every bit of the sample."""
         return np.random.default_rng([zlib.crc32(self.state.encode()), digest(sample)])
@@ -139,7 +143,8 @@ class Evidence:
             raise BadInput(
                 "this evidence was made elsewhere and takes no draws in: merge it into evidence that was started in this process"
             )
-        self._update(sample, noise or self.origin.noise_of(sample))
+        noise = noise or self.origin.noise_of(sample)
+        self._update(self.origin.arrays_of(sample), noise)
         for summary in self.summaries.values():
             summary.close()
         self.paths += int(sample.shape[0])

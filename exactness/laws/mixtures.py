@@ -40,6 +40,7 @@ class GaussianMixture(Law):
     """
 
     atomless = True
+    portable = True
 
     def __init__(self, weights: object, means: object, covariances: object) -> None:
         self.weights = checked_weights(weights)
