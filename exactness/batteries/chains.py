@@ -20,7 +20,7 @@ import numpy as np
 from ..arrays import Array, dot, like, namespace
 from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.summaries import Lags, Points, Repeats, Summary, Tally, Vectors
-from ..laws.base import Innovating, Innovation, Law, unit_directions
+from ..laws.base import Innovating, Innovation, Law, frame, unit_directions
 
 # How many steps back the drift is compared. In d = 64, a change over two steps shows the errors of block verification best.
 _CHANGES = {1: "along drift change", 2: "along drift change over 2 steps"}
@@ -95,7 +95,7 @@ class _Looks:
         self.fixed = fixed.T
         self.frame: np.ndarray | None = None
         if dim > _MOST_COORDINATES:
-            self.frame = np.linalg.qr(generator.standard_normal((dim, _MOST_COORDINATES)))[0]
+            self.frame = frame(_MOST_COORDINATES, dim, generator)
         self.random = [f"along random direction {i}" for i in range(len(fixed))]
         names = ["coordinates", *_CHANGES.values(), _PREVIOUS, _STATE, *self.random]
         self.tallies = {name: Tally(steps, "normal", relation="independent") for name in names}

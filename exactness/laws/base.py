@@ -269,6 +269,11 @@ def unit_directions(count: int, dim: int, generator: np.random.Generator) -> np.
     return v / np.linalg.norm(v, axis=1, keepdims=True)
 
 
+def frame(count: int, dim: int, generator: np.random.Generator) -> np.ndarray:
+    """``count`` <= ``dim`` random orthogonal directions, as columns of length one: (dim, count)."""
+    return np.linalg.qr(generator.standard_normal((dim, count)))[0]
+
+
 def checked_weights(weights: object) -> np.ndarray:
     """A vector of probabilities. Raises ``BadInput``."""
     w = np.asarray(weights, dtype=np.float64)

@@ -92,10 +92,13 @@ def worst(
     Among rows with the same null distribution and equal n, p-values fall and bounds rise towards either end. So one of the two
     ends has the smallest p-value, and one of them has the largest bound.
     """
-    counts = np.broadcast_to(n, statistics.shape)
-    groups: dict[tuple[Null, int], list[int]] = {}
-    for i, count in enumerate(counts.tolist()):
-        groups.setdefault((null(i), count), []).append(i)
+    tests, counts = [null(i) for i in range(len(statistics))], np.broadcast_to(n, statistics.shape)
+    groups: dict[tuple[Null, int], Sequence[int] | np.ndarray] = {}
+    if counts.min() == counts.max() and all(test is tests[0] for test in tests):
+        groups[tests[0], int(counts[0])] = np.arange(len(tests))
+    else:
+        for i, key in enumerate(zip(tests, counts.tolist(), strict=True)):
+            groups.setdefault(key, []).append(i)  # type: ignore[union-attr]
     ends = []
     for (test, count), members in groups.items():
         values = statistics[members]
