@@ -123,9 +123,9 @@ class SteinDiscrepancy(Battery):
     with the judge's own draws are symmetric, and can, at the price of twice the variance. Applies to a law that knows its score
     and can draw, such as :class:`exactness.GaussianMixture`.
     In d dimensions a place has d features. At most 256 features are kept: beyond, those of each place are projected on 256/places
-    random orthogonal directions of its own, so that the work per draw grows with d and not with its square. With normal noise, an
-    error in an unknown direction then needs about 1.2 sqrt(d places/256) times the draws: 5 times as many in d = 1,000, with 4 places.
-    A test of all d places features would see nothing at all before it had seen about as many draws.
+    random orthogonal directions of its own, so that the work per draw grows with d and not with its square. If the features were
+    normal, an error in an unknown direction would then need about 1.2 sqrt(d places/256) times the draws, which is 5 times as many
+    in d = 1,000 with 4 places. But a test of all d places features sees nothing at all before there are about as many draws.
     Sources: Liu, Lee and Jordan 2016; Chwialkowski, Strathmann and Gretton 2016; for finitely many places v: Jitkrittum et al., A
     linear-time kernel goodness-of-fit test, 2017.
 
