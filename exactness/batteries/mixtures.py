@@ -78,12 +78,11 @@ class MixtureInnovations(Battery):
             squared = namespace(z).sum(z * z, axis=1)
             if count > 1:
                 shares.add(np.bincount(to_numpy(label), minlength=count), int(label.shape[0]))
-            for i in range(dim):
-                coordinates.add(i, z[:, i])
+            coordinates.add(range(dim), namespace(z).stack([z[:, i] for i in range(dim)]))
             norm.add(0, squared)
             vectors.add(z if axes is None else z @ like(axes, z))
-            for i, v in enumerate(fixed):
-                along.add(i, z @ like(v, z))
+            if len(fixed):
+                along.add(range(len(fixed)), namespace(z).stack([z @ like(v, z) for v in fixed]))
             for c in range(len(each)):
                 here = label == c
                 by_component.add(c, rows_where(z, here))
@@ -139,8 +138,7 @@ class Rosenblatt(Battery):
         def update(sample: Array, noise: np.random.Generator) -> None:
             u = output.rosenblatt(double(law.output(sample)))
             xp = namespace(u)
-            for i in range(output.dim):
-                coordinates.add(i, u[:, i])
+            coordinates.add(range(output.dim), u.T)
             for tally, tail in ((low, u), (high, 1.0 - u)):
                 tally.add(0, -2.0 * xp.sum(xp.log(clip(tail, _TINY, 1.0)), axis=1))
 

@@ -285,13 +285,17 @@ class Battery(ABC):
         """Empty evidence. ``generator`` belongs to the judge: the same root seed gives the same directions."""
 
 
+_SIMPLE = (int, float, str, type(None))
+"""Values that nobody can write into, so they need not be copied."""
+
+
 def _remembered(summary: Summary) -> dict[str, object]:
     """The contents of an empty summary. Arrays of zeros, which most of them are, take no memory."""
     return {
-        name: np.broadcast_to(value.dtype.type(0), value.shape)
+        name: value
+        if name in summary.constant or isinstance(value, _SIMPLE)
+        else np.broadcast_to(value.dtype.type(0), value.shape)
         if isinstance(value, np.ndarray) and not value.any()
-        else value
-        if name in summary.constant
         else copy.deepcopy(value)
         for name, value in vars(summary).items()
     }
@@ -300,6 +304,10 @@ def _remembered(summary: Summary) -> dict[str, object]:
 def _recalled(contents: Mapping[str, object], constant: Collection[str]) -> dict[str, object]:
     """The same contents, to be written into."""
     return {
-        name: value if name in constant else np.array(value) if isinstance(value, np.ndarray) else copy.deepcopy(value)
+        name: value
+        if name in constant or isinstance(value, _SIMPLE)
+        else np.array(value)
+        if isinstance(value, np.ndarray)
+        else copy.deepcopy(value)
         for name, value in contents.items()
     }

@@ -26,6 +26,7 @@ class Repeats(Summary):
     """
 
     distribution = "all different"
+    constant = ("places",)
 
     def __init__(self, places: Sequence[int] | np.ndarray) -> None:
         self.places = np.asarray(places, dtype=np.int64)

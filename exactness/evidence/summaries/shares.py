@@ -14,6 +14,7 @@ class Shares(Summary):
     """Counts of draws in which an event of known probability happened, with one row per event."""
 
     distribution = "binomial"
+    constant = ("events", "nulls")
 
     def __init__(self, events: Sequence[str], probabilities: Sequence[float] | np.ndarray) -> None:
         self.events = tuple(events)

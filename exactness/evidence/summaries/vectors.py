@@ -12,6 +12,8 @@ from .base import Summary, Test, worst
 class Vectors(Summary):
     """The sum, and the sum of outer products, of vectors (dim,) that are independent N(0, I) under the law."""
 
+    constant = ("dim", "distribution", "_pairs")
+
     def __init__(self, dim: int) -> None:
         self.dim, self.n = dim, 0
         self.distribution = f"N(0, I) in d = {dim}"
