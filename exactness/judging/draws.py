@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, device_of, kind_of, namespace, to_numpy, without_gradients
+from ..arrays import Array, at_hand, device_of, kind_of, namespace, to_numpy, without_gradients
 from ..claim import Claim
 from ..errors import BadInput, ExactnessError, InvalidSample
 from ..evidence.base import Battery, Evidence
@@ -362,6 +362,7 @@ def _started(battery: Battery, law: Law, generator: np.random.Generator) -> Evid
 
 def _mark(draws: Array, atomless: bool) -> str:
     """A digest by which equal calls are noticed: of the first draws, of all if those may agree by chance, or none at all."""
+    draws = at_hand(draws)
     for rows in (to_numpy(draws[:_HEAD]), to_numpy(draws)):
         if (atomless and rows.size >= _NO_ACCIDENT) or _chance_of_repeating(rows) < _HARDLY_IN_PAIRS:
             return _digest(rows)
