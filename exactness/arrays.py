@@ -83,6 +83,20 @@ def at_hand(x: Array) -> Array:
     return np.asarray(x)
 
 
+def copied(x: Array) -> Array:
+    """A copy of an array that may be written to. JAX arrays cannot be, and stay as they are."""
+    return x if compat.is_jax_array(x) else namespace(x).asarray(x, copy=True)
+
+
+def joined(parts: list[Array]) -> Array:
+    """Arrays of one kind one after the other, along their first axis. JAX compiles nothing for this in the host's memory."""
+    if len(parts) == 1:
+        return parts[0]
+    here = [at_hand(part) for part in parts]
+    whole = namespace(here[0]).concat(here, axis=0)
+    return as_kind(whole, kind_of(parts[0]))
+
+
 KINDS = ("numpy", "torch", "jax")
 
 
@@ -200,6 +214,10 @@ def digest(x: Array) -> int:
     """
     x = at_hand(x)
     count = int(x.shape[0])
+    xp = namespace(x)
+    if x.dtype.itemsize < 4:
+        # Narrow numbers are widened, so that they fill words.
+        x = xp.astype(x, xp.float32 if xp.isdtype(x.dtype, "real floating") else xp.int32)
     words: Array
     if compat.is_torch_array(x):
         import torch

@@ -150,10 +150,26 @@ class Transformed(Protocol):
 
     @property
     def dim(self) -> int:
-        """d, the length of a draw."""
+        """The number of uniforms: d, the length of a draw, unless draws lie on a surface."""
 
     def rosenblatt(self, x: Array) -> Array:
-        """u_i = P(X_i <= x_i | X_1..X_{i-1}), independent and uniform under the law: (n, d) -> (n, d)."""
+        """u_i = P(X_i <= x_i | X_1..X_{i-1}), independent and uniform under the law: (n, *event_shape) -> (n, dim)."""
+
+
+@runtime_checkable
+class OnLine(Protocol):
+    """A law of one number, (n, 1), that knows its distribution function."""
+
+    def cdf(self, t: Array) -> Array:
+        """P(X <= t), with the shape and the kind of array of t."""
+
+
+@runtime_checkable
+class Supported(Protocol):
+    """A law that knows which draws are impossible."""
+
+    def inside(self, x: Array) -> np.ndarray:
+        """Which draws lie in the support, (n, *event_shape) -> (n,)."""
 
 
 @runtime_checkable
@@ -212,6 +228,24 @@ class Embedded(Protocol):
 
     def kernel_between(self, bandwidth: float) -> float:
         """E k(X, X') of two independent draws."""
+
+
+@runtime_checkable
+class Discrete(Protocol):
+    """A law of values of which each has a known probability. Values may share a cell, such as all counts beyond a table.
+
+    Cells follow each other in the order of their values, where there is one.
+    """
+
+    @property
+    def masses(self) -> np.ndarray:
+        """The probability of each cell, (cells,). They sum to 1."""
+
+    def cells(self, draws: Array) -> np.ndarray:
+        """The cell of each draw, on the host, or -1 if it has probability 0: (n, *event_shape) -> (n,)."""
+
+    def cell_name(self, cell: int) -> str:
+        """What a cell holds, in words."""
 
 
 @dataclass(frozen=True)
