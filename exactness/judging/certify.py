@@ -261,7 +261,7 @@ class _Run:
             verdict=verdict,
             reasons=reasons,
             law=claim.law.describe(),
-            sampler={"function": qualified_name(claim.sample), **claim.about, **({"wrong": claim.wrong} if claim.wrong else {})},
+            sampler=sampler_of(claim),
             plan=self.plan,
             seed=draws.seed,
             findings=self.findings,
@@ -313,6 +313,11 @@ def outcome_of(judged: Certificate, wrong: str | None, required: bool = True) ->
         required=required,
         needs=draws_to_refute(judged) if wrong is not None and judged.verdict is not Verdict.REFUTED else None,
     )
+
+
+def sampler_of(claim: Claim) -> dict[str, object]:
+    """What a certificate says of the sampler of a claim."""
+    return {"function": qualified_name(claim.sample), **claim.about, **({"wrong": claim.wrong} if claim.wrong else {})}
 
 
 def qualified_name(function: object) -> str:
