@@ -255,20 +255,32 @@ def make_report(
 @app.command()
 def recheck(
     sources: Annotated[list[Path], typer.Argument(help="Certificates, or folders of them.")],
-    run: Annotated[bool, typer.Option(help="Also run each claim again, if its source is recorded.")] = True,
+    run: Annotated[
+        bool,
+        typer.Option("--run", help="Also run each claim again. This executes the Python files that the certificates name."),
+    ] = False,
 ) -> None:
-    """Check that verdicts follow from their findings, and that claims repeat. The exit code is 1 if something is wrong."""
+    """Check that verdicts follow from their findings, and with --run that claims repeat.
+
+    Without --run nothing is executed and nothing is sampled. The exit code is 1 if something is wrong, 2 if a file cannot be
+    read, and 3 if only the arithmetic was checked on a certificate whose claim cannot be found from here.
+    """
     from .run.recheck import recheck as check
 
-    wrong = 0
+    codes = {0}
     for path in _files(sources):
-        found = check(Certificate.load(path), run=run)
-        wrong += bool(found.faults)
-        console.print(
-            f"{path}: {'; '.join(found.faults) if found.faults else found.how}",
-            style="red" if found.faults else None, highlight=False, markup=False, soft_wrap=True,
-        )  # fmt: skip
-    raise SystemExit(1 if wrong else 0)
+        try:
+            found = check(Certificate.load(path), run=run)
+        except BadInput as error:
+            codes.add(2)
+            errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+            continue
+        said = "; ".join(found.faults) or found.how + (f" ({found.untraced})" if found.untraced else "")
+        codes.add(1 if found.faults else 3 if found.untraced else 0)
+        console.print(f"{path}: {said}", style="red" if found.faults else None, highlight=False, markup=False, soft_wrap=True)
+    if not run:
+        console.print("Nothing was sampled again: only the arithmetic was checked. --run samples again.", highlight=False)
+    raise SystemExit(next(code for code in (1, 2, 3, 0) if code in codes))
 
 
 def _setting(device: str, dtype: str | None, backend: str) -> Setting:

@@ -1,42 +1,74 @@
-"""Checks a certificate: does its verdict follow from its findings, and does its claim repeat?"""
+"""Checks a certificate: does its verdict follow from its findings, and does its claim repeat?
+
+A certificate may come from a stranger, and its source may name a Python file. Nothing is run unless the caller asks for it.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 
-from ..catalogue import Setting
+from ..catalogue import Setting, find
 from ..certificate import Certificate, Finding, Verdict
 from ..claim import Claim
 from ..errors import BadInput
 from ..evidence.nulls import Null, null_of
 from ..judging.certify import certify_claim
 from ..judging.judgement import adjust, beside_controls, decide, may_pass
-from .sources import claims_of, controls_of, is_file_claim, is_saved_source, items_of
+from .sources import claims_of, controls_of, file_of, is_file_claim, is_saved_source, items_of
 
 _CLOSE = 1e-9
 
 
 class Recheck(msgspec.Struct, frozen=True):
-    """The result of a check. ``faults`` are sentences, and the list is empty if all is well. ``how`` says what was compared."""
+    """The result of a check.
+
+    Attributes:
+        faults: sentences; the list is empty if all is well.
+        how: what was compared.
+        untraced: why nobody could sample again from here what the certificate is about. None if somebody could.
+    """
 
     faults: list[str]
     how: str = ""
+    untraced: str | None = None
 
 
-def recheck(certificate: Certificate, *, run: bool = True) -> Recheck:
-    """Recompute the verdict from the recorded statistics. With ``run``, also run the claim again if its source is recorded."""
-    faults, how = check_arithmetic(certificate), "its verdict follows from its findings"
-    if run and certificate.source is not None:
-        try:
-            again = repeat(certificate, *_claims_of(certificate))
-            faults, how = faults + again.faults, f"{how}, {again.how}"
-        except BadInput as error:
-            faults = [*faults, f"the claim cannot be run again from here: {error} (--no-run checks the arithmetic alone)"]
-    return Recheck(faults, how)
+def recheck(certificate: Certificate, *, run: bool = False) -> Recheck:
+    """Recompute the verdict from the recorded statistics, which runs nothing.
+
+    With ``run``, the claim is run again too. This executes the Python file that the certificate names: use it only for
+    certificates whose source you trust.
+    """
+    faults, untraced = check_arithmetic(certificate), untraceable(certificate)
+    how = "its verdict follows from its findings"
+    if certificate.verdict is Verdict.INVALID:
+        how = "it is invalid, so it has no verdict that findings could support"
+    if not run or certificate.source is None:
+        return Recheck(faults, f"{how}; nothing was sampled again", untraced)
+    try:
+        again = repeat(certificate, *_claims_of(certificate))
+        return Recheck(faults + again.faults, f"{how}, {again.how}")
+    except BadInput as error:
+        return Recheck([*faults, f"the claim cannot be run again from here: {error}"], how, untraced)
+
+
+def untraceable(certificate: Certificate) -> str | None:
+    """Why the claim cannot be found from here, in words, or None if it can. Nothing is run to find out."""
+    source = certificate.source
+    if source is None:
+        return "it does not say where its claim comes from"
+    if (file := file_of(source)) is not None:
+        return None if Path(file).is_file() else f"its claim comes from {file}, which is not here"
+    try:
+        find([source])
+    except BadInput as error:
+        return f"its claim cannot be found: {error}"
+    return None
 
 
 def check_arithmetic(certificate: Certificate) -> list[str]:

@@ -125,10 +125,46 @@ def test_recheck_goes_on_where_a_source_is_missing(run, tmp_path):
     assert run("certify", "claims.py:claim")[0] == 0
     assert run("certify", "claims.py:claim", "--resume")[0] == 0
     (tmp_path / "claims.py").unlink()
-    code, said = run("recheck", "certificates")
+    code, said = run("recheck", "certificates", "--run")
     assert code == 1
     assert "cannot be run again from here" in said.out.replace("\n", " ")
-    assert run("recheck", "certificates", "--no-run")[0] == 0
+    code, said = run("recheck", "certificates")
+    assert code == 3
+    assert "claims.py, which is not here" in said.out.replace("\n", " ")
+
+
+def test_recheck_runs_nothing_unless_it_is_asked_to(run, tmp_path):
+    """A stranger's certificate may name any Python file. Running it must be the user's own decision."""
+    assert run("certify", "claims.py:claim")[0] == 0
+    spy = "open('ran', 'w').close()\n"
+    (tmp_path / "claims.py").write_text(spy + (tmp_path / "claims.py").read_text())
+    code, said = run("recheck", "certificates")
+    assert code == 0
+    assert "nothing was sampled again" in said.out.replace("\n", " ")
+    assert not (tmp_path / "ran").exists()
+    code, said = run("recheck", "certificates", "--run")
+    assert code == 0
+    assert "it repeats" in said.out
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("source", [None, "nowhere.py:claim", "rings/sequential", "--paths a.npy --law gone.py:law"])
+def test_arithmetic_alone_is_no_pass_where_a_claim_cannot_be_found(run, tmp_path, source):
+    law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    judged = ex.certify(law.sample, law, plan=ex.Plan(tolerance=0.1, max_paths=4_000), source=source)
+    judged.save(tmp_path / "certificates" / "a.json")
+    code, said = run("recheck", "certificates")
+    assert code == 3
+    assert "nothing was sampled again" in said.out.replace("\n", " ")
+
+
+def test_recheck_goes_on_after_a_file_that_is_no_certificate(run, tmp_path):
+    assert run("certify", "claims.py:claim")[0] == 0
+    (tmp_path / "certificates" / "a.json").write_text("{}")
+    code, said = run("recheck", "certificates")
+    assert code == 2
+    assert "a.json is not a certificate" in said.err.replace("\n", " ")
+    assert "its verdict follows" in said.out.replace("\n", " ")
 
 
 def test_resuming_judges_a_sampler_that_raises_now(run, tmp_path):
@@ -210,7 +246,7 @@ def test_a_certificate_knows_its_backend(run, tmp_path):
     assert (found.environment.array, found.environment.dtype, found.environment.device) == ("jax", "float32", "cpu")
     assert run(*line, "--backend", "jax", "--resume")[0] == 0
     assert path.stat().st_mtime_ns == before
-    code, said = run("recheck", "certs")
+    code, said = run("recheck", "certs", "--run")
     assert code == 0
     assert "it repeats" in said.out.replace("\n", " ")
     assert run(*line, "--resume")[0] == 0
@@ -241,7 +277,7 @@ def test_certify_report_recheck_and_resume(run, tmp_path, monkeypatch):
     page = (tmp_path / "page.html").read_text()
     assert '<span class="name">sequential</span><span class="verdict certified">certified</span>' in page
     assert "Not among the controls here: block-with-reflection" in page
-    assert run("recheck", "certs")[0] == 0
+    assert run("recheck", "certs", "--run")[0] == 0
     assert run("report", "certs", "-o", "again.html")[0] == 0
 
     monkeypatch.setattr("exactness.run.jobs.certify_claim", lambda *_, **__: pytest.fail("judged again"))
@@ -249,7 +285,7 @@ def test_certify_report_recheck_and_resume(run, tmp_path, monkeypatch):
     monkeypatch.undo()
     path.write_text(path.read_text().replace('"verdict": "certified"', '"verdict": "inconclusive"', 1))
     monkeypatch.chdir(tmp_path)
-    code, said = run("recheck", "certs", "--no-run")
+    code, said = run("recheck", "certs")
     assert code == 1
     assert "the verdict is written as inconclusive" in said.out
 
