@@ -41,7 +41,10 @@ J = TypeVar("J", bound=Runs)
 class Executor(Protocol):
     """A context in which jobs run: ``executor.run(jobs)`` yields (job, result) as jobs finish."""
 
+    count: int
+    """The largest number of jobs that run at a time."""
     progress: Progress | None
+    """A function that is told how far the running jobs are."""
 
     def __enter__(self) -> Executor: ...
 
@@ -62,7 +65,7 @@ class Here:
     """Runs jobs in this process, one after the other. A job that ends or blocks the process ends or blocks everything."""
 
     def __init__(self, progress: Progress | None = None) -> None:
-        self.progress = progress
+        self.count, self.progress = 1, progress
 
     def __enter__(self) -> Here:
         return self
@@ -241,6 +244,15 @@ def _without_main() -> Iterator[None]:
 _CONTEXT = get_context("forkserver" if sys.platform == "linux" else "spawn")
 if sys.platform == "linux":
     _CONTEXT.set_forkserver_preload(["exactness.run.jobs"])
+
+
+def prepare() -> None:
+    """Begin to load what workers need, in a process of its own, while this process loads other things."""
+    if sys.platform == "linux":
+        from multiprocessing.forkserver import ensure_running
+
+        ensure_running()
+
 
 # Progress is told once in this many seconds.
 _PAUSE = 0.3

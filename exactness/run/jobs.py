@@ -27,7 +27,7 @@ from ..judging.draws import Block, Drawing, Probe, Taken, probe_of
 from ..judging.judgement import draws_before_a_pass
 from ..plan import Plan
 from .executors import Progress
-from .sources import Item, claims_of, is_file_claim, is_saved_source, items_of
+from .sources import Item, claims_of, is_file_claim, items_of
 
 # A quick run takes at most this many draws, or as many as it took to refute the controls of the same law.
 QUICK_PATHS = 2_000
@@ -112,12 +112,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
     def invalid(self, error: Exception) -> Certificate:
-        """Write the certificate of a user's claim that raised while it was judged. For other claims, the error is raised again.
+        """Write the certificate of a user's claim that raised while it was judged.
 
-        A claim of the catalogue or of saved draws depends on nothing but the options and files that the user named, so its errors
-        are about these, and all other claims would raise them too.
+        A claim of the catalogue depends on nothing but the options of the run, so its error is about these and is raised again.
         """
-        if not is_file_claim(self.source) or is_saved_source(self.source):
+        if not is_file_claim(self.source):
             raise error
         return self.lost(_said(error))
 

@@ -134,6 +134,7 @@ def _in_shards(job: Job, workers: Executor, shards: int) -> Certificate | Lost:
                 break
             taken |= {one.block.index: one for one in result}
 
+
 def _only(workers: Executor, job: Runs) -> Any:
     ((_, result),) = workers.run([job])
     return result

@@ -10,6 +10,7 @@ import pytest
 import exactness as ex
 from exactness import cli
 from exactness.run import jobs
+from exactness.run.executors import Here
 from exactness.run.jobs import certificate_path
 from exactness.run.runner import exit_code
 from tests.conftest import module_or_skip
@@ -47,6 +48,8 @@ def run(monkeypatch, tmp_path, capsys):
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["exactness", *arguments])
+        # In this process: what is replaced here is not replaced in a worker, and starting one takes time.
+        monkeypatch.setattr(cli, "Workers", lambda *_: Here())
         code = 0
         try:
             cli.main()
