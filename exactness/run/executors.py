@@ -156,6 +156,7 @@ class _Process:
     def begin(self, job: Any, timeout: float | None) -> None:
         self.job, self._timeout = job, timeout
         self._wait_again()
+        self.deadline += _STARTING
         with contextlib.suppress(OSError):  # It died while it was idle. ``finished`` says so.
             self.pipe.send(job)
 
@@ -175,13 +176,13 @@ class _Process:
         try:
             if self.pipe.poll():
                 told, *what = self.pipe.recv()
-                if told == "progress":
-                    self._wait_again()
-                    if progress is not None:
-                        progress(*what)
-                    return False
-                (self.result,) = what
-                return True
+                if told == "result":
+                    (self.result,) = what
+                    return True
+                self._wait_again()
+                if told == "progress" and progress is not None:
+                    progress(*what)
+                return False
             dead = not self.lives()
         except (EOFError, OSError, pickle.UnpicklingError):
             dead = True
@@ -256,6 +257,8 @@ def prepare() -> None:
 
 # Progress is told once in this many seconds.
 _PAUSE = 0.3
+# A new process is given this many seconds more, because it loads libraries first.
+_STARTING = 120.0
 # A process whose pipe has broken is given this many seconds to end, so that its exit code is known.
 _DYING = 5.0
 
@@ -282,6 +285,7 @@ def _work(pipe: Connection, count: int, environ: dict[str, str]) -> None:
     with contextlib.suppress(EOFError, OSError):  # The parent has ended, or wants to end.
         while True:
             job = pipe.recv()
+            pipe.send(("begun",))
             os.chdir(home)  # The last job may have moved.
             result = _result_of(job, tell)
             for stream in (sys.stdout, sys.stderr):
