@@ -84,16 +84,18 @@ class SavedPaths:
         values = []
         for name, array in zip(names, arrays, strict=True):
             shape = tuple(int(s) for s in array.shape)
-            if len(shape) < 2 + chains or not math.prod(shape):
+            if len(shape) < 1 + chains or not math.prod(shape):
                 raise BadInput(
-                    f"{name} holds an array of shape {shape}; draws are rows, (n, d) or (n, K + 1, d), one or more"
-                    + (", and with chains (chains, n, d) or (chains, n, K + 1, d)" if chains else "")
+                    f"{name} holds an array of shape {shape}; draws are rows, (n,), (n, d) or (n, K + 1, d), one or more"
+                    + (", and with chains (chains, n), (chains, n, d) or (chains, n, K + 1, d)" if chains else "")
                 )
             # Which of these a law can judge, the law says.
             if not _is_numeric(array):
                 raise BadInput(f"{name} holds {array.dtype}; save real numbers, floats or integers")
             calls += [shape[1]] * shape[0] if chains else [shape[0]]
-            values.append(array.reshape((shape[0] * shape[1], *shape[2:])) if chains else array)
+            rows = array.reshape((shape[0] * shape[1], *shape[2:])) if chains else array
+            # A vector of n numbers is n draws of one number.
+            values.append(rows if len(rows.shape) > 1 else rows[:, None])
             self.parts.append((name, int(values[-1].shape[0])))
         more = len(names) - 1
         return (names[0] + (f" and {more} more" if more else "") if files else "saved paths"), tuple(calls), values
