@@ -20,6 +20,7 @@ from ..evidence.nulls import Null, null_of
 from ..evidence.summaries.base import Row
 from ..judging.certify import certify_claim
 from ..judging.judgement import adjust, beside_controls, decide, may_pass
+from .executors import Progress
 from .sources import claims_of, controls_of, file_of, is_file_claim, is_saved_source, items_of
 
 _CLOSE = 1e-9
@@ -39,7 +40,17 @@ class Recheck(msgspec.Struct, frozen=True):
     untraced: str | None = None
 
 
-def recheck(certificate: Certificate, *, run: bool = False) -> Recheck:
+class RecheckJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that checks the certificate in ``path`` and runs its claim again, which is a stranger's code."""
+
+    path: str
+
+    def run(self, progress: Progress | None = None) -> Recheck:
+        """Check it. Raises ``BadInput`` if the file is no certificate."""
+        return recheck(Certificate.load(self.path), run=True, progress=progress)
+
+
+def recheck(certificate: Certificate, *, run: bool = False, progress: Progress | None = None) -> Recheck:
     """Recompute the verdict from the recorded statistics, which runs nothing.
 
     With ``run``, the claim is run again too. This executes the Python file that the certificate names: use it only for
@@ -52,7 +63,7 @@ def recheck(certificate: Certificate, *, run: bool = False) -> Recheck:
     if not run or certificate.source is None:
         return Recheck(faults, f"{how}; nothing was sampled again", untraced)
     try:
-        again = repeat(certificate, *_claims_of(certificate))
+        again = repeat(certificate, *_claims_of(certificate), progress=progress)
         return Recheck(faults + again.faults, f"{how}, {again.how}")
     except BadInput as error:
         return Recheck([*faults, f"the claim cannot be run again from here: {error}"], how, untraced)
@@ -113,7 +124,9 @@ def check_arithmetic(certificate: Certificate) -> list[str]:
     return faults
 
 
-def repeat(certificate: Certificate, claims: Sequence[Claim], controls: Sequence[str] | None = None) -> Recheck:
+def repeat(
+    certificate: Certificate, claims: Sequence[Claim], controls: Sequence[str] | None = None, *, progress: Progress | None = None
+) -> Recheck:
     """Run the claim again with the recorded plan and seed, and compare the results.
 
     ``controls`` are the names of the controls that the certificate must list. If left out, they are the claim's own controls,
@@ -125,7 +138,11 @@ def repeat(certificate: Certificate, claims: Sequence[Claim], controls: Sequence
     faults = []
     again = replace(claim, plan=certificate.plan, controls=claim.controls if controls is None else ())
     new = certify_claim(
-        again, seed=certificate.seed, outcomes=() if controls is None else certificate.controls, source=certificate.source
+        again,
+        seed=certificate.seed,
+        outcomes=() if controls is None else certificate.controls,
+        source=certificate.source,
+        progress=progress,
     )
     names = sorted([c.name for c in new.controls] if controls is None else controls)
     if sorted(c.name for c in certificate.controls) != names:

@@ -12,6 +12,7 @@ import pytest
 import exactness as ex
 from exactness import batteries as B
 from exactness import cli
+from exactness.run.executors import Here
 from tests.conftest import module_or_skip
 from tests.registry import plain_chain, quiet_plan
 
@@ -242,6 +243,8 @@ def run(monkeypatch, tmp_path, capsys):
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["exactness", *arguments])
+        # In this process: what is replaced here is not replaced in a worker, and starting one takes time.
+        monkeypatch.setattr(cli, "Workers", lambda *_: Here())
         code = 0
         try:
             cli.main()

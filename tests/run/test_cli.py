@@ -10,9 +10,12 @@ import pytest
 
 import exactness as ex
 from exactness import cli
+from exactness.certificate import ControlOutcome
 from exactness.run import jobs
+from exactness.run.executors import Here
 from exactness.run.jobs import certificate_path
 from exactness.run.runner import exit_code
+from exactness.run.sources import file_of, saved_source, split_target
 from tests.conftest import module_or_skip
 
 CLAIMS = """
@@ -34,6 +37,7 @@ broken = ex.Claim("broken", nan, law, plan=plan)
 control = ex.Claim("control", lambda n, s: law.sample(n, s) + 0.3, law, plan=plan, wrong="Shifted by 0.3.")
 blunt = ex.Claim("blunt", law.sample, law, plan=plan, wrong="Nothing.")
 several = [claim, wrong]
+missed = ex.Claim("missed", law.sample, law, plan=plan, controls=[blunt])
 raising = ex.Claim("raising", lambda n, s: np.random.default_rng(s).standard_normal((n, 2, 1)),
                    ex.GaussianChain.from_mean(lambda k, x: 1 / 0, sigma=[1.0], dim=1))
 markup = ex.Claim("a[/b]", law.sample, law, plan=plan)
@@ -48,6 +52,8 @@ def run(monkeypatch, tmp_path, capsys):
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["exactness", *arguments])
+        # In this process: what is replaced here is not replaced in a worker, and starting one takes time.
+        monkeypatch.setattr(cli, "Workers", lambda *_: Here())
         code = 0
         try:
             cli.main()
@@ -60,7 +66,18 @@ def run(monkeypatch, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("claim", "code"),
-    [("claim", 0), ("markup", 0), ("wrong", 1), ("vague", 3), ("broken", 4), ("control", 0), ("blunt", 1), ("several", 1)],
+    [
+        ("claim", 0),
+        ("markup", 0),
+        ("wrong", 1),
+        ("vague", 3),
+        ("broken", 4),
+        ("control", 0),
+        ("blunt", 5),
+        ("several", 1),
+        ("missed", 5),
+        ("raising", 4),
+    ],
 )
 def test_exit_codes_say_how_it_went(run, claim, code):
     assert run("certify", f"claims.py:{claim}")[0] == code
@@ -73,7 +90,7 @@ def test_exit_codes_say_how_it_went(run, claim, code):
         (["certify", "--tour", "--all"], "use one of them"),
         (["certify", "claims.py:claim", "--profile", "slow"], "--profile must be full or quick"),
         (["certify", "claims.py:claim", "--profile", "quick", "--tolerance", "0.02"], "leave --tolerance out"),
-        (["certify", "claims.py:claim", "--timeout", "-1"], "positive number of seconds"),
+        (["certify", "claims.py:claim", "--timeout", "-1"], "--timeout"),
         (["certify", "nothing.py:claim"], "there is no file nothing.py"),
         (["certify", "claims.py:missing"], "no claim called 'missing'; it has claim, wrong"),
         (["certify", "claims.py:number"], "no claim called 'number'"),
@@ -88,7 +105,6 @@ def test_exit_codes_say_how_it_went(run, claim, code):
         (["certify", "claims.py:claim", "--report", "claims.py/page.html"], "claims.py: File exists"),
         (["certify", "claims.py:claim", "--report", "."], "is a folder; name the page"),
         (["certify", "claims.py:claim", "--out", "/proc"], "/proc"),
-        (["certify", "claims.py:raising"], "of the law raised ZeroDivisionError"),
         (["report", "/proc/nothing/here"], "cannot read"),
         (["list", "nope/*"], "no claim of the catalogue"),
         (["report", "claims.py"], "is not a certificate"),
@@ -119,7 +135,51 @@ def test_a_fault_of_the_judge_does_not_look_like_a_refutation(run, monkeypatch):
     monkeypatch.setattr("exactness.judging.judgement.adjust", lambda *_: 1 / 0)
     code, said = run("certify", "claims.py:claim")
     assert code == 4
+    assert "judging raised ZeroDivisionError" in said.out
+    assert "nothing was decided" in " ".join(said.out.split())
+    code, said = run("certify", "labelled/control/*", "--jobs", "1")
+    assert code == 4
     assert "nothing was decided" in said.err
+
+
+def test_a_law_that_raises_makes_its_own_claim_invalid_and_nothing_else(run, tmp_path):
+    code, said = run("certify", "claims.py:raising", "claims.py:claim")
+    assert code == 4
+    assert "of the law raised ZeroDivisionError" in " ".join(said.out.split())
+    found = {path.stem: ex.Certificate.load(path).verdict.value for path in (tmp_path / "certificates").glob("*.json")}
+    assert found == {"raising": "invalid", "right": "certified"}
+
+
+def test_a_certificate_that_is_not_on_disk_is_no_pass(run, tmp_path, monkeypatch):
+    """The second certificate of the run removes or replaces the first."""
+    for change in (lambda path: path.unlink(), lambda path: path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))):
+        real = jobs.certify_claim
+
+        def certify(claim, change=change, real=real, **options):
+            if claim.name == "control":
+                change(tmp_path / "certificates" / "right.json")
+            return real(claim, **options)
+
+        monkeypatch.setattr(jobs, "certify_claim", certify)
+        code, said = run("certify", "claims.py:claim", "claims.py:control")
+        monkeypatch.setattr(jobs, "certify_claim", real)
+        assert code == 4
+        assert "no longer holds the certificates that this run wrote of right" in " ".join(said.err.split())
+
+
+def test_names_and_folders_that_a_file_system_dislikes(run, tmp_path):
+    """A name of 300 bytes, one with a colon, a folder with a colon; and how a drive of Windows is read."""
+    (tmp_path / "a:b").mkdir()
+    names = [100 * "漢", 99 * "漢" + "字", "x:y?"]
+    more = f"claims = [ex.Claim(name, law.sample, law, plan=plan) for name in {names}]"
+    (tmp_path / "a:b" / "claims.py").write_text(f"{CLAIMS}\n{more}\n")
+    assert run("certify", "a:b/claims.py:claims")[0] == 0
+    assert {ex.Certificate.load(path).name for path in (tmp_path / "certificates").glob("*.json")} == set(names)
+    assert all(len(path.name.encode()) < 240 for path in (tmp_path / "certificates").iterdir())
+    assert run("certify", str(tmp_path / "a:b" / "claims.py"))[0] == 0
+    assert split_target(r"C:\work\claims.py:mine") == (r"C:\work\claims.py", "mine")
+    assert split_target(r"C:\work\claims.py") == (r"C:\work\claims.py", "")
+    assert file_of(saved_source(["x.npy"], r"C:\work\law.py")) == r"C:\work\law.py"
 
 
 def test_recheck_goes_on_where_a_source_is_missing(run, tmp_path):
@@ -338,6 +398,14 @@ def test_the_gravest_outcome_decides():
     assert exit_code([good, vague]) == 3
     assert exit_code([vague, refuted]) == 1
     assert exit_code([refuted, invalid]) == 4
+    missed = ControlOutcome(
+        name="blunt", wrong="Nothing.", must_be_refuted=True, verdict=vague.verdict, paths=100, leading="", required=True
+    )
+    blind = msgspec.structs.replace(vague, controls=[missed])
+    assert exit_code([good, vague, blind]) == 5
+    assert exit_code([blind, msgspec.structs.replace(good, expected="wrong")]) == 5
+    assert exit_code([blind, refuted]) == 1
+    assert exit_code([]) == 4, "nothing was judged, which is no pass"
 
 
 @pytest.mark.parametrize(
