@@ -13,7 +13,7 @@ import site
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,6 +68,19 @@ def subjects_of(value: object, role: Literal["sampler", "law"]) -> tuple[list[Su
         found.append(Subject(role=role, kind="numbers", name=name, sha256=walk.numbers.hexdigest()))
     found.append(Subject(role=role, kind="settings", name=name, sha256=walk.settings.hexdigest()))
     return found, [f"{role}: {what}" for what in walk.unread]
+
+
+def files_as_subjects(files: Sequence[Path]) -> list[Subject]:
+    """Files of saved draws, with the digests that ``sha256sum`` gives."""
+    return [
+        Subject(
+            role="draws",
+            kind="file",
+            name=_label(str(file), os.getcwd()),
+            sha256=_digest_of_file(str(file), file.stat().st_mtime_ns),
+        )
+        for file in files
+    ]
 
 
 def digest_of(contents: Mapping[str, object]) -> str:
@@ -284,7 +297,8 @@ def _installed() -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=4096)
 def _digest_of_file(file: str, changed: int) -> str:
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @functools.lru_cache(maxsize=4096)
