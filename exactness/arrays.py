@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -81,6 +82,15 @@ def at_hand(x: Array) -> Array:
     if not compat.is_jax_array(x) or any(place.platform != "cpu" for place in x.devices()):
         return x
     return np.asarray(x)
+
+
+def joined(parts: Sequence[Array]) -> Array:
+    """Arrays of the same kind (n_i, ...), one after the other. JAX compiles nothing (see :func:`at_hand`)."""
+    if len(parts) == 1:
+        return parts[0]
+    hosted = [at_hand(part) for part in parts]
+    whole = namespace(hosted[0]).concat(hosted, axis=0)
+    return whole if hosted[0] is parts[0] else like(whole, parts[0])
 
 
 KINDS = ("numpy", "torch", "jax")

@@ -184,6 +184,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         findings: the results of all tests, strongest first.
         stages, histograms, controls: the looks at the evidence, the histograms of the values, and the outcomes of the controls.
         cost: totals over all draws.
+        calls: the number of calls of the sampler that made the draws, each with a seed of its own. None for saved draws.
         source: how to find the claim again: a name of the catalogue or ``file.py:claim``.
         probe: the SHA-256 digest of a first small sample.
         reproducible: whether the same seed gave the same draws. None if that cannot be known, as for saved draws.
@@ -212,6 +213,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     cost: dict[str, float]
     environment: Environment
     created: str
+    calls: int | None = None
     source: str | None = None
     probe: str | None = None
     reproducible: bool | None = None

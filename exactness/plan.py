@@ -11,7 +11,7 @@ import numpy as np
 
 from .batteries.standard import chosen_batteries
 from .errors import BadInput
-from .evidence.base import Battery
+from .evidence.base import Battery, Evidence
 from .evidence.nulls import Null
 from .laws.base import Law
 
@@ -33,6 +33,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             all stages that are possible.
         claims: the number of claims that share alpha. A run of many claims is one family: alpha is the probability of refuting
             any of its exact samplers.
+        per_call: the number of draws in a short call. About half of the draws come in calls of this many, each with a seed of
+            its own, and the rest in calls that are about half as long as the first stage. Later stages may take twice or four
+            times as many draws per call. If this is left out, there are enough calls to show, with this confidence, that the
+            share of seeds for which the sampler behaves differently is within the tolerance: at least 342 at a tolerance of
+            0.02. If calls are dear, give a larger number. The certificate then says what share of the seeds it leaves open.
         seed_must_count: whether the same seed must give the same output. False accepts a sampler that is not reproducible, and
             the certificate says so.
 
@@ -49,6 +54,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     max_paths: int = 200_000
     suspicion: float = 0.001
     claims: int = 1
+    per_call: int | None = None
     seed_must_count: bool = True
 
     def __post_init__(self) -> None:
@@ -60,8 +66,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             msgspec.structs.force_setattr(self, name, float(value))
         if self.alpha < 1e-100:
             raise BadInput(f"alpha must be at least 1e-100, not {self.alpha!r}: smaller p-values cannot be told apart")
-        for name in ("first_paths", "max_paths", "claims"):
+        for name in ("first_paths", "max_paths", "claims", "per_call"):
             value = getattr(self, name)
+            if value is None and name == "per_call":
+                continue
             if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
                 raise BadInput(f"{name} must be a positive integer, not {value!r}")
             msgspec.structs.force_setattr(self, name, int(value))
@@ -75,6 +83,39 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         while sizes[-1] < self.max_paths:
             sizes.append(min(2 * sizes[-1], self.max_paths))
         return tuple(sizes)
+
+    @property
+    def enough_calls(self) -> int:
+        """The number of calls after which the share of seeds that behave otherwise is bounded by the tolerance.
+
+        If the share is larger, all of as many calls miss these seeds with a probability below 1 - ``confidence``.
+
+        >>> Plan(tolerance=0.02).enough_calls, Plan(tolerance=0.1).enough_calls
+        (342, 66)
+        """
+        return math.ceil(math.log(1.0 - self.confidence) / math.log1p(-self.tolerance))
+
+    def share_of_seeds(self, calls: int) -> float:
+        """An upper bound on the share of seeds that behave otherwise, if none of this many calls did. Inverts ``enough_calls``.
+
+        >>> round(Plan().share_of_seeds(342), 4)
+        0.02
+        """
+        return -math.expm1(math.log(1.0 - self.confidence) / calls) if calls else 1.0
+
+    def with_calls(self, monitored: Sequence[tuple[Null, int]]) -> Plan:
+        """This plan with the number of draws per call, if it has none yet.
+
+        There are then enough calls (see ``enough_calls``) when an exact sampler can first be certified. ``monitored`` are the
+        tests that will have bounds, with their numbers of rows.
+        """
+        if self.per_call is not None:
+            return self
+        # A bound is the observed distance plus a radius. These many draws make twice the radius as small as the tolerance, and the
+        # radius falls with the root of n at best: no pass comes before a quarter of them.
+        earliest = self._paths_for(self.tolerance, monitored) / 4.0
+        passes = next((size for size in self.stages if size >= earliest), self.max_paths)
+        return msgspec.structs.replace(self, per_call=max(1, passes // (2 * self.enough_calls)))
 
     def level(self, tests: int) -> float:
         """The level at which one of this many tests refutes, in one stage of one claim (the first step of Holm's procedure)."""
@@ -121,7 +162,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise BadInput(f"stages must be a positive integer, not {stages!r}")
         if stages > 40:
             raise BadInput(f"stages must be at most 40, not {stages}: each stage doubles the number of draws")
-        known = {"alpha", "confidence", "power", "suspicion", "claims", "seed_must_count"}
+        known = {"alpha", "confidence", "power", "suspicion", "claims", "per_call", "seed_must_count"}
         if wrong := set(others) - known:
             raise BadInput(
                 f"for_tolerance does not take {', '.join(sorted(wrong))}: it computes the number of draws, and takes only "
@@ -184,4 +225,9 @@ def _monitored(law: Law, batteries: Sequence[Battery] | None) -> list[tuple[Null
     if not isinstance(law, Law):
         raise BadInput(f"the law must be one of exactness.laws or your own exactness.Law; got {type(law).__name__}")
     chosen = [b for b in chosen_batteries(batteries) if b.applies(law)]
-    return [pair for b in chosen for pair in b.start(law, np.random.default_rng(0)).monitored()]
+    return monitored_by([b.start(law, np.random.default_rng(0)) for b in chosen])
+
+
+def monitored_by(evidence: Sequence[Evidence]) -> list[tuple[Null, int]]:
+    """The tests that will have bounds, with their numbers of rows."""
+    return [pair for one in evidence for pair in one.monitored()]

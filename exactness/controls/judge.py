@@ -13,7 +13,7 @@ from ..claim import Claim
 from ..environment import environment
 from ..errors import BadInput, InvalidSample
 from ..evidence.base import Evidence
-from ..judging.draws import Draws
+from ..judging.draws import Draws, started
 from ..judging.judgement import findings_of
 from ..plan import Plan
 from . import limits
@@ -31,8 +31,8 @@ def claim_of(fault: Fault, setting: Setting) -> Claim:
 
 def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience: int) -> tuple[Record, Environment]:
     """Judge a fault until the plan ends, or until ``patience`` times the draws after which all tests together refuted it."""
-    started, claim = time.perf_counter(), claim_of(fault, setting)
-    draws = Draws(claim, plan, seed, [b for b in standard() if b.applies(claim.law)])
+    began, claim = time.perf_counter(), claim_of(fault, setting)
+    draws = Draws(claim, plan, seed, started(claim, [b for b in standard() if b.applies(claim.law)], seed))
     parts = {name: part for one in draws.evidence for name, part in _apart(one)}
     alone: dict[str, int | None] = dict.fromkeys([*parts, UNUSABLE])
     caught_at: int | None = None
@@ -64,7 +64,7 @@ def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience:
     limit = limits.of(fault, plan, claim.law) if fault.expected == "beyond" else None
     record = Record(
         **said_of(fault), caught_at=caught_at, paths=draws.paths, adjusted_p=smallest, leading=leading, alone=alone,
-        seconds=round(time.perf_counter() - started, 3), beyond=None if limit is None else limit.why,
+        seconds=round(time.perf_counter() - began, 3), beyond=None if limit is None else limit.why,
         most_power=None if limit is None else limit.power,
     )  # fmt: skip
     return record, environment(draws.where.array, draws.where.dtype, draws.where.device)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -133,8 +133,11 @@ class Evidence:
     def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "_update": None, "_empty": None}
 
-    def update(self, sample: Array, noise: np.random.Generator | None = None) -> None:
+    def update(self, sample: Array, noise: np.random.Generator | None = None, calls: Sequence[int] | None = None) -> None:
         """Take in more draws: a ``sample`` (n, *event_shape) that the law has accepted.
+
+        ``calls`` are the numbers of draws that each call of the sampler returned, in their order. If they are left out, all draws
+        come from one call.
 
         ``noise`` is the judge's noise for these draws. If it is left out, it follows from the bits of the draws. Then different
         shards get different noise wherever they are judged, and the same shard always gets the same noise.
@@ -143,11 +146,14 @@ class Evidence:
             raise BadInput(
                 "this evidence was made elsewhere and takes no draws in: merge it into evidence that was started in this process"
             )
+        count = int(sample.shape[0])
+        for summary in self.summaries.values():
+            summary.open((count,) if calls is None else tuple(calls))
         noise = noise or self.origin.noise_of(sample)
         self._update(self.origin.arrays_of(sample), noise)
         for summary in self.summaries.values():
             summary.close()
-        self.paths += int(sample.shape[0])
+        self.paths += count
 
     def empty(self) -> Evidence:
         """Empty evidence of the same battery, law and seed, to merge other evidence into."""

@@ -17,12 +17,12 @@ from ..certificate import Certificate, ControlOutcome, Finding, Stage, Verdict, 
 from ..claim import Claim, Sample
 from ..environment import environment
 from ..errors import BadInput, InvalidSample
-from ..evidence.base import Battery
+from ..evidence.base import Battery, Evidence
 from ..laws.base import Law
 from ..laws.trusted import TrustedSampler
-from ..plan import Plan
+from ..plan import Plan, monitored_by
 from ..saved import SavedPaths
-from .draws import Draws, Probe, Progress, Take
+from .draws import Draws, Probe, Progress, Take, started
 from .judgement import beside_controls, decide, draws_to_refute, findings_of, histograms_of, may_pass
 from .own_controls import standard_controls
 
@@ -95,26 +95,28 @@ def certify_claim(
     take: Take | None = None,
 ) -> Certificate:
     """Do what :func:`certify` does, for a claim. If its blocks are drawn elsewhere, pass the ``probe`` and ``take`` from there."""
-    claim, chosen = ready(claim, seed)
+    claim, evidence = ready(claim, seed)
     assert claim.plan is not None
     controls = claim.controls
     if isinstance(controls, str):
         controls = standard_controls(claim.sample, claim.law)
     judged = [*outcomes, *(_control(control, claim, int(seed), progress) for control in controls)]
-    run = _Run(Draws(claim, claim.plan, int(seed), chosen, progress, probe=probe, take=take))
+    run = _Run(Draws(claim, claim.plan, int(seed), evidence, progress, probe=probe, take=take))
     verdict, reason = run.judge(judged)
     reasons = [reason]
     if isinstance(claim.sample, SavedPaths):
         reasons.append(claim.sample.caveat(claim.plan))
     if others := [c for c in judged if not c.required]:
         reasons.append(_seen(others))
+    if verdict is Verdict.CERTIFIED and not isinstance(claim.sample, SavedPaths):
+        reasons.append(_of_seeds(claim.plan, run.draws.calls))
     if blind := [_with_need(c) for c in missed(judged)]:
         reasons.append(f"these controls got the wrong verdict: {', '.join(blind)}; a pass next to them means little")
     return run.certificate(beside_controls(verdict, judged), reasons, judged, source)
 
 
-def ready(claim: Claim, seed: int) -> tuple[Claim, list[Battery]]:
-    """The claim with its final plan, and the batteries that apply. Raises ``BadInput`` if it cannot be judged."""
+def ready(claim: Claim, seed: int) -> tuple[Claim, list[Evidence]]:
+    """The claim with its final plan, and empty evidence of the batteries that apply. Raises ``BadInput`` if it cannot be judged."""
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise BadInput(f"seed must be an integer of at least 0, not {seed!r}")
     chosen = [battery for battery in chosen_batteries(claim.batteries) if battery.applies(claim.law)]
@@ -129,7 +131,10 @@ def ready(claim: Claim, seed: int) -> tuple[Claim, list[Battery]]:
         about = {**about, "batteries": [repr(battery) for battery in claim.batteries]}
     if isinstance(claim.sample, SavedPaths):
         plan, about = claim.sample.plan_for(claim.law, plan), {**about, "saved": claim.sample.describe()}
-    return replace(claim, plan=plan, about=about), chosen
+    evidence = started(claim, chosen, int(seed))
+    if not isinstance(claim.sample, SavedPaths):
+        plan = plan.with_calls(monitored_by(evidence))
+    return replace(claim, plan=plan, about=about), evidence
 
 
 def compare(
@@ -214,6 +219,16 @@ def _seen(controls: Sequence[ControlOutcome]) -> str:
     return said + (f"; this budget was too small for {', '.join(unseen)}" if unseen else "")
 
 
+def _of_seeds(plan: Plan, calls: int) -> str:
+    """What the number of calls shows. It is a bound of its own: the other bounds count draws."""
+    share = plan.share_of_seeds(calls)
+    return (
+        f"{calls:,} calls, each with a seed of its own, show that at most {100 * share:.2g}% of the seeds lead to draws of a "
+        f"recognisably different kind (confidence {plan.confidence:g})"
+        + ("" if calls >= plan.enough_calls else f"; {plan.enough_calls:,} calls would bring this share within the tolerance")
+    )
+
+
 def _with_need(control: ControlOutcome) -> str:
     return control.name + ("" if control.needs is None else f" (it needs about {control.needs:,} draws: raise max_paths)")
 
@@ -254,6 +269,7 @@ class _Run:
             histograms=histograms_of(draws.evidence) if draws.paths else [],
             controls=controls,
             cost={**{k: round(v, 6) for k, v in draws.cost.items()}, "paths": float(draws.paths)},
+            calls=None if isinstance(claim.sample, SavedPaths) else draws.calls,
             environment=environment(draws.where.array, draws.where.dtype, draws.where.device),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             source=source,

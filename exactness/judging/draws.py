@@ -1,7 +1,9 @@
 """Calls the sampler of a claim and feeds the draws to its batteries.
 
-Draws come in blocks. The plan and the law alone determine the blocks. Each block has its own seed and its own judge's noise, and
-evidence is added up in the order of the blocks. So a certificate is the same, bit for bit, wherever each block is drawn.
+Draws come in many calls of the sampler, each with a seed of its own, because a sampler may behave differently for some seeds. Half
+of the draws come in long calls, which can show how the draws of one call depend on each other, and half in short ones, so that
+there are many. The calls are gathered in blocks, each with its own judge's noise, and evidence is added up in their order.
+The plan and the law alone determine calls and blocks. So a certificate is the same, bit for bit, wherever each block is drawn.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, at_hand, device_of, kind_of, to_numpy, without_gradients
+from ..arrays import Array, at_hand, device_of, joined, kind_of, namespace, to_numpy, without_gradients
 from ..claim import Claim
 from ..errors import BadInput, ExactnessError, InvalidSample
 from ..evidence.base import Battery, Evidence
@@ -33,22 +35,35 @@ _BLOCK_VALUES = 1 << 22
 # A certificate has at most about this many blocks, so that the judge's fixed cost per block stays small. It has more if a draw
 # holds very many numbers.
 _MOST_BLOCKS = 64
-# A block need not be larger than this, even if the first stage is.
+# A block need not be larger than this, and no call is, even if the first stage is.
 _ENOUGH_DRAWS = 4096
 _PROBE_DRAWS = 16
 _PROBE_CALLS = 2
 _HEAD = 64
 # Draws of a law with atoms may agree by chance. Nothing is concluded from an agreement that is more probable than this.
 _HARDLY = 1e-9
+# There are many pairs of calls, up to some millions.
+_HARDLY_IN_PAIRS = 1e-16
+# As many numbers of an atomless law that agree bit by bit are no accident, not even in single precision and in many pairs.
+_NO_ACCIDENT = 4
 
 
 @dataclass(frozen=True)
 class Block:
-    """The draws ``start`` to ``start + size - 1`` of a certificate, which one call of the sampler makes."""
+    """The draws ``start`` to ``start + size - 1`` of a certificate. ``calls`` are the numbers of draws that each call makes.
+
+    ``call`` counts the calls before this block. It gives the calls of a block their seeds.
+    """
 
     index: int
     start: int
-    size: int
+    call: int
+    calls: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """The number of draws."""
+        return sum(self.calls)
 
 
 def blocks_of(plan: Plan, law: Law) -> list[list[Block]]:
@@ -56,19 +71,39 @@ def blocks_of(plan: Plan, law: Law) -> list[list[Block]]:
 
     >>> import exactness as ex
     >>> law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
-    >>> [[block.size for block in stage] for stage in blocks_of(ex.Plan(first_paths=100, max_paths=400), law)]
-    [[100], [100], [100, 100]]
+    >>> stages = blocks_of(ex.Plan(first_paths=100, max_paths=400, per_call=25), law)
+    >>> [[block.size for block in stage] for stage in stages], stages[0][0].calls
+    ([[100], [100], [100, 100]], (50, 25, 25))
     """
     most = max(1, _BLOCK_VALUES // math.prod(law.event_shape))
     size = min(most, max(math.ceil(plan.max_paths / _MOST_BLOCKS), min(plan.first_paths, _ENOUGH_DRAWS)))
-    found, index, start = [], 0, 0
+    unit = min(most, plan.first_paths, _ENOUGH_DRAWS)
+    found, index, start, call = [], 0, 0, 0
     for end in plan.stages:
-        stage = []
-        while start < end:
-            stage.append(Block(index, start, min(size, end - start)))
-            index, start = index + 1, start + stage[-1].size
+        stage, units = [], list(_units(plan, unit, end - start))
+        while units:
+            calls = units.pop(0)
+            while units and sum(calls) + sum(units[0]) <= size:
+                calls += units.pop(0)
+            stage.append(Block(index, start, call, calls))
+            index, start, call = index + 1, start + stage[-1].size, call + len(calls)
         found.append(stage)
     return found
+
+
+def _units(plan: Plan, unit: int, count: int) -> Iterator[tuple[int, ...]]:
+    """The calls of a stage with ``count`` new draws, in units of one long call and several short ones."""
+    short = min(plan.per_call or unit, unit)
+    # Later stages need no more calls than earlier ones. Doubling keeps the number of different sizes small, for each of which
+    # JAX compiles a sampler anew.
+    while count > 2 * plan.enough_calls * short and 4 * short <= unit:
+        short *= 2
+    while count:
+        here = min(unit, count)
+        # The long call takes what is left over, so that there are two sizes and not three.
+        several = here // 2 // short
+        yield (here - several * short, *[short] * several)
+        count -= here
 
 
 @dataclass(frozen=True)
@@ -92,7 +127,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Taken:
-    """What is kept of one block: evidence, costs, and a mark that reveals equal blocks. It can be sent between processes.
+    """What is kept of one block: evidence, costs, and marks that reveal equal calls. It can be sent between processes.
 
     If the block could not be judged, ``fault`` says why, and there is no evidence.
     """
@@ -100,19 +135,21 @@ class Taken:
     block: Block
     evidence: list[Evidence] = field(default_factory=list)
     cost: dict[str, float] = field(default_factory=dict)
-    mark: str = ""
+    marks: tuple[str, ...] = ()
     where: Where = Where()
     fault: str | None = None
 
 
 class Drawing:
-    """Draws any block of a claim, in any order. If something is wrong with the sampler, the returned value says so."""
+    """Draws any block of a claim, in any order. If something is wrong with the sampler, the returned value says so.
 
-    def __init__(self, claim: Claim, plan: Plan, seed: int, batteries: Sequence[Battery]) -> None:
+    ``evidence`` is empty evidence of every battery. It belongs to the drawing from then on.
+    """
+
+    def __init__(self, claim: Claim, plan: Plan, seed: int, evidence: Sequence[Evidence]) -> None:
         self.claim, self.plan, self.seed = claim, plan, seed
-        generator = judge_generator(seed, claim.name)
-        self._live = [_started(battery, claim.law, generator) for battery in batteries]
-        self.empty = [evidence.empty() for evidence in self._live]
+        self._live = evidence
+        self.empty = [one.empty() for one in evidence]
 
     def probe(self) -> Probe:
         """Check, bit by bit, that two calls with the same seed agree, and that a call with another seed does not."""
@@ -147,20 +184,46 @@ class Drawing:
         cost = {"seconds_sampling": 0.0, "seconds_judging": 0.0}
         try:
             started = time.perf_counter()
-            draws, costs = self._sample(block.size, self._seed(_PROBE_CALLS + block.index), block.start)
+            parts, costs = self._calls(block)
             cost["seconds_sampling"] = time.perf_counter() - started
             cost |= costs
             started = time.perf_counter()
+            marks = tuple(mark for part in parts if (mark := _mark(part, self.claim.law.atomless)))
+            draws = joined(parts)
+            del parts
             with without_gradients():
                 for place, evidence in enumerate(self._live):
-                    evidence.update(draws, block_generator(self.seed, self.claim.name, block.index, place))
+                    noise = block_generator(self.seed, self.claim.name, block.index, place)
+                    evidence.update(draws, noise, block.calls)
             taken = [evidence.take() for evidence in self._live]
             cost["seconds_judging"] = time.perf_counter() - started
         except InvalidSample as error:
             for evidence in self._live:
                 evidence.take()
             return Taken(block, cost=cost, fault=str(error))
-        return Taken(block, taken, cost, _mark(draws, self.claim.law.atomless), _where(draws))
+        return Taken(block, taken, cost, marks, _where(draws))
+
+    def _calls(self, block: Block) -> tuple[list[Array], dict[str, float]]:
+        """The draws of each call of a block, and their costs together."""
+        if isinstance(self.claim.sample, SavedPaths):
+            draws, costs = self._sample(block.size, 0, block.start)
+            return [draws], costs
+        parts: list[Array] = []
+        total: dict[str, float] = {}
+        done = block.start
+        for place, size in enumerate(block.calls):
+            draws, costs = self._sample(size, self._seed(_PROBE_CALLS + block.call + place), done)
+            if parts and _where(draws) != _where(parts[0]):
+                one, other = _in_words(_where(parts[0])), _in_words(_where(draws))
+                raise InvalidSample(
+                    f"sample(n, seed) returned {one} in one call and {other} in another: return the same kind of array every time"
+                )
+            # This makes a copy, because a sampler may return the same buffer every time.
+            parts.append(draws if len(block.calls) == 1 else namespace(draws).asarray(draws, copy=True))
+            done += size
+            for key, value in costs.items():
+                total[key] = total.get(key, 0.0) + value
+        return parts, total
 
     def _seed(self, index: int) -> int:
         return sampler_seed(self.seed, self.claim.name, index)
@@ -213,19 +276,19 @@ class Draws:
         claim: Claim,
         plan: Plan,
         seed: int,
-        batteries: Sequence[Battery],
+        evidence: Sequence[Evidence],
         progress: Progress | None = None,
         *,
         probe: Probe | None = None,
         take: Take | None = None,
     ) -> None:
         self.claim, self.plan, self.seed, self.progress = claim, plan, seed, progress
-        drawing = Drawing(claim, plan, seed, batteries)
+        drawing = Drawing(claim, plan, seed, evidence)
         self.evidence: list[Evidence] = drawing.empty
         self._blocks: Iterator[list[Block]] = iter(blocks_of(plan, claim.law))
         self._probe = drawing.probe if probe is None else lambda: probe
         self._take: Take = take or (lambda blocks: map(drawing.take, blocks))
-        self.probed, self.paths, self.where = Probe(), 0, Where()
+        self.probed, self.paths, self.calls, self.where = Probe(), 0, 0, Where()
         self.marks: set[str] = set()
         self.cost: dict[str, float] = {"seconds_sampling": 0.0, "seconds_judging": 0.0}
 
@@ -255,16 +318,16 @@ class Draws:
                 f"block {taken.block.index} begins at draw {taken.block.start}, but {self.paths} draws were taken in before it: "
                 "pass the blocks in their order"
             )
-        if taken.mark in self.marks:
+        if len(self.marks.union(taken.marks)) < len(self.marks) + len(taken.marks):
             raise InvalidSample(
-                f"two blocks with different seeds begin with the same draws, after {self.paths} draws: the sampler ignores its "
-                "seed when n is large, so more draws repeat the same ones; derive all randomness from the seed"
+                f"two calls with different seeds begin with the same draws, after {self.paths} draws: the sampler ignores its "
+                "seed, or some of its bits, so more draws repeat the same ones; derive all randomness from the seed"
             )
         for whole, part in zip(self.evidence, taken.evidence, strict=True):
             whole.merge(part)
         self.where, self.paths = taken.where, self.paths + taken.block.size
-        if taken.mark:
-            self.marks.add(taken.mark)
+        self.calls += len(taken.block.calls)
+        self.marks.update(taken.marks)
 
 
 def probe_of(claim: Claim, seed: int) -> str:
@@ -276,6 +339,12 @@ def probe_of(claim: Claim, seed: int) -> str:
         return claim.sample.digest
     output = claim.sample(_PROBE_DRAWS, sampler_seed(seed, claim.name, 0))
     return _digest(to_numpy(output[0] if isinstance(output, tuple) else output))
+
+
+def started(claim: Claim, batteries: Sequence[Battery], seed: int) -> list[Evidence]:
+    """Empty evidence of every battery, in the order of the batteries. The seed and the claim's name determine its directions."""
+    generator = judge_generator(seed, claim.name)
+    return [_started(battery, claim.law, generator) for battery in batteries]
 
 
 def _started(battery: Battery, law: Law, generator: np.random.Generator) -> Evidence:
@@ -292,10 +361,10 @@ def _started(battery: Battery, law: Law, generator: np.random.Generator) -> Evid
 
 
 def _mark(draws: Array, atomless: bool) -> str:
-    """A digest by which equal blocks are noticed: of the first draws, of all if those may agree by chance, or none at all."""
+    """A digest by which equal calls are noticed: of the first draws, of all if those may agree by chance, or none at all."""
     draws = at_hand(draws)
     for rows in (to_numpy(draws[:_HEAD]), to_numpy(draws)):
-        if atomless or _chance_of_repeating(rows) < _HARDLY:
+        if (atomless and rows.size >= _NO_ACCIDENT) or _chance_of_repeating(rows) < _HARDLY_IN_PAIRS:
             return _digest(rows)
     return ""
 
@@ -308,6 +377,10 @@ def _chance_of_repeating(rows: np.ndarray) -> float:
 
 def _where(draws: Array) -> Where:
     return Where(kind_of(draws), str(draws.dtype).removeprefix("torch."), device_of(draws))
+
+
+def _in_words(where: Where) -> str:
+    return f"a {where.array} array of {where.dtype} on {where.device}"
 
 
 def _copies(saved: SavedPaths) -> str:

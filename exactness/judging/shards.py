@@ -9,6 +9,7 @@ from numbers import Integral
 from ..certificate import Certificate, ControlOutcome
 from ..claim import Claim
 from ..errors import BadInput
+from ..evidence.base import Evidence
 from ..plan import Plan
 from .certify import certify_claim, ready
 from .draws import Block, Drawing, Probe, Taken, blocks_of
@@ -64,13 +65,13 @@ def draw_shard(claim: Claim, index: int, count: int, *, seed: int = 0) -> Shard:
             raise BadInput(f"{label} must be an integer, not {value!r}")
     if not 0 <= index < count:
         raise BadInput(f"index must be at least 0 and less than count; got index {index} and count {count}")
-    claim, batteries = ready(claim, seed)
+    claim, evidence = ready(claim, seed)
     assert claim.plan is not None
-    drawing = Drawing(claim, claim.plan, int(seed), batteries)
+    looks = _looks(evidence)
+    drawing = Drawing(claim, claim.plan, int(seed), evidence)
     mine = [block for stage in blocks_of(claim.plan, claim.law) for block in stage if block.index % count == index]
     probe = drawing.probe()
     taken = tuple(_until_fault(drawing, mine)) if probe.fault is None else ()
-    looks = tuple(repr(battery) for battery in batteries)
     return Shard(claim.name, int(seed), claim.plan, claim.law.describe(), looks, int(index), int(count), probe, taken)
 
 
@@ -96,9 +97,9 @@ def certify_shards(
         raise BadInput(f"shards must be what draw_shard made; got {type(wrong[0]).__name__}")
     shards = sorted(shards, key=lambda shard: shard.index)
     first = shards[0]
-    judged, batteries = ready(claim, first.seed)
+    judged, evidence = ready(claim, first.seed)
     labels = ("name", "seed", "plan", "law", "list of batteries", "number of shards")
-    of = (judged.name, first.seed, judged.plan, judged.law.describe(), tuple(repr(b) for b in batteries), first.count)
+    of = (judged.name, first.seed, judged.plan, judged.law.describe(), _looks(evidence), first.count)
     for shard in shards:
         found = (shard.name, shard.seed, shard.plan, shard.law, shard.batteries, shard.count)
         if differ := [label for label, a, b in zip(labels, of, found, strict=True) if a != b]:
@@ -116,6 +117,10 @@ def certify_shards(
             yield taken[block.index]
 
     return certify_claim(claim, seed=first.seed, outcomes=outcomes, source=source, probe=probe, take=take)
+
+
+def _looks(evidence: Sequence[Evidence]) -> tuple[str, ...]:
+    return tuple(repr(one.origin.battery) for one in evidence)
 
 
 def _until_fault(drawing: Drawing, blocks: Sequence[Block]) -> Iterator[Taken]:

@@ -185,6 +185,6 @@ def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutc
 @lru_cache(maxsize=1)
 def _drawing(job: Job) -> Drawing:
     """The drawing of a job. It is kept, so that a process which draws many blocks of a certificate starts its batteries once."""
-    claim, batteries = ready(job.claim(), job.seed)
+    claim, evidence = ready(job.claim(), job.seed)
     assert claim.plan is not None
-    return Drawing(claim, claim.plan, job.seed, batteries)
+    return Drawing(claim, claim.plan, job.seed, evidence)

@@ -76,6 +76,9 @@ class Summary(ABC):
         """The tests that will have bounds, each with the largest number of its rows. Plans are made with them."""
         return []
 
+    def open(self, calls: tuple[int, ...]) -> None:  # noqa: B027
+        """Called before a batch of draws is added, with the number of draws of each call of the sampler in it."""
+
     def close(self) -> None:  # noqa: B027  (most summaries have nothing to do)
         """Called once all rows of a batch of draws have been added."""
 
