@@ -183,7 +183,7 @@ def test_the_total_variation_keeps_its_tail():
 
 
 def test_the_bound_of_the_total_variation_covers(seed):
-    """At 90%, whatever the sampler: the truth is covered in at least 240 of 300 trials (fewer have probability 4e-8)."""
+    """At 90%, whatever the sampler: the truth is covered in at least 240 of 300 trials (fewer have probability 7e-8)."""
     law, truth = np.full(6, 1 / 6), np.array([0.2, 0.2, 0.2, 0.2, 0.1, 0.1])
     generator, covered = np.random.default_rng(seed), 0
     for counts in generator.multinomial(2_000, truth, size=300):
