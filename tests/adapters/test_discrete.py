@@ -134,18 +134,14 @@ def test_vectors_with_few_values(name, seed):
 
 
 @pytest.mark.parametrize("library", ["torch", "numpyro"])
-def test_a_sampler_beside_its_right_mass_function_is_refuted(library, seed):
-    """The law does not ask the object for its draws: one whose sampler is wrong is refuted."""
+def test_a_wrong_sampler_beside_a_right_mass_function_is_refuted(library, seed):
+    """The law does not ask the object for its draws (numpyro#1628): an object whose sampler alone is wrong is refuted."""
     d = module_or_skip(f"{library}.distributions")
-    distribution = d.Poisson(3.0)
-    law = (from_torch if library == "torch" else from_numpyro)(distribution)
-
-    class Wrong(d.Poisson):
-        def sample(self, *args, **kwargs):
-            return super().sample(*args, **kwargs) + 1
-
-    sample = (sample_torch if library == "torch" else sample_numpyro)(Wrong(3.0))
-    assert ex.certify(sample, law, plan=PLAN, seed=seed).verdict is ex.Verdict.REFUTED
+    wrong = d.Categorical(probs=module_or_skip("torch" if library == "torch" else "jax.numpy").asarray(P))
+    right = wrong.sample
+    wrong.sample = lambda *a, **k: (right(*a, **k) + 1) % 3
+    law, sample = (from_torch(wrong), sample_torch(wrong)) if library == "torch" else (from_numpyro(wrong), sample_numpyro(wrong))
+    assert ex.certify(lambda n, s: np.asarray(sample(n, s)), law, plan=PLAN, seed=seed).verdict is ex.Verdict.REFUTED
 
 
 def test_a_library_that_draws_what_its_own_mass_function_excludes_is_refuted():
