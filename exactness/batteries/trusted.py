@@ -18,7 +18,7 @@ from ..errors import BadInput
 from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.summaries import Differences, PairTally, Summary
 from ..evidence.summaries.permuted import Permuted
-from ..laws.base import Discrete, Drawable, Law, Transformed
+from ..laws.base import Discrete, Drawable, Law, Transformed, frame
 from .reference import exact_draws, side_by_side
 
 _PILOT = 512
@@ -157,10 +157,8 @@ class _View:
         self._spread = np.where(spread > 1e-12 * (1.0 + np.abs(self._centre)), spread, 1.0)
         size = pilot.shape[1]
         self.label = "coordinate" if size <= _MOST_DIMENSIONS else "direction"
-        frame = np.eye(size)
-        if size > _MOST_DIMENSIONS:
-            frame = np.linalg.qr(generator.standard_normal((size, _MOST_DIMENSIONS)))[0]
-        self._frame, self.dim = frame / self._spread[:, None], frame.shape[1]
+        axes = np.eye(size) if size <= _MOST_DIMENSIONS else frame(_MOST_DIMENSIONS, size, generator)
+        self._frame, self.dim = axes / self._spread[:, None], axes.shape[1]
         self.pilot = (pilot - self._centre) @ self._frame
         half = _PILOT // 2
         distances = np.linalg.norm(self.pilot[:half] - self.pilot[half:], axis=1)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..arrays import Array, is_array, namespace, to_numpy
+from ..arrays import Array, at_hand, is_array, namespace, to_numpy
 from ..errors import BadInput, InvalidSample
 
 
@@ -41,6 +41,10 @@ class Law(ABC):
 
     atomless: bool = False
     """Whether two draws never coincide, except by rounding. If so, saved draws that do coincide are copies and no evidence."""
+
+    portable: ClassVar[bool] = False
+    """Whether the methods that take draws take arrays of any kind. If so, JAX draws on the CPU come to them as numpy arrays, and
+    nothing is compiled (see :func:`exactness.arrays.at_hand`). If not, they come as the sampler returned them."""
 
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64")
     """The dtypes that a sample may have."""
@@ -72,6 +76,7 @@ class Law(ABC):
 
     def readable(self, sample: Array) -> Array:
         """Which entries are numbers that this law can judge, as booleans of the sample's shape. Usually the finite ones."""
+        sample = at_hand(sample)
         return namespace(sample).isfinite(sample)
 
     def refuses(self, dtype: str) -> str | None:
@@ -102,7 +107,7 @@ class Law(ABC):
         if refusal := self.refuses(str(array.dtype).removeprefix("torch.")):
             raise InvalidSample(f"sample(n, seed) has dtype {array.dtype}; return {refusal}")
         readable = self.readable(array)
-        if not bool(namespace(array).all(readable)):
+        if not bool(namespace(readable).all(readable)):
             bad = np.argwhere(~to_numpy(readable))
             first = tuple(int(i) for i in bad[0])
             rows = len(np.unique(bad[:, 0]))
@@ -296,6 +301,11 @@ def unit_directions(count: int, dim: int, generator: np.random.Generator) -> np.
     """Uniform on the sphere, shape (count, dim)."""
     v = generator.standard_normal((count, dim))
     return v / np.linalg.norm(v, axis=1, keepdims=True)
+
+
+def frame(count: int, dim: int, generator: np.random.Generator) -> np.ndarray:
+    """``count`` <= ``dim`` random orthogonal directions, as columns of length one: (dim, count)."""
+    return np.linalg.qr(generator.standard_normal((dim, count)))[0]
 
 
 def checked_weights(weights: object) -> np.ndarray:

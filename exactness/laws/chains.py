@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from ..arrays import KINDS, Array, as_kind, dot, double, is_array, kind_of, like, namespace, to_numpy
+from ..arrays import KINDS, Array, as_kind, at_hand, dot, double, is_array, kind_of, like, namespace, to_numpy
 from ..errors import BadInput, InvalidSample
 from .base import Innovation, Law
 
@@ -126,7 +126,7 @@ class GaussianChain(Law):
         return self.final
 
     def output(self, sample: Array) -> Array:
-        return sample[:, -1]
+        return (at_hand(sample) if self.final is not None and self.final.portable else sample)[:, -1]
 
     def place(self, index: tuple[int, ...]) -> str:
         return f"path {index[0]}, state x_{self.steps - index[1]} (entry {index[1]} of the path)"
@@ -188,14 +188,17 @@ class GaussianChain(Law):
         """
         if self.arrays != "as given":
             paths = as_kind(paths, self.arrays)
-        xp, precision = namespace(paths), paths.dtype
+        own, precision = paths, paths.dtype
+        paths = at_hand(paths)
+        xp = namespace(paths)
         if self.start is not None:
             noise = xp.astype((double(paths[:, 0]) - self.start[0]) / self.start[1], precision)
             yield Innovation(self.steps + 1, noise, dot(noise, noise))
         following = double(paths[:, 0])
         for i, k in enumerate(range(self.steps, 0, -1)):
             state, here, following = paths[:, i], following, double(paths[:, i + 1])
-            prediction = self._predicted(k, state)
+            # The prediction gets the sampler's kind of array.
+            prediction = self._predicted(k, state) if paths is own else double(to_numpy(self._predicted(k, like(state, own))))
             # In place where possible: moving these arrays through memory costs more than the arithmetic.
             mean = self.a[k - 1] * here
             mean += self.b[k - 1] * prediction
