@@ -1,8 +1,8 @@
 """Schedulers, models and pipelines of diffusers: the chain that the steps of a scheduler make, and samplers of whole paths.
 
 The ``step`` of a scheduler is affine in the noise that it draws. The noise is therefore replaced: with zeros, the step returns its
-mean; with a constant, the difference from the mean gives sigma. In this way the law is read off the scheduler itself, whatever its
-formula is. This uses only ``set_timesteps``, ``timesteps``, ``init_noise_sigma``, ``scale_model_input`` and ``step``; diffusers is
+mean; with a constant, the difference from the mean gives the standard deviation of every pixel. In this way the law is read off the
+scheduler itself, whatever its formula is, and variances that the model predicts are part of it. This uses only ``set_timesteps``, ``timesteps``, ``init_noise_sigma``, ``scale_model_input`` and ``step``; diffusers is
 not imported.
 """
 
@@ -49,6 +49,7 @@ def from_scheduler(
     shape: tuple[int, ...],
     *,
     num_inference_steps: int | None = None,
+    eta: float | None = None,
     options: dict[str, Any] | None = None,
     dtype: torch.dtype | None = None,
 ) -> GaussianChain:
@@ -63,13 +64,18 @@ def from_scheduler(
             tensor (``UNet2DModel``).
         shape: the shape of one image, (C, H, W).
         num_inference_steps: the argument of ``set_timesteps``; None if that has already been called.
-        options: further arguments of ``step``, such as ``{"eta": 1.0}``.
+        eta: the argument of the ``step`` of DDIM and its relatives: 0 is an ODE, 1 is as random as DDPM.
+        options: further arguments of ``step``, such as ``{"variance_noise": None}``.
         dtype: the dtype of the states. The default is that of the model's parameters, or float32 if it has no parameters.
 
     Raises:
         BadInput: if no step draws noise (an ODE solver); if a step depends on earlier steps (a multistep solver); if the noise
-            does not come from torch.randn, or is not one Gaussian of a fixed variance (learned variances, clipped states); if the
-            model is random, returns NaN, or mixes the images of a batch; if the states have fewer bits than float32.
+            does not come from torch.randn, or does not enter as a Gaussian with independent pixels (clipped states); if the model
+            is random, returns NaN, or mixes the images of a batch; if the states have fewer bits than float32; if the scheduler or
+            the model raises an exception.
+
+    A model that predicts variances too (``variance_type="learned_range"``) makes a law whose variances depend on the state. The
+    model is then called once more per step if the paths are not torch tensors.
 
     >>> import exactness as ex, torch
     >>> from diffusers import DDPMScheduler, UNet2DModel
@@ -84,19 +90,30 @@ def from_scheduler(
     with needs("diffusers"):
         import torch
 
-    steps = _Steps.of(scheduler, model, shape, num_inference_steps, options, dtype)
+    steps = _Steps.of(scheduler, model, shape, num_inference_steps, _with_eta(options, eta), dtype)
     # The user's generators stay unchanged, whatever noise a step draws.
     forked = [steps.device] if steps.device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(devices=forked):
-        sigma = _read(steps)
+        sigma, learned = _read(steps)
+    outputs = _Outputs(steps)
 
-    def mean(k: int, x: Array) -> Array:
+    def moved(k: int, x: Array, read: Callable[[int, Tensor, Tensor], Tensor]) -> Array:
+        """``read(i, states, outputs)`` of the step k at the flat states x, in their kind of array."""
         with torch.no_grad():
             states = as_kind(x, "torch").to(steps.device, steps.dtype).reshape(-1, *steps.shape)
-            result = torch.cat([_mean(steps, steps.count - k, part) for part in states.split(steps.rows)]).reshape(tuple(x.shape))
+            parts = zip(states.split(steps.rows), outputs.at(steps.count - k, x, states), strict=True)
+            result = torch.cat([read(steps.count - k, *part) for part in parts]).reshape(tuple(x.shape))
         return result.to(x.device) if kind_of(x) == "torch" else like(to_numpy(result), x)
 
-    return GaussianChain.from_mean(mean, sigma=sigma, dim=math.prod(steps.shape), start=(0.0, steps.spread), name=steps.name)
+    def mean(k: int, x: Array) -> Array:
+        return moved(k, x, lambda i, states, output: _moved_with(steps, i, states, output, 0.0))
+
+    def spread(k: int, x: Array) -> Array:
+        return moved(k, x, lambda i, states, output: _deviations(steps, i, states, output) / float(sigma[k - 1]))
+
+    return GaussianChain.from_mean(
+        mean, sigma=sigma, dim=math.prod(steps.shape), spread=spread if learned else None, start=(0.0, steps.spread), name=steps.name
+    )
 
 
 def sample_scheduler(
@@ -105,6 +122,7 @@ def sample_scheduler(
     shape: tuple[int, ...],
     *,
     num_inference_steps: int | None = None,
+    eta: float | None = None,
     options: dict[str, Any] | None = None,
     dtype: torch.dtype | None = None,
 ) -> Callable[[int, int], Tensor]:
@@ -117,7 +135,7 @@ def sample_scheduler(
     >>> sample(5, seed=0).shape
     torch.Size([5, 4, 4])
     """
-    steps = _Steps.of(scheduler, model, shape, num_inference_steps, options, dtype)
+    steps = _Steps.of(scheduler, model, shape, num_inference_steps, _with_eta(options, eta), dtype)
 
     def loop(n: int, generator: torch.Generator, fresh: Any) -> None:
         import torch
@@ -151,6 +169,13 @@ def sample_loop(loop: Loop, scheduler: Any, *, batch: int = 1024) -> Callable[[i
     >>> sample_loop(loop, scheduler)(5, seed=0).shape
     torch.Size([5, 4, 4])
     """
+
+    if callable(getattr(loop, "step", None)) and callable(scheduler) and not callable(getattr(scheduler, "step", None)):
+        raise BadInput("the arguments are in the other order: sample_loop(loop, scheduler)")
+    if not callable(loop):
+        raise BadInput(f"loop must be a function loop(n, generator, scheduler); got {type(loop).__name__}")
+    if not callable(getattr(scheduler, "step", None)) or isinstance(scheduler, type):
+        raise BadInput(f"scheduler must be a scheduler with step(); got {scheduler!r:.60}")
 
     def sample(n: int, seed: int) -> Tensor:
         import torch
@@ -241,10 +266,9 @@ class _Steps:
             )
         scheduler = copy.deepcopy(scheduler)
         if steps is not None:
-            try:
+            with _theirs(f"set_timesteps({steps}) of {type(scheduler).__name__}"):
                 scheduler.set_timesteps(int(steps), device=device)
-            except ValueError as error:
-                raise BadInput(f"set_timesteps({steps}) of {type(scheduler).__name__}: {error}") from error
+        _check_options(scheduler, options or {})
         return cls(scheduler, model, tuple(shape), options or {}, dtype, device)
 
     @property
@@ -274,14 +298,21 @@ class _Steps:
     def scaled(self, scheduler: Any, i: int, x: Tensor) -> Tensor:
         """The input of the model at the i-th step."""
         scale = getattr(scheduler, "scale_model_input", None)
-        return scale(x, scheduler.timesteps[i]) if callable(scale) else x
+        if not callable(scale):
+            return x
+        with _theirs(f"scale_model_input() of {self.name}", self._where(i)):
+            return scale(x, scheduler.timesteps[i])
 
     def predict(self, scheduler: Any, i: int, x: Tensor) -> Tensor:
         """The model's output at the i-th step, (n, ...)."""
         import torch
 
-        output = self.model(self.scaled(scheduler, i, x), scheduler.timesteps[i])
-        return output if isinstance(output, torch.Tensor) else output[0]
+        with _theirs(f"the model, called as model(x, t) with x of shape {tuple(x.shape)}", self._where(i)):
+            output = self.model(self.scaled(scheduler, i, x), scheduler.timesteps[i])
+            output = output if isinstance(output, torch.Tensor) else output[0]
+        if not isinstance(output, torch.Tensor):
+            raise BadInput(f"the model must return a tensor, or something whose first entry is one; got {type(output).__name__}")
+        return output
 
     def move(self, scheduler: Any, i: int, x: Tensor, output: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The i-th step from x (n, *shape), given the model's output there."""
@@ -290,16 +321,36 @@ class _Steps:
             options["generator"] = generator
         # Some schedulers find their place only when the model's input is scaled, or insist on that.
         self.scaled(scheduler, i, x)
-        return scheduler.step(output, scheduler.timesteps[i], x, return_dict=False, **options)[0]
+        with _theirs(f"step() of {self.name}", f"{self._where(i)} (from_scheduler calls step(output, t, x, return_dict=False) and "
+                     "passes on eta and options)"):  # fmt: skip
+            return scheduler.step(output, scheduler.timesteps[i], x, return_dict=False, **options)[0]
+
+    def _where(self, i: int) -> str:
+        return f" at step {self.count - i}"
 
 
-def _mean(steps: _Steps, i: int, x: Tensor) -> Tensor:
-    """The i-th step without its noise."""
-    return _moved_with(steps, i, x, steps.predict(steps.at(i), i, x), 0.0)
+class _Outputs:
+    """The model's outputs. The last ones are kept, because a law asks for the mean of a step and then for its variance."""
+
+    def __init__(self, steps: _Steps) -> None:
+        self.steps = steps
+        self._last: tuple[int, Any, int, list[Tensor]] | None = None
+
+    def at(self, i: int, x: Array, states: Tensor) -> list[Tensor]:
+        """The outputs at the i-th step, for ``states`` in parts. ``x`` identifies the states, as long as nobody writes into it."""
+        version = getattr(x, "_version", None)
+        if self._last is not None and version is not None:
+            step, before, then, outputs = self._last
+            if step == i and before is x and then == version:
+                return outputs
+        steps = self.steps
+        outputs = [steps.predict(steps.at(i), i, part) for part in states.split(steps.rows)]
+        self._last = (i, x, version, outputs) if version is not None else None
+        return outputs
 
 
-def _read(steps: _Steps) -> np.ndarray:
-    """Read off sigma_1, ..., sigma_K and check that the steps form a Gaussian chain.
+def _read(steps: _Steps) -> tuple[np.ndarray, bool]:
+    """Read off sigma_1, ..., sigma_K and check that the steps form a Gaussian chain. Also says whether they depend on the state.
 
     The model is evaluated K + 3 times, on 4 states. Raises ``BadInput``.
     """
@@ -309,7 +360,7 @@ def _read(steps: _Steps) -> np.ndarray:
     shape = (_PROBES, *steps.shape)
     x = steps.spread * torch.randn(shape, generator=generator, dtype=steps.dtype).to(steps.device)
     _check_model(steps, x)
-    walker, sigma, asked, remembers = copy.deepcopy(steps.scheduler), [], 0, None
+    walker, found, asked, remembers = copy.deepcopy(steps.scheduler), [], 0, None
     for i in range(steps.count):
         output = steps.predict(walker, i, x)
         noise = torch.randn(shape, generator=generator, dtype=steps.dtype).to(steps.device)
@@ -333,19 +384,20 @@ def _read(steps: _Steps) -> np.ndarray:
         if remembers is None and not torch.equal(moved, alone):
             remembers = steps.count - i
         if remembers is None:
-            sigma.append(_sigma_of(steps, i, noise, moved, mean, loud))
+            found.append(_sigma_of(steps, i, noise, moved, mean, loud))
         x = moved
     if not asked:
         raise BadInput(
             f"{steps.name} draws no noise with these settings: it solves an ODE, and a deterministic path has no randomness to "
-            "certify. Judge its final images instead: with a law of images, or with exactness.compare against another sampler"
+            f"certify. {_to_noise(steps)}Judge its final images instead: with a law of images, or with exactness.compare against "
+            "another sampler"
         )
     if remembers is not None:
         raise BadInput(
-            f"step {remembers} of {steps.name} depends on earlier steps, not on its state alone (a multistep solver), so the steps "
-            "do not form a chain. Use solver_order=1 if the scheduler has it, or compare final images with exactness.compare"
+            f"step {remembers} of {steps.name} depends on earlier steps, not on its state alone ({_solver(steps)}), so the steps "
+            "do not form a chain"
         )
-    return np.array(sigma[::-1])
+    return np.array([sigma for sigma, _ in found[::-1]]), any(learned for _, learned in found)
 
 
 def _check_model(steps: _Steps, x: Tensor) -> None:
@@ -363,7 +415,7 @@ def _check_model(steps: _Steps, x: Tensor) -> None:
     if not torch.equal(output, again):
         raise BadInput("two calls of the model with the same states differ: switch dropout off with model.eval()")
     size = float(output.double().square().mean().sqrt())
-    if not alone.shape[1:] == output.shape[1:] or float((output[:1] - alone).abs().max()) > _COUPLED * size:
+    if alone.shape[1:] != output.shape[1:] or float((output[:1] - alone).abs().max()) > _COUPLED * size:
         raise BadInput(
             "the model's output for an image depends on the other images of its batch, so paths would not be independent. Look for "
             "means or norms over the batch (BatchNorm: model.eval())"
@@ -376,25 +428,110 @@ def _moved_with(steps: _Steps, i: int, x: Tensor, output: Tensor, noise: Tensor 
         return steps.move(steps.at(i), i, x, output)
 
 
-def _sigma_of(steps: _Steps, i: int, noise: Tensor, moved: Tensor, mean: Tensor, loud: Tensor) -> float:
-    """The standard deviation of the noise of the i-th step. Raises ``BadInput`` if the step with ``noise`` does not confirm it."""
+def _deviations(steps: _Steps, i: int, x: Tensor, output: Tensor) -> Tensor:
+    """The standard deviations of the noise of the i-th step from x (n, *shape), for every number of it."""
+    mean, loud = (_moved_with(steps, i, x, output, value).double() for value in (0.0, _LOUD))
+    return ((loud - mean) / _LOUD).abs()
+
+
+def _sigma_of(steps: _Steps, i: int, noise: Tensor, moved: Tensor, mean: Tensor, loud: Tensor) -> tuple[float, bool]:
+    """The standard deviation of the noise of the i-th step, and whether it depends on the state; its mean is returned then.
+
+    Raises ``BadInput`` if the step with ``noise`` does not confirm it.
+    """
     import torch
 
     noise, moved, mean, loud = (v.double() for v in (noise, moved, mean, loud))
-    sigma = float((loud - mean).mean()) / _LOUD
+    each = (loud - mean) / _LOUD
+    sigma = float(each.mean())
     size = float(mean.square().mean().sqrt()) + abs(sigma)
     if not math.isfinite(sigma):
         raise BadInput(
             f"the noise of step {steps.count - i} of {steps.name} is not finite, or overflows {steps.dtype} when it is large"
         )
     rounding = _SILENT * torch.finfo(steps.dtype).eps * size
-    gap = float((moved - mean - sigma * noise).abs().max())
-    if gap > 1e-3 * abs(sigma) + rounding:
+    allowed = 1e-3 * abs(sigma) + rounding
+    if float((moved - mean - sigma * noise).abs().max()) <= allowed:
+        return (abs(sigma) if abs(sigma) > rounding else 0.0), False
+    gap = float((moved - mean - each * noise).abs().max())
+    if gap > allowed or bool((each <= rounding).any()):
         raise BadInput(
-            f"the noise of step {steps.count - i} of {steps.name} is not one Gaussian of a fixed variance (off by {gap:.3g} at "
-            f"sigma {sigma:.3g}): learned variances and clipped states do not make a Gaussian chain"
+            f"the noise of step {steps.count - i} of {steps.name} is not Gaussian with independent pixels (off by {gap:.3g} at "
+            f"sigma {sigma:.3g}): clipped states do not make a Gaussian chain"
         )
-    return abs(sigma) if abs(sigma) > rounding else 0.0
+    return sigma, True
+
+
+def _to_noise(steps: _Steps) -> str:
+    """How this scheduler can be made to draw noise, as a sentence with a space after it. Empty if nothing is known."""
+    known = {
+        "eta": "With eta > 0 it draws noise: from_scheduler(..., eta=1.0), and the same for the sampler. ",
+        "s_churn": 'With churn it draws noise: from_scheduler(..., options={"s_churn": 1.0}), and the same for the sampler. ',
+    }
+    taken = inspect.signature(steps.scheduler.step).parameters
+    found = "".join(said for name, said in known.items() if name in taken and not steps.options.get(name))
+    settings = _settings(steps)
+    if "sde-dpmsolver++" not in str(settings.get("algorithm_type")) and "algorithm_type" in settings and "solver_order" in settings:
+        found += 'With algorithm_type="sde-dpmsolver++" and solver_order=1 it draws noise, if this scheduler has them. '
+    if settings.get("stochastic_sampling") is False:
+        found += "With stochastic_sampling=True it draws noise. "
+    return found
+
+
+def _solver(steps: _Steps) -> str:
+    """What kind of solver remembers earlier steps, and what to do about it."""
+    final = "compare final images with exactness.compare"
+    settings = _settings(steps)
+    if "predictor_order" in settings:
+        return f"a multistep predictor and corrector, with or without order 1: {final}"
+    if (settings.get("solver_order") or 1) > 1:
+        return f"a multistep solver: set solver_order=1, or {final}"
+    orders = getattr(steps.scheduler, "order", 1)
+    if isinstance(orders, int) and orders > 1:
+        return (
+            f"a solver that takes {orders} evaluations per step and keeps the first in mind; take a solver of first order, such as "
+            f"EulerAncestralDiscreteScheduler, or {final}"
+        )
+    return f"a solver with a memory: {final}"
+
+
+def _settings(steps: _Steps) -> dict[str, Any]:
+    return dict(getattr(steps.scheduler, "config", None) or {})
+
+
+def _with_eta(options: dict[str, Any] | None, eta: float | None) -> dict[str, Any]:
+    """The arguments of ``step``, with eta if it was given."""
+    if eta is None:
+        return dict(options or {})
+    if isinstance(eta, bool) or not isinstance(eta, (int, float)) or not math.isfinite(eta) or eta < 0:
+        raise BadInput(f"eta must be a number of at least 0, not {eta!r}")
+    if options and "eta" in options:
+        raise BadInput("eta was given twice: as eta= and in options")
+    return {**(options or {}), "eta": float(eta)}
+
+
+def _check_options(scheduler: Any, options: dict[str, Any]) -> None:
+    """Check that ``step`` takes these arguments. Raises ``BadInput``."""
+    taken = inspect.signature(scheduler.step).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values()):
+        return
+    if unknown := [name for name in options if name not in taken]:
+        others = [name for name in taken if name not in ("model_output", "timestep", "sample", "generator", "return_dict")]
+        raise BadInput(
+            f"step() of {type(scheduler).__name__} does not take {', '.join(unknown)}; besides the state and the model's output it "
+            f"takes {', '.join(others) or 'nothing'}"
+        )
+
+
+@contextlib.contextmanager
+def _theirs(whose: str, where: str = "") -> Iterator[None]:
+    """A context in which an exception of somebody else's code is told as such."""
+    try:
+        yield
+    except (BadInput, InvalidSample):
+        raise
+    except Exception as error:
+        raise BadInput(f"{whose} raised {type(error).__name__}{where}: {error}") from error
 
 
 def _recorded(scheduler: Any) -> tuple[Any, list[Tensor]]:

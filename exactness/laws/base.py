@@ -216,7 +216,8 @@ class Innovation:
     ``noise`` (n, d) is eps_k and ``squared`` (n,) is its squared norm. At a deterministic step both are None, and ``mismatch``
     (n,) is the distance to the point that the step must give, relative to the size of that point. ``state`` (n, d) is x_k and
     ``drift`` (n, d) is the displacement m_k(x_k) - x_k; at the start both are None. All arrays are computed in double precision
-    and returned in the precision of the paths.
+    and returned in the precision of the paths. If the variance depends on the state, ``large`` (n, d) says which numbers have a
+    standard deviation above the batch's mean, which is known before the step.
     """
 
     step: int
@@ -225,6 +226,7 @@ class Innovation:
     mismatch: Array | None = None
     state: Array | None = None
     drift: Array | None = None
+    large: Array | None = None
 
 
 @runtime_checkable
@@ -252,10 +254,22 @@ class Stepped(Innovating, Protocol):
     name: str
     arrays: str
     sigma: np.ndarray
+    spread: Callable[[int, Array], Array] | None
     start: tuple[float, float] | None
 
     def mean(self, k: int, x: Array) -> Array:
         """m_k(x), (n, d) in double precision."""
+
+
+@runtime_checkable
+class Scaled(Protocol):
+    """A law that knows how large its noise is, so that the judge can tell whether the digits of a draw hold it."""
+
+    def magnitudes(self, sample: np.ndarray) -> np.ndarray:
+        """The squared size of each draw in units of its noise: the sum over its numbers of (|x| / scale)^2, (n, ...) -> (n,).
+
+        The scale is the standard deviation of the noise that a number was made with, or what is comparable to it.
+        """
 
 
 def unit_directions(count: int, dim: int, generator: np.random.Generator) -> np.ndarray:

@@ -128,6 +128,10 @@ class GaussianCoupling(Law):
         """
         return self._framed(sample[:, 0], self.target_mean), self._framed(sample[:, 1], self.draft_mean)
 
+    def magnitudes(self, sample: np.ndarray) -> np.ndarray:
+        """See :class:`.base.Scaled`."""
+        return np.square(sample / self.sigma).sum(axis=(1, 2))
+
     def residual_cdf(self, s: Array) -> Array:
         """F_res(s) = [w Phi(s) - Phi(s - delta)]/Z, the distribution function of the replacement: (n,) -> (n,).
 
