@@ -78,6 +78,10 @@ class Digits:
         return math.sqrt(self.squared / self.numbers) if self.numbers else 0.0
 
 
+NOTHING_KNOWN = Digits()
+"""The digits of no draws, or of draws of a law without a scale."""
+
+
 def digits_of(law: Law, sample: Array) -> Digits:
     """The digits of a sample that the law has accepted. Nothing is known if the law has no scale.
 
@@ -88,13 +92,13 @@ def digits_of(law: Law, sample: Array) -> Digits:
     ('float32', True)
     """
     if not isinstance(law, Scaled):
-        return Digits()
+        return NOTHING_KNOWN
     count = int(sample.shape[0])
     step = max(1, count // _LOOKED_AT)
     # JAX would compile the slice anew for every shape.
     rows = to_numpy(sample)[::step] if kind_of(sample) == "jax" else to_numpy(sample[::step])
     if rows.dtype.name not in _UNITS:
-        return Digits()
+        return NOTHING_KNOWN
     held = _held(rows)
     with np.errstate(over="ignore"):
         sizes = np.asarray(law.magnitudes(rows.astype(np.float64)))
@@ -131,10 +135,10 @@ def remark(findings: Sequence[Finding], plan: Plan) -> str | None:
     if not fitting:
         return None
     return (
-        f"a deterministic step is off by {leading.statistic:.2g} of its size, as rounding in {' or '.join(fitting)} would do: if the "
-        "sampler's network computes in half precision, the law must be that of the same network, so let predict(k, x) of the law "
-        "call it in the same way and return its half-precision output as it is (the judge then allows for its last digit); "
-        "otherwise the step is wrong"
+        f"a deterministic step is off by {leading.statistic:.2g} of its size, as rounding in {' or '.join(fitting)} would do. If "
+        "the network of the sampler computes in half precision, the law must be that of the same network: let predict(k, x) of the "
+        "law call it in the same way and return its output in half precision, as it is (the judge then allows for its last digit). "
+        "Otherwise the step is wrong"
     )
 
 

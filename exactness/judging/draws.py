@@ -26,7 +26,7 @@ from ..laws.base import Law
 from ..plan import Plan
 from ..saved import SavedPaths
 from ..seeds import block_generator, judge_generator, sampler_seed
-from .digits import Digits, digits_of
+from .digits import NOTHING_KNOWN, Digits, digits_of
 
 Progress = Callable[[str, int, int], None]
 """A function of (what is being done, draws so far, largest number of draws)."""
@@ -139,7 +139,7 @@ class Taken:
     marks: tuple[str, ...] = ()
     where: Where = Where()
     fault: str | None = None
-    digits: Digits = Digits()
+    digits: Digits = NOTHING_KNOWN
 
 
 class Drawing:
@@ -291,7 +291,7 @@ class Draws:
         self._probe = drawing.probe if probe is None else lambda: probe
         self._take: Take = take or (lambda blocks: map(drawing.take, blocks))
         self.probed, self.paths, self.calls, self.where = Probe(), 0, 0, Where()
-        self.digits, self.marks = Digits(), set[str]()
+        self.digits, self.marks = NOTHING_KNOWN, set[str]()
         self.cost: dict[str, float] = {"seconds_sampling": 0.0, "seconds_judging": 0.0}
 
     def probe(self) -> None:

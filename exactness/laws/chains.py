@@ -8,6 +8,7 @@ a path is a draw of the chain, then eps_k = (x_{k-1} - m_k(x_k)) / s_k(x_k), ele
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -146,6 +147,24 @@ class GaussianChain(Law):
 
     def place(self, index: tuple[int, ...]) -> str:
         return f"path {index[0]}, state x_{self.steps - index[1]} (entry {index[1]} of the path)"
+
+    def hint(self, shape: tuple[int, ...] | None) -> str:
+        """See :meth:`.base.Law.hint`: images without their paths, images that are not flattened, axes in another order."""
+        states, dim = self.event_shape
+        inner = None if shape is None else shape[1:]
+        if inner is None or math.prod(inner) == dim:
+            return (
+                ": a chain is judged by whole paths, not by final states or images alone. Keep x_K and the state after every "
+                "step, and return np.stack(states, axis=1), images flattened; exactness.adapters.sample_loop and sample_pipeline "
+                "record the paths of diffusers. Final states alone can be judged with a law of x_0, or with exactness.compare"
+            )
+        if inner[:1] == (states,) and math.prod(inner) == states * dim and len(inner) > 2:
+            return f": flatten the images, paths.reshape(n, {states}, {dim})"
+        if shape is not None and len(shape) == 3 and shape[0] == states and shape[2] == dim:
+            return ": the first two axes are in the other order; np.stack(states, axis=1) puts the paths first"
+        if len(inner) == 2 and inner == (states - 1, dim):
+            return ": one state is missing; a path begins with x_K itself, before the first step, and ends with x_0"
+        return ""
 
     def describe(self) -> dict[str, object]:
         digest = hashlib.sha256()
