@@ -69,6 +69,34 @@ def to_numpy(x: Array) -> np.ndarray:
     return np.asarray(x)
 
 
+def at_hand(x: Array) -> Array:
+    """A JAX array in the host's memory as a numpy array that shares it; any other array as it is.
+
+    The judge computes operation by operation, and JAX compiles each operation anew for every shape. That takes seconds for every
+    new number of draws, and numpy takes none. On an accelerator the array stays where it is.
+
+    >>> at_hand(np.ones(2))
+    array([1., 1.])
+    """
+    if not compat.is_jax_array(x) or any(place.platform != "cpu" for place in x.devices()):
+        return x
+    return np.asarray(x)
+
+
+def copied(x: Array) -> Array:
+    """A copy of an array that may be written to. JAX arrays cannot be, and stay as they are."""
+    return x if compat.is_jax_array(x) else namespace(x).asarray(x, copy=True)
+
+
+def joined(parts: list[Array]) -> Array:
+    """Arrays of one kind one after the other, along their first axis. JAX compiles nothing for this in the host's memory."""
+    if len(parts) == 1:
+        return parts[0]
+    here = [at_hand(part) for part in parts]
+    whole = namespace(here[0]).concat(here, axis=0)
+    return as_kind(whole, kind_of(parts[0]))
+
+
 KINDS = ("numpy", "torch", "jax")
 
 
@@ -184,7 +212,12 @@ def digest(x: Array) -> int:
     Each 32-bit word is mixed with a key of its column, by the finalizer of Appleby's MurmurHash3. The sum of each row is mixed with
     a key of the row, and all rows are summed. This is done twice, with different keys.
     """
+    x = at_hand(x)
     count = int(x.shape[0])
+    xp = namespace(x)
+    if x.dtype.itemsize < 4:
+        # Narrow numbers are widened, so that they fill words.
+        x = xp.astype(x, xp.float32 if xp.isdtype(x.dtype, "real floating") else xp.int32)
     words: Array
     if compat.is_torch_array(x):
         import torch

@@ -43,6 +43,15 @@ class Verdict(enum.Enum):
         }[self]
 
 
+class LoosestRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The row of a summary with the largest bound: its name, statistic and number of values, and the parameters of its test."""
+
+    where: str
+    statistic: float
+    n: int
+    parameters: dict[str, Any] = {}
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one test.
 
@@ -57,8 +66,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         statistic, p_value: the observed statistic, and its p-value over all ``rows``.
         adjusted_p: the p-value adjusted for all tests (Holm), stages and claims. At or below the plan's alpha it refutes.
         effect: the size of the observed effect, in ``unit``.
-        bound: an upper confidence bound on the effect, in ``unit``. None if the test has no bound.
+        bound: an upper confidence bound on the effect, in ``unit``: the largest over all ``rows``. None if the test has no bound.
         bounded: whether every draw counts in the statistic, so that a bound makes sense.
+        loosest: the row with the largest bound. None if it is the row with the smallest p-value, which is called ``where``.
         detectable: the smallest effect that would have been refuted with the plan's power, in ``unit``. None if no effect would
             have been, because the level is beyond the reach of the test.
     """
@@ -81,6 +91,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     detectable: float | None
     parameters: dict[str, Any] = {}
     bounded: bool = True
+    loosest: LoosestRow | None = None
+
+    @property
+    def bound_where(self) -> str:
+        """The name of the row with the largest bound."""
+        return self.where if self.loosest is None else self.loosest.where
 
 
 TOLERATED = "probability"

@@ -58,6 +58,9 @@ class SavedPaths:
             self.name, self.values = path.name, _read(path, entry)
         else:
             raise BadInput(f"saved paths must be an array or the name of a file; got {type(source).__name__}")
+        if len(self.values.shape) == 1:
+            # A vector of n numbers is n draws of one number.
+            self.values = self.values[:, None]
         self.shape = tuple(int(s) for s in self.values.shape)
         if len(self.shape) < 2 or not math.prod(self.shape):
             raise BadInput(

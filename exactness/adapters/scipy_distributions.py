@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import BadInput
 from ..laws import GaussianMixture, Law, UnivariateLaw
+from .discrete import discrete_law_of_scipy
 
 
 def from_scipy(distribution: Any) -> Law:
@@ -31,7 +32,7 @@ def from_scipy(distribution: Any) -> Law:
     """
     from scipy import stats
 
-    if isinstance(distribution, stats.rv_continuous):
+    if isinstance(distribution, (stats.rv_continuous, stats.rv_discrete)):
         try:
             distribution = distribution()
         except TypeError:
@@ -39,6 +40,8 @@ def from_scipy(distribution: Any) -> Law:
                 f"{distribution.name} has parameters, {distribution.shapes}: give a frozen one, "
                 f"stats.{distribution.name}({distribution.shapes}) with numbers"
             ) from None
+    if (discrete := discrete_law_of_scipy(distribution, _name(distribution))) is not None:
+        return discrete
     if isinstance(distribution, type(stats.multivariate_normal([0.0]))):
         return GaussianMixture([1.0], distribution.mean[None], distribution.cov[None])
     mixture: Any = getattr(stats, "Mixture", ())

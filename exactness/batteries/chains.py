@@ -11,6 +11,7 @@ Source: M. Rosenblatt, Remarks on a multivariate transformation, 1952.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -20,7 +21,7 @@ import numpy as np
 from ..arrays import Array, dot, like, namespace, rows_where
 from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.summaries import Lags, Points, Repeats, Summary, Tally, Vectors
-from ..laws.base import Innovating, Innovation, Law, Stepped, unit_directions
+from ..laws.base import Innovating, Innovation, Law, Stepped, frame, unit_directions
 
 # How many steps back the drift is compared. In d = 64, a change over two steps shows the errors of block verification best.
 _CHANGES = {1: "along drift change", 2: "along drift change over 2 steps"}
@@ -28,6 +29,8 @@ _PREVIOUS, _STATE = "along previous innovation", "along state"
 _LARGE = "coordinates of large variance"
 # Up to this many dimensions, every coordinate and every pair is tested. Beyond, as many random orthogonal directions are.
 _MOST_COORDINATES = 64
+# The coordinates of several steps are added together if they are few, because each call of numpy takes a microsecond or more.
+_HELD = 1 << 15
 # The paths that each path is compared with. Shared and antithetic noise pairs a path with its neighbour, or the two halves of a
 # batch with each other.
 _WHO = ("next path", "half a batch on")
@@ -96,7 +99,7 @@ class _Looks:
         self.fixed = fixed.T
         self.frame: np.ndarray | None = None
         if dim > _MOST_COORDINATES:
-            self.frame = np.linalg.qr(generator.standard_normal((dim, _MOST_COORDINATES)))[0]
+            self.frame = frame(_MOST_COORDINATES, dim, generator)
         self.random = [f"along random direction {i}" for i in range(len(fixed))]
         names = ["coordinates", *_CHANGES.values(), _PREVIOUS, _STATE, *self.random]
         self.tallies = {name: Tally(steps, "normal", relation="independent") for name in names}
@@ -129,6 +132,7 @@ class _Batch:
         self.looks = looks
         self.noises: deque[Array | None] = deque(maxlen=max(looks.most_lags, 1))
         self.drifts: deque[Array] = deque(maxlen=max(_CHANGES))
+        self.held: dict[int, Array] = {}
         self.lines: dict[str, dict[int, Array]] = {"squared norm": {}, **{name: {} for name in looks.random}}
         self.along: dict[str, dict[int, Along]] = {name: {} for name in (_PREVIOUS, _STATE, *_CHANGES.values())}
         self.neighbours: dict[int, list[Along]] = {row: [] for row in range(len(_WHO))}
@@ -157,7 +161,9 @@ class _Batch:
         looks = self.looks
         # This makes a copy, because a view would keep the noise of every step in memory.
         first = noise[:, 0] + 0.0
-        looks.tallies["coordinates"].add(row, noise)
+        self.held[row] = noise
+        if len(self.held) * math.prod(noise.shape) > _HELD:
+            self._release()
         if step.large is not None and looks.large is not None:
             values = rows_where(_flat(noise), _flat(step.large))
             for where in (row, len(looks.large.rows) - 1):
@@ -176,6 +182,13 @@ class _Batch:
             if len(self.drifts) >= lag:
                 self.along[name][row] = _along(noise, step.drift - self.drifts[-lag], first)
 
+    def _release(self) -> None:
+        """Add the coordinates of the steps that are held."""
+        if self.held:
+            noises = list(self.held.values())
+            self.looks.tallies["coordinates"].add(list(self.held), namespace(noises[0]).stack(noises))
+            self.held.clear()
+
     def _neighbours(self, noise: Array, squared: Array) -> None:
         """Project the noise of each path on the noise of another path."""
         self.total, self.count = noise if self.total is None else self.total + noise, self.count + 1
@@ -184,6 +197,7 @@ class _Batch:
 
     def close(self) -> None:
         """Sum what was collected. Each group is released as soon as it is summed, because memory limits the size of a batch."""
+        self._release()
         tallies = self.looks.tallies
         for name, rows in self.lines.items():
             if rows:

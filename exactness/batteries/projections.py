@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, namespace
 from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.summaries import THE_DRAW, Tally
 from ..laws.base import Law, Projected
@@ -49,7 +49,7 @@ class ProjectedKS(Battery):
             tally.measures = THE_DRAW
 
         def update(sample: Array, noise: np.random.Generator) -> None:
-            for row, values in enumerate(projections.transform(law.output(sample))):
-                tally.add(row, values)
+            values = projections.transform(law.output(sample))
+            tally.add(range(len(values)), namespace(values[0]).stack(values))
 
         return Evidence(Origin(self, law, generator), {"final states": tally}, update)

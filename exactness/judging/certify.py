@@ -109,10 +109,10 @@ def certify_claim(
         reasons.append(hint)
     if isinstance(claim.sample, SavedPaths):
         reasons.append(claim.sample.caveat(claim.plan))
-    elif verdict is Verdict.CERTIFIED:
-        reasons.append(_of_seeds(claim.plan, run.draws.calls))
     if others := [c for c in judged if not c.required]:
         reasons.append(_seen(others))
+    if verdict is Verdict.CERTIFIED and not isinstance(claim.sample, SavedPaths):
+        reasons.append(_of_seeds(claim.plan, run.draws.calls))
     if blind := [_with_need(c) for c in missed(judged)]:
         reasons.append(f"these controls got the wrong verdict: {', '.join(blind)}; a pass next to them means little")
     return run.certificate(beside_controls(verdict, judged), reasons, judged, source)

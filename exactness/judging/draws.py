@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, device_of, kind_of, namespace, to_numpy, without_gradients
+from ..arrays import Array, at_hand, copied, device_of, joined, kind_of, to_numpy, without_gradients
 from ..claim import Claim
 from ..errors import BadInput, ExactnessError, InvalidSample
 from ..evidence.base import Battery, Evidence
@@ -191,7 +191,7 @@ class Drawing:
             cost |= costs
             started = time.perf_counter()
             marks = tuple(mark for part in parts if (mark := _mark(part, self.claim.law.atomless)))
-            draws = parts[0] if len(parts) == 1 else namespace(parts[0]).concat(parts, axis=0)
+            draws = joined(parts)
             del parts
             with without_gradients():
                 for place, evidence in enumerate(self._live):
@@ -221,7 +221,7 @@ class Drawing:
                     f"sample(n, seed) returned {one} in one call and {other} in another: return the same kind of array every time"
                 )
             # This makes a copy, because a sampler may return the same buffer every time.
-            parts.append(draws if len(block.calls) == 1 else namespace(draws).asarray(draws, copy=True))
+            parts.append(draws if len(block.calls) == 1 else copied(draws))
             done += size
             for key, value in costs.items():
                 total[key] = total.get(key, 0.0) + value
@@ -364,6 +364,7 @@ def _started(battery: Battery, law: Law, generator: np.random.Generator) -> Evid
 
 def _mark(draws: Array, atomless: bool) -> str:
     """A digest by which equal calls are noticed: of the first draws, of all if those may agree by chance, or none at all."""
+    draws = at_hand(draws)
     for rows in (to_numpy(draws[:_HEAD]), to_numpy(draws)):
         if (atomless and rows.size >= _NO_ACCIDENT) or _chance_of_repeating(rows) < _HARDLY_IN_PAIRS:
             return _digest(rows)

@@ -3,20 +3,26 @@
 from .base import Law, Projected, Projections
 from .chains import GaussianChain
 from .couplings import GaussianCoupling
+from .densities import DensityLaw
+from .discrete import DiscreteLaw
 from .grids import GridLaw, chain_marginals
 from .mixtures import GaussianMixture
 from .products import ProductLaw
+from .rosenblatt import RosenblattLaw
 from .trusted import TrustedSampler
 from .univariate import UnivariateLaw
 from .windows import VerifiedWindow
 
 __all__ = [
+    "DiscreteLaw",
+    "DensityLaw",
     "GaussianChain",
     "GaussianCoupling",
     "GaussianMixture",
     "GridLaw",
     "Law",
     "ProductLaw",
+    "RosenblattLaw",
     "TrustedSampler",
     "UnivariateLaw",
     "VerifiedWindow",

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..arrays import Array, is_array, namespace, to_numpy
+from ..arrays import Array, at_hand, is_array, namespace, to_numpy
 from ..errors import BadInput, InvalidSample
 
 
@@ -41,6 +41,10 @@ class Law(ABC):
 
     atomless: bool = False
     """Whether two draws never coincide, except by rounding. If so, saved draws that do coincide are copies and no evidence."""
+
+    portable: ClassVar[bool] = False
+    """Whether the methods that take draws take arrays of any kind. If so, JAX draws on the CPU come to them as numpy arrays, and
+    nothing is compiled (see :func:`exactness.arrays.at_hand`). If not, they come as the sampler returned them."""
 
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64")
     """The dtypes that a sample may have."""
@@ -72,6 +76,7 @@ class Law(ABC):
 
     def readable(self, sample: Array) -> Array:
         """Which entries are numbers that this law can judge, as booleans of the sample's shape. Usually the finite ones."""
+        sample = at_hand(sample)
         return namespace(sample).isfinite(sample)
 
     def refuses(self, dtype: str) -> str | None:
@@ -121,7 +126,7 @@ class Law(ABC):
         if refusal := self.refuses(str(array.dtype).removeprefix("torch.")):
             raise InvalidSample(f"sample(n, seed) has dtype {array.dtype}; return {refusal}")
         readable = self.readable(array)
-        if not bool(namespace(array).all(readable)):
+        if not bool(namespace(readable).all(readable)):
             bad = np.argwhere(~to_numpy(readable))
             first = tuple(int(i) for i in bad[0])
             rows = len(np.unique(bad[:, 0]))
@@ -164,10 +169,26 @@ class Transformed(Protocol):
 
     @property
     def dim(self) -> int:
-        """d, the length of a draw."""
+        """The number of uniforms: d, the length of a draw, unless draws lie on a surface."""
 
     def rosenblatt(self, x: Array) -> Array:
-        """u_i = P(X_i <= x_i | X_1..X_{i-1}), independent and uniform under the law: (n, d) -> (n, d)."""
+        """u_i = P(X_i <= x_i | X_1..X_{i-1}), independent and uniform under the law: (n, *event_shape) -> (n, dim)."""
+
+
+@runtime_checkable
+class OnLine(Protocol):
+    """A law of one number, (n, 1), that knows its distribution function."""
+
+    def cdf(self, t: Array) -> Array:
+        """P(X <= t), with the shape and the kind of array of t."""
+
+
+@runtime_checkable
+class Supported(Protocol):
+    """A law that knows which draws are impossible."""
+
+    def inside(self, x: Array) -> np.ndarray:
+        """Which draws lie in the support, (n, *event_shape) -> (n,)."""
 
 
 @runtime_checkable
@@ -226,6 +247,24 @@ class Embedded(Protocol):
 
     def kernel_between(self, bandwidth: float) -> float:
         """E k(X, X') of two independent draws."""
+
+
+@runtime_checkable
+class Discrete(Protocol):
+    """A law of values of which each has a known probability. Values may share a cell, such as all counts beyond a table.
+
+    Cells follow each other in the order of their values, where there is one.
+    """
+
+    @property
+    def masses(self) -> np.ndarray:
+        """The probability of each cell, (cells,). They sum to 1."""
+
+    def cells(self, draws: Array) -> np.ndarray:
+        """The cell of each draw, on the host, or -1 if it has probability 0: (n, *event_shape) -> (n,)."""
+
+    def cell_name(self, cell: int) -> str:
+        """What a cell holds, in words."""
 
 
 @dataclass(frozen=True)
@@ -295,6 +334,11 @@ def unit_directions(count: int, dim: int, generator: np.random.Generator) -> np.
     """Uniform on the sphere, shape (count, dim)."""
     v = generator.standard_normal((count, dim))
     return v / np.linalg.norm(v, axis=1, keepdims=True)
+
+
+def frame(count: int, dim: int, generator: np.random.Generator) -> np.ndarray:
+    """``count`` <= ``dim`` random orthogonal directions, as columns of length one: (dim, count)."""
+    return np.linalg.qr(generator.standard_normal((dim, count)))[0]
 
 
 def checked_weights(weights: object) -> np.ndarray:

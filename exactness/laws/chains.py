@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from ..arrays import KINDS, Array, as_kind, dot, double, is_array, kind_of, like, namespace, to_numpy
+from ..arrays import KINDS, Array, as_kind, at_hand, dot, double, is_array, kind_of, like, namespace, to_numpy
 from ..errors import BadInput, InvalidSample
 from .base import Innovation, Law
 
@@ -143,7 +143,7 @@ class GaussianChain(Law):
         return self.final
 
     def output(self, sample: Array) -> Array:
-        return sample[:, -1]
+        return (at_hand(sample) if self.final is not None and self.final.portable else sample)[:, -1]
 
     def place(self, index: tuple[int, ...]) -> str:
         return f"path {index[0]}, state x_{self.steps - index[1]} (entry {index[1]} of the path)"
@@ -251,14 +251,19 @@ class GaussianChain(Law):
         """
         if self.arrays != "as given":
             paths = as_kind(paths, self.arrays)
-        xp, precision = namespace(paths), paths.dtype
+        own, precision = paths, paths.dtype
+        paths = at_hand(paths)
+        xp = namespace(paths)
         if self.start is not None:
             noise = xp.astype((double(paths[:, 0]) - self.start[0]) / self.start[1], precision)
             yield Innovation(self.steps + 1, noise, dot(noise, noise))
         following = double(paths[:, 0])
         for i, k in enumerate(range(self.steps, 0, -1)):
             state, here, following = paths[:, i], following, double(paths[:, i + 1])
-            prediction, coarse = self._predicted(k, state)
+            # The prediction gets the sampler's kind of array.
+            asked = state if paths is own else like(state, own)
+            prediction, coarse = self._predicted(k, asked)
+            prediction = prediction if paths is own else double(to_numpy(prediction))
             # In place where possible: moving these arrays through memory costs more than the arithmetic.
             mean = self.a[k - 1] * here
             mean += self.b[k - 1] * prediction
@@ -266,13 +271,15 @@ class GaussianChain(Law):
             mean -= here
             drift = xp.astype(mean, precision, copy=False)
             if self.sigma[k - 1] > 0:
-                deviation = self.deviation(k, state)
+                deviation = self.deviation(k, asked)
+                if is_array(deviation) and paths is not own:
+                    deviation = to_numpy(deviation)
                 gap /= deviation
                 noise = xp.astype(gap, precision, copy=False)
                 squared = dot(noise, noise)
                 if not bool(xp.all(xp.isfinite(squared))):
                     self._complain(k, state, prediction)
-                large = None if self.spread is None else _large(deviation, noise)
+                large = None if self.spread is None else _large(deviation, paths.shape[2])
                 yield Innovation(k, noise, squared, None, state, drift, large)
                 continue
             # Rounding is relative to the size of the terms that were added, not to that of their sum, which may cancel.
@@ -317,10 +324,10 @@ def _coarseness(values: Array, x: Array) -> float:
     return spacing if spacing > float(namespace(x).finfo(x.dtype).eps) else 0.0
 
 
-def _large(deviation: Array | float, noise: Array) -> Array:
-    """Where the standard deviations of a step are above their mean over the batch: booleans of the shape of the noise."""
-    xp = namespace(noise)
-    return xp.broadcast_to(deviation > xp.mean(deviation), noise.shape)
+def _large(deviation: Array | float, dim: int) -> Array:
+    """Where the standard deviations of a step (n, d) or (n, 1) are above their mean over the batch: booleans (n, d)."""
+    xp = namespace(deviation)
+    return xp.broadcast_to(deviation > xp.mean(deviation), (int(deviation.shape[0]), dim))  # type: ignore[union-attr]
 
 
 def _outside(label: str, k: int, x: Array) -> str:

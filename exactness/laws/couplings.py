@@ -58,6 +58,8 @@ class GaussianCoupling(Law):
     (1.0, 0.617075)
     """
 
+    portable = True
+
     def __init__(self, target_mean: object, draft_mean: object, sigma: float, kind: Kind = "maximal", weight: float = 1.0) -> None:
         self.target_mean, self.draft_mean = _vector(target_mean, "target_mean"), _vector(draft_mean, "draft_mean")
         if self.target_mean.shape != self.draft_mean.shape:

@@ -40,6 +40,7 @@ class GaussianMixture(Law):
     """
 
     atomless = True
+    portable = True
 
     def __init__(self, weights: object, means: object, covariances: object) -> None:
         self.weights = checked_weights(weights)
@@ -249,7 +250,8 @@ class GaussianMixture(Law):
 
         def transform(x: Array) -> list[Array]:
             x = double(x)
-            return [self.projected_cdf(v, x @ like(v, x)) for v in directions.values()]
+            along = (x[:, i] if i < self.dim else x @ like(v, x) for i, v in enumerate(directions.values()))
+            return [self.projected_cdf(v, t) for v, t in zip(directions.values(), along, strict=True)]
 
         return Projections(list(directions), transform, whole=self.dim == 1)
 

@@ -13,6 +13,7 @@ from ..certificate import Certificate, Finding, Verdict
 from ..claim import Claim
 from ..errors import BadInput
 from ..evidence.nulls import Null, null_of
+from ..evidence.summaries.base import Row
 from ..judging.certify import certify_claim
 from ..judging.judgement import adjust, beside_controls, decide, may_pass
 from .sources import claims_of, controls_of, is_file_claim, is_saved_source, items_of
@@ -52,7 +53,7 @@ def check_arithmetic(certificate: Certificate) -> list[str]:
     if unknown:
         return [f"this version does not know the tests {', '.join(sorted(unknown))}, so they cannot be recomputed"]
     adjusted = adjust([f.p_value for f in findings], plan)
-    discrepancies = sum(f.rows for f in findings if f.bounded and _bound(f, nulls[id(f)]) is not None)
+    discrepancies = sum(f.rows for f in findings if _bound(f, 0.5) is not None)
     error = plan.bound_error(discrepancies) if discrepancies else 1.0
     for finding, p in zip(findings, adjusted, strict=True):
         null = nulls[id(finding)]
@@ -65,7 +66,7 @@ def check_arithmetic(certificate: Certificate) -> list[str]:
             "validity": null.validity,
             "unit": null.unit,
         }
-        expected["bound"] = null.bound(finding.statistic, finding.paths, error) if finding.bounded else None
+        expected["bound"] = _bound(finding, error)
         for name, value in expected.items():
             written = getattr(finding, name)
             if not _agree(written, value):
@@ -129,13 +130,20 @@ def _claims_of(certificate: Certificate) -> tuple[list[Claim], list[str] | None]
 
 def _null(finding: Finding) -> Null | None:
     try:
+        if finding.loosest is not None:
+            null_of(finding.test, finding.loosest.parameters)
         return null_of(finding.test, finding.parameters)
     except (KeyError, TypeError):
         return None
 
 
-def _bound(finding: Finding, null: Null | None) -> float | None:
-    return None if null is None else null.bound(finding.statistic, finding.paths, 0.5)
+def _bound(finding: Finding, error: float) -> float | None:
+    """The largest bound of the recorded rows: of the one with the smallest p-value, and of the one that is named as the loosest."""
+    if not finding.bounded:
+        return None
+    recorded = [row for row in (finding, finding.loosest) if row is not None]
+    rows = [Row(null_of(finding.test, row.parameters), row.where, row.statistic, row.n) for row in recorded]
+    return max((b for row in rows if (b := row.bound(finding.paths, error)) is not None), default=None)
 
 
 def _agree(written: float | str | None, value: float | str | None) -> bool:

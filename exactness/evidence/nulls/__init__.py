@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .base import Null, Validity
+from .cells import TotalVariation, Wager
 from .counts import Promised, Share
 from .distinct import Distinct
 from .equality import Equality
@@ -17,7 +18,8 @@ from .symmetric import SymmetricMean
 
 ALL: tuple[type[Null], ...] = (
     Kolmogorov, TwoSampleKolmogorov, CramerVonMises, AndersonDarling, KernelMean, NormalMean, NormalVariance, MeanVector,
-    MeanProduct, Share, Promised, SymmetricMean, ChiSquareLimit, Permutation, Equality, Distinct,
+    MeanProduct, Share, Promised, SymmetricMean, ChiSquareLimit, Permutation, Equality, Distinct, TotalVariation,
+    Wager,
 )  # fmt: skip
 
 
@@ -34,5 +36,5 @@ def null_of(name: str, parameters: dict[str, Any]) -> Null:
 __all__ = [
     "ALL", "BINS", "AndersonDarling", "ChiSquareLimit", "CramerVonMises", "Distinct", "Equality", "KernelMean", "Kolmogorov",
     "MeanProduct", "MeanVector", "NormalMean", "NormalVariance", "Null", "Permutation", "Promised", "Share", "SymmetricMean",
-    "TwoSampleKolmogorov", "Validity", "null_of",
+    "TotalVariation", "TwoSampleKolmogorov", "Validity", "Wager", "null_of",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Summaries: what is kept of the draws, and the tests that follow from it."""
 
 from .base import COMPONENT_NOISE, THE_DRAW, Summary, Test, worst
+from .cells import Cells, Support
 from .features import Differences, Embedding
 from .lags import Lags
 from .pairs import PairTally
@@ -14,6 +15,7 @@ from .vectors import Vectors
 
 __all__ = [
     "COMPONENT_NOISE",
+    "Cells",
     "Differences",
     "Embedding",
     "Lags",
@@ -25,6 +27,7 @@ __all__ = [
     "THE_DRAW",
     "Shares",
     "Summary",
+    "Support",
     "Tally",
     "Test",
     "Vectors",

@@ -20,6 +20,7 @@ class Lags(Summary):
     """
 
     distribution = "independent N(0, 1)"
+    constant = ("nulls",)
 
     def __init__(self, present: Sequence[bool], most: int) -> None:
         runs = {lag: _runs(present, lag) for lag in range(1, most + 1)}

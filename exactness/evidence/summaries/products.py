@@ -19,6 +19,7 @@ class Products(Summary):
     """
 
     distribution = "independent N(0, 1)"
+    constant = ("rows",)
 
     def __init__(self, rows: Sequence[str]) -> None:
         self.rows = tuple(rows)

@@ -18,6 +18,7 @@ class Promises(Summary):
     """
 
     distribution = "a martingale"
+    constant = ("rows", "width")
 
     def __init__(self, rows: Sequence[str], width: Sequence[float]) -> None:
         self.rows, self.width = tuple(rows), np.asarray(width, dtype=np.float64)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..nulls import Null, Share
-from .base import Summary, Test
+from .base import Summary, Test, worst
 
 
 class Shares(Summary):
     """Counts of draws in which an event of known probability happened, with one row per event."""
 
     distribution = "binomial"
+    constant = ("events", "nulls")
 
     def __init__(self, events: Sequence[str], probabilities: Sequence[float] | np.ndarray) -> None:
         self.events = tuple(events)
@@ -35,9 +36,4 @@ class Shares(Summary):
     def tests(self) -> list[Test]:
         if self.n == 0:
             return []
-        shares = self.counts / self.n
-        p = np.array([null.p_value(float(s), self.n) for null, s in zip(self.nulls, shares, strict=True)])
-        i = int(p.argmin())
-        gaps = np.abs([null.effect(float(s)) for null, s in zip(self.nulls, shares, strict=True)])
-        null = Share(self.nulls[i].probability, float(gaps.max()) if len(gaps) > 1 else 0.0)
-        return [Test(null, self.events[i], float(shares[i]), self.n, len(self.events))]
+        return [worst(lambda i: self.nulls[i], self.events, self.counts / self.n, self.n)]

@@ -34,6 +34,8 @@ class Tally(Summary):
             value of ``"paired"`` rows comes from two draws; bounds count draws, so they have none either.
     """
 
+    constant = ("rows", "null", "freedom", "relation", "distribution", "measures")
+
     def __init__(self, rows: Sequence[str], null: str, *, relation: Relation, freedom: int = 0) -> None:
         self.rows, self.null, self.freedom, self.relation = tuple(rows), null, freedom, relation
         self.distribution = {"uniform": "U(0, 1)", "normal": "N(0, 1)", "chi2": f"chi2({freedom})"}[null]
@@ -78,9 +80,12 @@ class Tally(Summary):
         self.sums[rows] += sums[0]
         self.squares[rows] += sums[1]
         if self.relation in ("independent", "dependent"):
-            # Rows may hold different numbers of values. The average of a draw is over all of them.
+            # Rows may hold different numbers of values. The average of a draw is over all of them. Rows are added one by one, so
+            # that it does not matter how many come at a time.
             total, count = self._open or (0.0, 0)
-            self._open = total + width * xp.sum(own, axis=1), count + width * len(rows)
+            for row in range(len(rows)):
+                total = total + width * own[:, row]
+            self._open = total, count + width * len(rows)
 
     def merge(self, other: Tally) -> None:
         self.counts += other.counts
