@@ -155,7 +155,10 @@ class SavedPaths:
             needs = ", ".join(str(s) for s in law.event_shape)
             raise BadInput(
                 f"{self.name} holds an array of shape {self.shape}; this law needs (n, {needs})"
-                + (": paths in running order, x_K first, images flattened" if len(law.event_shape) == 2 else "")
+                + (
+                    law.hint(self.shape)
+                    or (": paths in running order, x_K first, images flattened" if len(law.event_shape) == 2 else "")
+                )
             )
         kind = self.values.dtype.name if isinstance(self.values, np.ndarray) else str(self.values.dtype).removeprefix("torch.")
         if refusal := law.refuses(kind):

@@ -26,6 +26,7 @@ from ..laws.base import Law
 from ..plan import Plan
 from ..saved import SavedPaths
 from ..seeds import block_generator, judge_generator, sampler_seed
+from .digits import NOTHING_KNOWN, Digits, digits_of
 
 Progress = Callable[[str, int, int], None]
 """A function of (what is being done, draws so far, largest number of draws)."""
@@ -138,6 +139,7 @@ class Taken:
     marks: tuple[str, ...] = ()
     where: Where = Where()
     fault: str | None = None
+    digits: Digits = NOTHING_KNOWN
 
 
 class Drawing:
@@ -201,7 +203,7 @@ class Drawing:
             for evidence in self._live:
                 evidence.take()
             return Taken(block, cost=cost, fault=str(error))
-        return Taken(block, taken, cost, marks, _where(draws))
+        return Taken(block, taken, cost, marks, _where(draws), digits=digits_of(self.claim.law, draws))
 
     def _calls(self, block: Block) -> tuple[list[Array], dict[str, float]]:
         """The draws of each call of a block, and their costs together."""
@@ -289,7 +291,7 @@ class Draws:
         self._probe = drawing.probe if probe is None else lambda: probe
         self._take: Take = take or (lambda blocks: map(drawing.take, blocks))
         self.probed, self.paths, self.calls, self.where = Probe(), 0, 0, Where()
-        self.marks: set[str] = set()
+        self.digits, self.marks = NOTHING_KNOWN, set[str]()
         self.cost: dict[str, float] = {"seconds_sampling": 0.0, "seconds_judging": 0.0}
 
     def probe(self) -> None:
@@ -326,7 +328,7 @@ class Draws:
         for whole, part in zip(self.evidence, taken.evidence, strict=True):
             whole.merge(part)
         self.where, self.paths = taken.where, self.paths + taken.block.size
-        self.calls += len(taken.block.calls)
+        self.digits, self.calls = self.digits + taken.digits, self.calls + len(taken.block.calls)
         self.marks.update(taken.marks)
 
 
