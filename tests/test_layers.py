@@ -13,7 +13,7 @@ LAYERS = (
     ("laws",),
     ("evidence",),
     ("batteries",),
-    ("plan", "saved", "certificate", "environment", "claim"),
+    ("plan", "readers", "saved", "certificate", "environment", "claim"),
     ("judging",),
     ("adapters", "catalogue", "controls", "strategies"),
     ("run",),

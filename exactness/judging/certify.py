@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 
-from ..arrays import Array
 from ..batteries.standard import chosen_batteries
 from ..certificate import Certificate, ControlOutcome, Finding, Stage, Verdict, largest_bound, missed
 from ..claim import Claim, Sample
@@ -21,7 +19,7 @@ from ..evidence.base import Battery, Evidence
 from ..laws.base import Law
 from ..laws.trusted import TrustedSampler
 from ..plan import Plan, monitored_by
-from ..saved import SavedPaths
+from ..saved import SavedPaths, Source
 from .digits import remark, too_few
 from .draws import Draws, Probe, Progress, Take, started
 from .judgement import beside_controls, decide, draws_to_refute, findings_of, histograms_of, may_pass
@@ -177,7 +175,7 @@ def compare(
 
 
 def certify_paths(
-    paths: Array | str | os.PathLike[str] | SavedPaths,
+    paths: Source | Sequence[Source] | SavedPaths,
     law: Law,
     *,
     plan: Plan | None = None,
@@ -186,16 +184,19 @@ def certify_paths(
     batteries: Sequence[Battery] | None = None,
     controls: Sequence[Claim] = (),
     entry: str | None = None,
+    chains: bool = False,
 ) -> Certificate:
     """Judge draws that were saved before, by any program in any language.
 
     Args:
-        paths: an array (n, d) or (n, K + 1, d) with x_K first, or a ``.npy``, ``.npz`` or ``.safetensors`` file of one.
+        paths: an array (n, d) or (n, K + 1, d) with x_K first, a file of one (``.npy``, ``.npz``, ``.safetensors``, ``.csv`` or
+            ``.pt``), a folder of such files, or a list of these, which are judged as one sample.
         law, batteries, controls: see :func:`exactness.certify`.
         plan: at most ``max_paths`` of the draws are judged; without a plan, all of them are.
         seed: the seed of the judge's own noise.
         name: the name in the certificate. If left out, it is the name of the file.
         entry: which array of the file to judge. :class:`SavedPaths` explains what is and is not claimed of saved draws.
+        chains: whether the arrays have the axes (chain, draw, ...).
 
     Returns:
         A certificate. Its ``reproducible`` is None, because nobody can run the sampler again.
@@ -209,7 +210,7 @@ def certify_paths(
     >>> certificate.verdict.value, certificate.paths, certificate.reproducible
     ('certified', 20000, None)
     """
-    saved = paths if isinstance(paths, SavedPaths) else SavedPaths(paths, entry=entry)
+    saved = paths if isinstance(paths, SavedPaths) else SavedPaths(paths, entry=entry, chains=chains)
     plan = plan or Plan(max_paths=saved.count)
     return certify(saved, law, plan=plan, seed=seed, name=name or saved.name, batteries=batteries, controls=controls)
 
@@ -264,7 +265,7 @@ class _Run:
             verdict=verdict,
             reasons=reasons,
             law=claim.law.describe(),
-            sampler={"function": qualified_name(claim.sample), **claim.about, **({"wrong": claim.wrong} if claim.wrong else {})},
+            sampler=sampler_of(claim),
             plan=self.plan,
             seed=draws.seed,
             findings=self.findings,
@@ -318,6 +319,11 @@ def outcome_of(judged: Certificate, wrong: str | None, required: bool = True) ->
         required=required,
         needs=draws_to_refute(judged) if wrong is not None and judged.verdict is not Verdict.REFUTED else None,
     )
+
+
+def sampler_of(claim: Claim) -> dict[str, object]:
+    """What a certificate says of the sampler of a claim."""
+    return {"function": qualified_name(claim.sample), **claim.about, **({"wrong": claim.wrong} if claim.wrong else {})}
 
 
 def qualified_name(function: object) -> str:
