@@ -1,27 +1,33 @@
 """Summaries: what is kept of the draws, and the tests that follow from it."""
 
 from .base import COMPONENT_NOISE, THE_DRAW, Summary, Test, worst
+from .calls import Calls
 from .features import Differences, Embedding
 from .lags import Lags
+from .neighbours import Neighbours
 from .pairs import PairTally
 from .points import Points
 from .products import Products
 from .promises import Promises
 from .repeats import Repeats
+from .serial import Serial
 from .shares import Shares
 from .tally import Tally
 from .vectors import Vectors
 
 __all__ = [
     "COMPONENT_NOISE",
+    "Calls",
     "Differences",
     "Embedding",
     "Lags",
+    "Neighbours",
     "PairTally",
     "Points",
     "Products",
     "Promises",
     "Repeats",
+    "Serial",
     "THE_DRAW",
     "Shares",
     "Summary",
