@@ -21,7 +21,7 @@ import numpy as np
 from ..arrays import Array, at_hand, copied, device_of, joined, kind_of, to_numpy, without_gradients
 from ..claim import Claim
 from ..errors import BadInput, ExactnessError, InvalidSample
-from ..evidence.base import Battery, Evidence
+from ..evidence.base import Battery, Evidence, once
 from ..laws.base import Law
 from ..plan import Plan
 from ..saved import SavedPaths
@@ -349,7 +349,7 @@ def probe_of(claim: Claim, seed: int) -> str:
 def started(claim: Claim, batteries: Sequence[Battery], seed: int) -> list[Evidence]:
     """Empty evidence of every battery, in the order of the batteries. The seed and the claim's name determine its directions."""
     generator = judge_generator(seed, claim.name)
-    return [_started(battery, claim.law, generator) for battery in batteries]
+    return list(once([_started(battery, claim.law, generator) for battery in batteries]))
 
 
 def _started(battery: Battery, law: Law, generator: np.random.Generator) -> Evidence:
