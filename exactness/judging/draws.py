@@ -21,11 +21,12 @@ import numpy as np
 from ..arrays import Array, at_hand, copied, device_of, joined, kind_of, to_numpy, without_gradients
 from ..claim import Claim
 from ..errors import BadInput, ExactnessError, InvalidSample
-from ..evidence.base import Battery, Evidence
+from ..evidence.base import Battery, Evidence, once
 from ..laws.base import Law
 from ..plan import Plan
 from ..saved import SavedPaths
 from ..seeds import block_generator, judge_generator, sampler_seed
+from .digits import NOTHING_KNOWN, Digits, digits_of
 
 Progress = Callable[[str, int, int], None]
 """A function of (what is being done, draws so far, largest number of draws)."""
@@ -138,6 +139,7 @@ class Taken:
     marks: tuple[str, ...] = ()
     where: Where = Where()
     fault: str | None = None
+    digits: Digits = NOTHING_KNOWN
 
 
 class Drawing:
@@ -204,7 +206,7 @@ class Drawing:
             for evidence in self._live:
                 evidence.take()
             return Taken(block, cost=cost, fault=str(error))
-        return Taken(block, taken, cost, marks, _where(draws))
+        return Taken(block, taken, cost, marks, _where(draws), digits=digits_of(self.claim.law, draws))
 
     def _calls(self, block: Block) -> tuple[list[Array], dict[str, float]]:
         """The draws of each call of a block, and their costs together."""
@@ -292,7 +294,7 @@ class Draws:
         self._probe = drawing.probe if probe is None else lambda: probe
         self._take: Take = take or (lambda blocks: map(drawing.take, blocks))
         self.probed, self.paths, self.calls, self.where = Probe(), 0, 0, Where()
-        self.marks: set[str] = set()
+        self.digits, self.marks = NOTHING_KNOWN, set[str]()
         self.cost: dict[str, float] = {"seconds_sampling": 0.0, "seconds_judging": 0.0}
 
     def probe(self) -> None:
@@ -329,7 +331,7 @@ class Draws:
         for whole, part in zip(self.evidence, taken.evidence, strict=True):
             whole.merge(part)
         self.where, self.paths = taken.where, self.paths + taken.block.size
-        self.calls += len(taken.block.calls)
+        self.digits, self.calls = self.digits + taken.digits, self.calls + len(taken.block.calls)
         self.marks.update(taken.marks)
 
 
@@ -347,7 +349,7 @@ def probe_of(claim: Claim, seed: int) -> str:
 def started(claim: Claim, batteries: Sequence[Battery], seed: int) -> list[Evidence]:
     """Empty evidence of every battery, in the order of the batteries. The seed and the claim's name determine its directions."""
     generator = judge_generator(seed, claim.name)
-    return [_started(battery, claim.law, generator) for battery in batteries]
+    return list(once([_started(battery, claim.law, generator) for battery in batteries]))
 
 
 def _started(battery: Battery, law: Law, generator: np.random.Generator) -> Evidence:

@@ -17,7 +17,7 @@ from ..strangers import read_text, reading
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """What was found in one file. ``faults`` are sentences, and the list is empty if all is well. ``said`` is the rest, in words."""
+    """What was found in one file. ``faults`` are sentences; none if all is well. ``said`` is the rest, in words."""
 
     faults: list[str]
     said: list[str]
