@@ -129,7 +129,8 @@ class _Walk:
             self._cannot(place, value, f"{type(error).__name__}")
 
     def _read(self, value: Any, place: str) -> None:
-        if is_array(value):
+        # Only the class is asked, because an instance may answer to every name.
+        if any(hasattr(type(value), name) for name in ("__array_namespace__", "__array__")) and is_array(value):
             self._array(value, place)
         elif isinstance(value, functools.partial):
             self._note(place, "partial")
@@ -196,7 +197,6 @@ class _Walk:
         self._note(place, f"{kind.__module__}.{kind.__qualname__}")
         if _is_own(kind.__module__):
             self._code(kind)
-        # Only the class is asked, because an instance may answer to every name.
         if callable(getattr(kind, "state_dict", None)) and callable(getattr(kind, "named_modules", None)):
             self._module(value, place)
             return
