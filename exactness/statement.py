@@ -46,7 +46,7 @@ class _Envelope(msgspec.Struct, frozen=True, rename={"payload_type": "payloadTyp
 
 
 def subjects(certificate: Certificate) -> list[Resource]:
-    """What a statement of this certificate is about: the files, weights and settings that were judged, and its evidence.
+    """The subjects of a statement of this certificate: the files, weights and settings that were judged, and its evidence.
 
     Files come first, under their own names, so that a verifier finds them by ``sha256sum``. The last is the certificate itself, in
     canonical form, so that a statement always has a subject.
@@ -77,7 +77,7 @@ def statement_of(certificate: Certificate) -> bytes:
 
 
 def opened(text: bytes, name: str) -> tuple[bytes, str]:
-    """What an envelope holds, and what kind of file it was: a certificate, a statement, an envelope or a bundle.
+    """The contents of an envelope, and the kind of file that it was: a certificate, a statement, an envelope or a bundle.
 
     A Sigstore bundle holds an envelope, and an envelope holds a statement. The signature is not checked. Raises ``BadInput``.
     """

@@ -1,4 +1,4 @@
-"""What a certificate is about: digests of the code and the numbers behind a sampler or a law, where they can be read.
+"""Subjects of certificates: digests of the code and the numbers behind a sampler or a law, where they can be read.
 
 A digest of a source file is that of ``sha256sum``, so that anybody can compare it with the file that they have.
 """
@@ -48,7 +48,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def subjects_of(value: object, role: Literal["sampler", "law"]) -> tuple[list[Subject], list[str]]:
-    """What can be read of a sampler or a law, and in words what cannot.
+    """The subjects that can be read of a sampler or a law, and in words what cannot be read.
 
     Followed are closures, defaults, attributes, bound objects, partial functions, and the global names that a function of the
     user's own uses. The source of installed packages is not read: the certificate records the versions of those that matter.

@@ -29,7 +29,7 @@ def verify(path: Path) -> list[Verified]:
     Nothing that the file names is run. A file of the subjects that lies here is compared by its digest.
 
     Raises:
-        BadInput: if the file cannot be read, or is none of these.
+        BadInput: if the file cannot be read, or is something else.
     """
     text = read_text(path, "a certificate or a statement")
     lines = [line for line in text.splitlines() if line.strip()]
