@@ -303,7 +303,7 @@ def make_report(
         raise BadInput(unread)
     if output is not None or not outputs:
         page = output or Path("report.html")
-        write_report(found, page, *(matrices or [None]), broken)
+        write_report(found, page, matrices[0] if matrices else None, broken)
         console.print(f"report on {len(found)} certificates: {page}", highlight=False)
     if broken:
         raise BadInput(unread + ("; no other file was written" if outputs else ""))

@@ -1,4 +1,4 @@
-"""What a certificate is about: every change of code, weights and settings that can be read changes a digest, and nothing else does."""
+"""Every change of code, weights and settings that can be read changes a digest, and nothing else does."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_weights_of_jax_are_read():
 
 
 def test_what_cannot_be_read_is_said():
-    found, unread = subjects_of(with_closure(iter([1, 2])), "sampler")
+    _, unread = subjects_of(with_closure(iter([1, 2])), "sampler")
     assert unread
     assert unread[0].startswith("sampler: value (list_iterator)")
 

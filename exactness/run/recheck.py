@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -76,7 +77,7 @@ def untraceable(certificate: Certificate) -> str | None:
         return "it does not say where its claim comes from"
     if (file := file_of(source)) is not None:
         words = words_of(source)
-        needed = [file, *(value for option, value in zip(words, words[1:], strict=False) if option == "--paths")]
+        needed = [file, *(value for option, value in pairwise(words) if option == "--paths")]
         missing = [name for name in needed if not Path(name).exists()]
         return f"its claim comes from {', '.join(missing)}, which is not here" if missing else None
     try:
