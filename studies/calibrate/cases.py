@@ -40,6 +40,16 @@ def _paths(n: int, seed: int) -> np.ndarray:
     return np.stack(path, axis=1)
 
 
+def _zipf(count: int) -> ex.DiscreteLaw:
+    p = 1.0 / np.arange(1, count + 1)
+    return ex.DiscreteLaw(p / p.sum())
+
+
+def _labels(n: int, seed: int) -> np.ndarray:
+    """Zipf's labels, by numpy's own method for a list of probabilities."""
+    return np.random.default_rng(seed).choice(1_000, size=(n, 1), p=_zipf(1_000).probabilities)
+
+
 @cache
 def cases() -> dict[str, Case]:
     turn = np.array([[0.5, 0.2, 0.0], [0.2, 0.4, 0.1], [0.0, 0.1, 0.3]])
@@ -51,6 +61,8 @@ def cases() -> dict[str, Case]:
         "mixture": Case(mixture, mixture.sample, 1_000),
         "trusted sampler": Case(ex.TrustedSampler(mixture.sample), mixture.sample, 500),
         **_more(),
+        "die": Case(ex.DiscreteLaw(np.full(6, 1 / 6)), lambda n, seed: np.random.default_rng(seed).integers(0, 6, n)[:, None], 500),
+        "labels": Case(_zipf(1_000), _labels, 1_000),
     }
 
 

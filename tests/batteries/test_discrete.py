@@ -83,12 +83,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_right_draws_are_certified(name, seed):
+def test_right_draws_are_certified(name, seed, tmp_path):
     """False alarms: 1e-6 each, and the bounds fail to be within the tolerance far more rarely."""
     law, sample = RIGHT[name]
     judged = ex.certify(sample, law, plan=PLAN, seed=seed)
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
     assert {finding.battery for finding in judged.findings} == {"frequencies"}
+    assert ex.Certificate.load(judged.save(tmp_path / "certificate.json")) == judged
 
 
 @pytest.mark.parametrize("name", WRONG)
