@@ -245,7 +245,7 @@ class Discrete(Protocol):
         """The cell of each draw, on the host, or -1 if it has probability 0: (n, *event_shape) -> (n,)."""
 
     def cell_name(self, cell: int) -> str:
-        """What a cell holds, in words."""
+        """The values that a cell holds, in words."""
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ class DiscreteLaw(Law):
         return found
 
     def cell_name(self, cell: int) -> str:
-        """What a cell holds, in words."""
+        """The values that a cell holds, in words."""
         if cell < len(self.values):
             return f"value {written(self.values[cell])}"
         return f"values other than {written(self.values[0])} to {written(self.values[-1])}"

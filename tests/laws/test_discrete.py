@@ -6,12 +6,14 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 from scipy import stats
 
 import exactness as ex
 from exactness.arrays import digest
 from exactness.errors import InvalidSample
 from exactness.laws.base import Discrete, Drawable
+from exactness.strategies import discrete_laws, seeds
 from tests.conftest import module_or_skip
 
 LAW = ex.DiscreteLaw([0.2, 0.5, 0.3])
@@ -165,3 +167,12 @@ def test_saved_labels_may_be_a_vector(tmp_path):
     np.save(tmp_path / "labels.npy", LAW.sample(5_000, 1)[:, 0].astype(np.uint8))
     judged = ex.certify_paths(tmp_path / "labels.npy", LAW, plan=ex.Plan(tolerance=0.1))
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
+
+
+@given(law=discrete_laws(), seed=seeds())
+@settings(max_examples=50)
+def test_draws_of_a_law_lie_in_its_cells(law, seed):
+    cells = law.cells(law.accept(law.sample(20, seed), 20))
+    assert np.all(law.masses[cells] > 0)
+    assert np.array_equal(law.values[cells], law.sample(20, seed)[:, 0])
+    assert law.masses.sum() == pytest.approx(1.0)
