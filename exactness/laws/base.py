@@ -187,8 +187,12 @@ class OnLine(Protocol):
 class Supported(Protocol):
     """A law that knows which draws are impossible."""
 
+    @property
+    def limited(self) -> bool:
+        """Whether any draw is impossible."""
+
     def inside(self, x: Array) -> np.ndarray:
-        """Which draws lie in the support, (n, *event_shape) -> (n,)."""
+        """Which draws lie in the support, up to rounding: (n, *event_shape) -> (n,), on the host."""
 
 
 @runtime_checkable

@@ -59,7 +59,7 @@ def cases() -> dict[str, Case]:
     return {
         "chain": Case(ex.GaussianChain.from_mean(_mean, sigma=_SIGMA, dim=2), _paths, 300),
         "mixture": Case(mixture, mixture.sample, 1_000),
-        "trusted sampler": Case(ex.TrustedSampler(mixture.sample), mixture.sample, 500),
+        "trusted sampler": Case(ex.TrustedSampler(lambda n, s: mixture.sample(n, s)), mixture.sample, 500),
         **_more(),
         "die": Case(ex.DiscreteLaw(np.full(6, 1 / 6)), lambda n, seed: np.random.default_rng(seed).integers(0, 6, n)[:, None], 500),
         "labels": Case(_zipf(1_000), _labels, 1_000),
