@@ -118,6 +118,19 @@ def test_draws_outside_the_support_refute_at_once_and_are_named(outside):
     assert "support" in judged.leading.name
 
 
+def test_an_impossible_draw_of_either_shard_is_kept():
+    law, shards = ex.DiscreteLaw([0.5, 0.5]), ([0, 1, 5], [0, 4, 9], [1, 7, 6])
+    parts = []
+    for draws in shards:
+        parts.append(B.Frequencies().start(law, np.random.default_rng(0)))
+        parts[-1].update(np.array(draws)[:, None])
+    whole = parts[2]
+    whole.merge(parts[0])
+    whole.merge(parts[1])
+    (found,) = (r for r in whole.results() if r.name == "support")
+    assert (found.where, found.n, round(found.statistic * 9)) == ("values 4, 5, 6", 9, 5)
+
+
 def test_a_uniform_of_few_digits_is_refuted(seed):
     """pytorch#43115, smaller: with fewer uniforms than labels, by inversion, some labels never come and others too often."""
     count = 3 << 11

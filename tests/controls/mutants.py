@@ -206,6 +206,7 @@ def numbers_only(right: Callable[..., Any]) -> Callable[..., Any]:
 
 NULLS, EVERY = "tests/evidence/test_nulls.py", "tests/evidence/test_every_null.py"
 EVIDENCE, PLAN, MIXTURES = "tests/evidence/test_evidence.py", "tests/judging/test_plan.py", "tests/batteries/test_mixtures.py"
+FREQUENCIES = "tests/batteries/test_discrete.py"
 COUPLINGS, ACCEPTANCE = "tests/batteries/test_couplings.py", "tests/batteries/test_windows.py"
 BAD_INPUT, CERTIFICATE = "tests/judging/test_bad_input.py", "tests/judging/test_certificate.py"
 SEES = "::test_accepts_the_truth_and_sees_what_it_says_it_sees_on_both_sides"
@@ -436,6 +437,19 @@ _ALL = [
         "batteries.windows:Acceptance.start", without("drafts kept, by their probability"),
         (ACCEPTANCE + "::test_the_right_share_of_the_wrong_drafts_is_refuted_by_their_probability",),
     ),
+    Mutant(
+        "impossible-values-not-checked", "Draws of probability 0 are left out, as if they had not been drawn.",
+        "evidence.summaries.cells:Support.tests", instead(lambda self: []),
+        (FREQUENCIES + "::test_draws_outside_the_support_refute_at_once_and_are_named",), "flashinfer#5341",
+    ),
+    *(
+        Mutant(
+            f"{name.replace(' ', '-')}-not-tested", f"Of a discrete law, {name} are not looked at.",
+            "batteries.discrete:Frequencies.start", without(name),
+            (FREQUENCIES + "::test_each_group_of_tests_sees_what_it_is_for",),
+        )
+        for name in ("values", "ends", "all values")
+    ),
     # What is kept.
     Mutant(
         "merge-forgets-draws", "Merged evidence has the sums of both and the number of draws of one.",
@@ -451,6 +465,8 @@ _ALL = [
             ("vectors", "Vectors", ("sum", "outer"), (SAME_BATCHES,)),
             ("lags", "Lags", ("sums",), (SAME_BATCHES,)),
             ("shares", "Shares", ("counts",), (NOISY_SHARDS + "[mixture-innovations]",)),
+            ("cells", "Cells", ("counts",), (NOISY_SHARDS + "[frequencies]",)),
+            ("cells", "Support", ("hits",), (FREQUENCIES + "::test_an_impossible_draw_of_either_shard_is_kept",)),
             ("features", "Embedding", ("sum",), (SHARDS + "[characteristic-function]",)),
             ("features", "Differences", ("sum",), (NOISY_SHARDS + "[Stein-discrepancy]",)),
             ("pairs", "PairTally", ("counts",), (NOISY_SHARDS + "[two-sample]",)),
