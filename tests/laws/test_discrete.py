@@ -115,6 +115,17 @@ def test_narrow_floats_are_accepted():
         assert LAW.cells(LAW.accept(draws, 3)).tolist() == [2, 0, 1]
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_only_values_that_are_no_whole_numbers_may_be_rounded(dtype):
+    law = ex.DiscreteLaw([0.5, 0.2, 0.3], values=[0.1, 0.7, 1 / 3])
+    rounded = (np.array([0.1, 0.7, 1 / 3]) * 3).astype(dtype) / dtype(3)
+    assert law.cells(rounded).tolist() == [0, 2, 1]
+    assert law.cells(rounded * dtype(1.05)).tolist() == [-1, -1, -1]
+    counts = ex.DiscreteLaw.from_log_mass(lambda k: stats.poisson(3.0).logpmf(np.round(k - 0.1)), support=(0.1, math.inf))
+    assert counts.cells((np.arange(5) + 0.1).astype(dtype)).tolist() == [0, 1, 2, 3, 4]
+    assert LAW.cells(np.array([1.0, 1.0 + 2.0**-10], dtype=dtype)).tolist() == [1, -1]
+
+
 @pytest.mark.parametrize(
     ("draws", "message"),
     [
