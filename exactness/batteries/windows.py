@@ -9,6 +9,7 @@ import numpy as np
 
 from ..arrays import Array, namespace
 from ..evidence.base import Battery, Evidence, Origin
+from ..evidence.dependence import RankedDependence
 from ..evidence.summaries import Promises, Summary
 from ..laws.base import Law
 from ..laws.windows import VerifiedWindow
@@ -59,6 +60,7 @@ class Acceptance(Battery):
         names = [f"tau >= {i}" for i in range(1, count + 1)]
         plain, weighted = (Promises(names, [1.0] * count) for _ in range(2))
         length = Promises(["all steps"], [1.0])
+        dependence = RankedDependence(["number of kept drafts", "kept drafts beyond their number expected", "first log-ratio"])
 
         def update(sample: Array, noise: np.random.Generator) -> None:
             promised = law.promised(sample[:, :-1])
@@ -68,10 +70,12 @@ class Acceptance(Battery):
             gaps, variances, weights = kept - promised, promised * (1.0 - promised), 2.0 * promised - 1.0
             plain.add(gaps, variances)
             weighted.add(weights * gaps, weights * weights * variances)
-            length.add((xp.sum(gaps, axis=1) / count)[:, None], _length_variance(promised, law.mode)[:, None])
+            excess = xp.sum(gaps, axis=1)
+            length.add((excess / count)[:, None], _length_variance(promised, law.mode)[:, None])
+            dependence.add(xp.stack([tau, excess, xp.astype(sample[:, 0], promised.dtype)], axis=1), noise)
 
         summaries: dict[str, Summary] = {"drafts kept": plain, "drafts kept, by their probability": weighted, "length": length}
-        return Evidence(Origin(self, law, generator), summaries, update)
+        return Evidence(Origin(self, law, generator), {**summaries, **dependence.summaries()}, update)
 
 
 def _length_variance(promised: Array, mode: str) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, pi, sqrt
 
 import numpy as np
 from scipy.special import chdtr, chdtri, gammaln, ndtr, xlogy
@@ -24,6 +24,9 @@ class Neighbours(Summary):
     Given these other draws, the remaining ones are independent of them. So each lies near one of them with at most the sum of the
     masses of the balls around them; in one dimension, with exactly the mass of the union of intervals, so that too few neighbours
     show as well: draws that avoid each other are too evenly spread.
+
+    Rounded draws lie on a lattice. How coarse it is follows from how often first coordinates are equal, and the probabilities give
+    way by as much as the lattice can matter.
     """
 
     distribution = "independent N(0, 1)"
@@ -31,7 +34,9 @@ class Neighbours(Summary):
     def __init__(self, dim: int) -> None:
         self.dim = dim
         shape = (2, len(_CHANCES))
-        self.near, self.expected, self.n = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        self.near, self.expected, self.n = np.zeros(shape), np.zeros(shape), 0
+        # Pairs of draws, those of them with equal first coordinates, and the sum over batches of the radii times their draws.
+        self.pairs, self.ties, self.radii = 0, 0, np.zeros(len(_CHANCES))
 
     def add(self, vectors: np.ndarray, noise: np.random.Generator) -> None:
         """Add vectors (n, dim) of independent N(0, 1). The ``noise`` of the judge chooses which are compared with which."""
@@ -43,50 +48,61 @@ class Neighbours(Summary):
         others, ours = vectors[order[:count]].astype(np.float64), vectors[order[count : count + _FROM]].astype(np.float64)
         chances = [chance / count for chance in _CHANCES]
         if self.dim == 1:
-            nearest, masses = _on_a_line(ours[:, 0], others[:, 0], chances)
+            # Two independent N(0, 1) lie within r of each other with a probability of about r/sqrt(pi).
+            radii = [sqrt(pi) * chance for chance in chances]
+            nearest, masses = _on_a_line(ours[:, 0], others[:, 0], radii)
         else:
-            nearest, masses = _in_balls(ours, others, chances)
+            # The difference of two independent draws is N(0, 2 I).
+            radii = [sqrt(2.0 * float(chdtri(self.dim, 1.0 - chance))) for chance in chances]
+            nearest, masses = _in_balls(ours, others, radii)
         self.near += nearest
         self.expected += len(ours) * masses
+        self.radii += len(ours) * np.asarray(radii)
         self.n += len(ours)
+        equal = np.unique(vectors[order[: count + _FROM], 0], return_counts=True)[1]
+        self.ties += int((equal * (equal - 1)).sum()) // 2
+        self.pairs += int(equal.sum() * (equal.sum() - 1)) // 2
 
     def merge(self, other: Neighbours) -> None:
         self.near += other.near
         self.expected += other.expected
+        self.radii += other.radii
         self.n += other.n
+        self.ties += other.ties
+        self.pairs += other.pairs
 
     def tests(self) -> list[Test]:
-        if not self.n.any():
+        if not self.n:
             return []
-        nulls, shares, names = [], [], []
+        # On a lattice, two independent N(0, 1) are equal with a probability of its spacing/(2 sqrt(pi)).
+        spacing = 2.0 * sqrt(pi) * (self.ties + 3.0 * sqrt(self.ties)) / self.pairs
+        found: list[tuple[float, Test]] = []
         for image, what in enumerate(("other draws", "mirror images of other draws")):
             for scale in range(len(_CHANCES)):
-                n = self.n[image, scale]
+                share, p = self.near[image, scale] / self.n, self.expected[image, scale] / self.n
+                slack = 0.5 * spacing * sqrt(self.dim) / (self.radii[scale] / self.n)
                 # The last digits of a probability do not matter, and rounding up keeps a bound a bound.
-                p = self.expected[image, scale] / n
-                nulls.append(Null(min(1.0, ceil(p * 1e12) / 1e12), known=self.dim == 1))
-                shares.append(self.near[image, scale] / n)
-                names.append(f"near {what}, radius {scale + 1} of {len(_CHANCES)}")
-        n = int(self.n[0, 0])
-        tests = [(null.p_value(float(share), n), i) for i, (null, share) in enumerate(zip(nulls, shares, strict=True))]
-        _, i = min(tests)
-        return [Test(nulls[i], names[i], float(shares[i]), n, len(nulls), bounded=False)]
+                most = min(1.0, ceil(p * (1.0 + slack) ** self.dim * 1e12) / 1e12)
+                least = p * max(0.0, 1.0 - slack) if self.dim == 1 else 0.0
+                null = Null(float(np.clip(share, least, most)) if self.dim == 1 else most, known=self.dim == 1)
+                where = f"near {what}, radius {scale + 1} of {len(_CHANCES)}"
+                test = Test(null, where, float(share), self.n, 2 * len(_CHANCES), bounded=False)
+                found.append((null.p_value(test.statistic, test.n), test))
+        return [min(found, key=lambda pair: pair[0])[1]]
 
 
-def _on_a_line(ours: np.ndarray, others: np.ndarray, chances: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def _on_a_line(ours: np.ndarray, others: np.ndarray, radii: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """How many of ours (n,) are near one of the others (m,) and near one of their mirror images, and how probable that is.
 
-    Both are (2, radii). ``chances`` say how probable it should be, roughly, for one of the others.
+    Both are (2, radii).
     """
-    near, masses = np.zeros((2, len(chances))), np.zeros((2, len(chances)))
+    near, masses = np.zeros((2, len(radii))), np.zeros((2, len(radii)))
     for image, centres in enumerate((np.sort(others), np.sort(-others))):
         place = np.searchsorted(centres, ours)
         left, right = centres[np.maximum(place - 1, 0)], centres[np.minimum(place, len(centres) - 1)]
         nearest = np.minimum(np.abs(ours - left), np.abs(ours - right))
         middle = 0.5 * (centres[1:] + centres[:-1])
-        for scale, chance in enumerate(chances):
-            # Two independent N(0, 1) lie within r of each other with a probability of about r/sqrt(pi).
-            radius = chance * np.sqrt(np.pi)
+        for scale, radius in enumerate(radii):
             near[image, scale] = (nearest <= radius).sum()
             # Where two intervals overlap, both end in the middle between their centres.
             high = np.minimum(centres + radius, np.append(middle, np.inf))
@@ -95,14 +111,13 @@ def _on_a_line(ours: np.ndarray, others: np.ndarray, chances: Sequence[float]) -
     return near, masses
 
 
-def _in_balls(ours: np.ndarray, others: np.ndarray, chances: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def _in_balls(ours: np.ndarray, others: np.ndarray, radii: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """The same for vectors (n, d) and (m, d), whose probability is the sum of the masses of all balls, or less."""
     lengths, own = (others**2).sum(axis=1), (ours**2).sum(axis=1)
     # The nearest neighbour b of a maximises <a, b> - |b|^2/2.
     inner = ours @ others.T
     nearest = [own - 2.0 * (sign * inner - 0.5 * lengths).max(axis=1) for sign in (1.0, -1.0)]
-    # The difference of two independent draws is N(0, 2 I).
-    squared = [2.0 * float(chdtri(others.shape[1], 1.0 - chance)) for chance in chances]
+    squared = [radius**2 for radius in radii]
     masses = [min(1.0, float(ball_masses(lengths, s, others.shape[1]).sum())) for s in squared]
     return np.array([[(d <= s).sum() for s in squared] for d in nearest], dtype=np.float64), np.array([masses, masses])
 
