@@ -76,15 +76,14 @@ class Couplings(Battery):
         if law.kind == "reflection":
             summaries["reflection"] = points
         # The draft of a draw is continuous. The target may equal it.
-        dependence = RankedDependence(
-            [f"{what} of the {end}" for end in ends for what in (_ALONG, "length")], Repeats(range(dim, 2 * dim))
-        )
+        names, repeats = [f"{what} of the {end}" for end in ends for what in (_ALONG, "length")], Repeats(range(dim, 2 * dim))
+        dependence = RankedDependence(names, repeats)
         summaries |= dependence.summaries()
 
         def update(sample: Array, noise: np.random.Generator) -> None:
             x, y = law.noise(sample)
             if not dependence.silent:
-                dependence.repeats.add(sample)
+                repeats.add(sample)
                 dependence.add(namespace(x).stack([x[:, 0], dot(x, x), y[:, 0], dot(y, y)], axis=1), noise)
             margins["draft"].add(y)
             if "target" in margins:

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, namespace
+from ..arrays import Array, namespace, normal_scores, to_numpy
 from ..evidence.base import Battery, Evidence, Origin
-from ..evidence.dependence import RankedDependence
+from ..evidence.dependence import Dependence
 from ..evidence.summaries import Promises, Summary
 from ..laws.base import Law
 from ..laws.windows import VerifiedWindow
@@ -60,7 +60,8 @@ class Acceptance(Battery):
         names = [f"tau >= {i}" for i in range(1, count + 1)]
         plain, weighted = (Promises(names, [1.0] * count) for _ in range(2))
         length = Promises(["all steps"], [1.0])
-        dependence = RankedDependence(["number of kept drafts", "kept drafts beyond their number expected", "first log-ratio"])
+        # The drafts may depend on each other as they like. Given them, the lengths are independent and, token by token, known.
+        dependence = Dependence(1, generator)
 
         def update(sample: Array, noise: np.random.Generator) -> None:
             promised = law.promised(sample[:, :-1])
@@ -70,12 +71,21 @@ class Acceptance(Battery):
             gaps, variances, weights = kept - promised, promised * (1.0 - promised), 2.0 * promised - 1.0
             plain.add(gaps, variances)
             weighted.add(weights * gaps, weights * weights * variances)
-            excess = xp.sum(gaps, axis=1)
-            length.add((excess / count)[:, None], _length_variance(promised, law.mode)[:, None])
-            dependence.add(xp.stack([tau, excess, xp.astype(sample[:, 0], promised.dtype)], axis=1), noise)
+            length.add((xp.sum(gaps, axis=1) / count)[:, None], _length_variance(promised, law.mode)[:, None])
+            if law.mode == "token":
+                dependence.add(_lengths_as_normals(to_numpy(tau), to_numpy(promised), noise), noise)
 
         summaries: dict[str, Summary] = {"drafts kept": plain, "drafts kept, by their probability": weighted, "length": length}
-        return Evidence(Origin(self, law, generator), {**summaries, **dependence.summaries()}, update)
+        if law.mode == "token":
+            summaries |= dependence.summaries()
+        return Evidence(Origin(self, law, generator), summaries, update)
+
+
+def _lengths_as_normals(tau: np.ndarray, promised: np.ndarray, noise: np.random.Generator) -> np.ndarray:
+    """The lengths (n,) turned into N(0, 1) by their distribution, P(tau >= i) = P_i, and the judge's noise: (n, 1)."""
+    at_least = np.column_stack([np.ones(len(tau)), promised, np.zeros(len(tau))])
+    upper, lower = (np.take_along_axis(at_least, tau.astype(np.int64)[:, None] + i, axis=1) for i in (0, 1))
+    return normal_scores(lower + noise.random((len(tau), 1)) * (upper - lower))
 
 
 def _length_variance(promised: Array, mode: str) -> Array:
