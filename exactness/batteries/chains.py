@@ -11,23 +11,27 @@ Source: M. Rosenblatt, Remarks on a multivariate transformation, 1952.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from ..arrays import Array, dot, like, namespace
+from ..arrays import Array, dot, like, namespace, rows_where
 from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.dependence import Dependence
 from ..evidence.summaries import Lags, Points, Repeats, Summary, Tally, Vectors
-from ..laws.base import Innovating, Innovation, Law, unit_directions
+from ..laws.base import Innovating, Innovation, Law, Stepped, frame, unit_directions
 
 # How many steps back the drift is compared. In d = 64, a change over two steps shows the errors of block verification best.
 _CHANGES = {1: "along drift change", 2: "along drift change over 2 steps"}
 _PREVIOUS, _STATE = "along previous innovation", "along state"
+_LARGE = "coordinates of large variance"
 # Up to this many dimensions, every coordinate and every pair is tested. Beyond, as many random orthogonal directions are.
 _MOST_COORDINATES = 64
+# The coordinates of several steps are added together if they are few, because each call of numpy takes a microsecond or more.
+_HELD = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,15 @@ class _Looks:
         self.fixed = fixed.T
         self.frame: np.ndarray | None = None
         if dim > _MOST_COORDINATES:
-            self.frame = np.linalg.qr(generator.standard_normal((dim, _MOST_COORDINATES)))[0]
+            self.frame = frame(_MOST_COORDINATES, dim, generator)
         self.random = [f"along random direction {i}" for i in range(len(fixed))]
         names = ["coordinates", *_CHANGES.values(), _PREVIOUS, _STATE, *self.random]
         self.tallies = {name: Tally(steps, "normal", relation="independent") for name in names}
+        # A variance that is right on average may be wrong state by state. The states decide how many values there are, so these
+        # rows have no bounds.
+        self.large: Tally | None = None
+        if isinstance(law, Stepped) and law.spread is not None:
+            self.large = self.tallies[_LARGE] = Tally([*steps, "all steps"], "normal", relation="disjoint")
         self.tallies["squared norm"] = Tally(steps, "chi2", freedom=dim, relation="independent")
         self.lags = Lags(law.noisy, min(battery.lags, law.steps))
         self.vectors, self.points = Vectors(min(dim, _MOST_COORDINATES)), Points()
@@ -119,6 +128,7 @@ class _Batch:
         self.looks, self.judge = looks, judge
         self.noises: deque[Array | None] = deque(maxlen=max(looks.most_lags, 1))
         self.drifts: deque[Array] = deque(maxlen=max(_CHANGES))
+        self.held: dict[int, Array] = {}
         self.lines: dict[str, dict[int, Array]] = {"squared norm": {}, **{name: {} for name in looks.random}}
         self.along: dict[str, dict[int, Along]] = {name: {} for name in (_PREVIOUS, _STATE, *_CHANGES.values())}
         self.squared: Array | None = None
@@ -144,7 +154,13 @@ class _Batch:
         looks = self.looks
         # This makes a copy, because a view would keep the noise of every step in memory.
         first = noise[:, 0] + 0.0
-        looks.tallies["coordinates"].add(row, noise)
+        self.held[row] = noise
+        if len(self.held) * math.prod(noise.shape) > _HELD:
+            self._release()
+        if step.large is not None and looks.large is not None:
+            values = rows_where(_flat(noise), _flat(step.large))
+            for where in (row, len(looks.large.rows) - 1):
+                looks.large.add(where, values)
         looks.vectors.add(noise if looks.frame is None else noise @ like(looks.frame, noise))
         self.lines["squared norm"][row] = step.squared
         if looks.random:
@@ -159,8 +175,16 @@ class _Batch:
             if len(self.drifts) >= lag:
                 self.along[name][row] = _along(noise, step.drift - self.drifts[-lag], first)
 
+    def _release(self) -> None:
+        """Add the coordinates of the steps that are held."""
+        if self.held:
+            noises = list(self.held.values())
+            self.looks.tallies["coordinates"].add(list(self.held), namespace(noises[0]).stack(noises))
+            self.held.clear()
+
     def close(self) -> None:
         """Sum what was collected. Each group is released as soon as it is summed, because memory limits the size of a batch."""
+        self._release()
         tallies = self.looks.tallies
         for name, rows in self.lines.items():
             if rows:
@@ -170,6 +194,10 @@ class _Batch:
             if directed:
                 tallies[name].add(list(directed), _scaled(list(directed.values())))
         self.looks.dependence.close(self.judge)
+
+
+def _flat(x: Array) -> Array:
+    return namespace(x).reshape(x, (-1,))
 
 
 class Along(NamedTuple):

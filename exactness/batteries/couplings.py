@@ -16,7 +16,7 @@ from ..arrays import Array, dot, like, namespace, ndtr, normal_scores
 from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.dependence import RankedDependence
 from ..evidence.summaries import Points, Products, Repeats, Shares, Summary, Tally, Vectors
-from ..laws.base import Law
+from ..laws.base import Law, frame
 from ..laws.couplings import GaussianCoupling
 
 # Up to this many dimensions, every pair of coordinates is tested. Beyond, pairs of as many random orthogonal directions are.
@@ -139,8 +139,8 @@ def _thinner(dim: int, generator: np.random.Generator) -> Callable[[Array], Arra
     """A function that projects (n, dim) on at most ``_MOST_COORDINATES`` orthonormal directions."""
     if dim <= _MOST_COORDINATES:
         return lambda z: z
-    frame = np.linalg.qr(generator.standard_normal((dim, _MOST_COORDINATES)))[0]
-    return lambda z: z @ like(frame, z)
+    axes = frame(_MOST_COORDINATES, dim, generator)
+    return lambda z: z @ like(axes, z)
 
 
 def _size(z: Array) -> Array:

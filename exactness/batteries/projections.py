@@ -59,9 +59,9 @@ class ProjectedKS(Battery):
         def update(sample: Array, noise: np.random.Generator) -> None:
             draws = law.output(sample)
             found = projections.transform(draws)
-            for row, values in enumerate(found):
-                tally.add(row, values)
-            columns = namespace(found[0]).stack(found[:_MOST_RANKED], axis=1)
+            values = namespace(found[0]).stack(found)
+            tally.add(range(len(found)), values)
+            columns = values[:_MOST_RANKED].T
             if isinstance(dependence, Dependence):
                 dependence.add(normal_scores(double(columns)), noise, draws)
             else:

@@ -8,6 +8,7 @@ from ..errors import BadInput
 from ..evidence.base import Battery
 from .chains import Innovations
 from .couplings import Couplings
+from .discrete import Frequencies
 from .kernels import CharacteristicFunction, SteinDiscrepancy
 from .mixtures import MixtureInnovations, Rosenblatt
 from .projections import ProjectedKS
@@ -22,6 +23,7 @@ STANDARD: tuple[type[Battery], ...] = (
     CharacteristicFunction,
     SteinDiscrepancy,
     TwoSample,
+    Frequencies,
     Couplings,
     Acceptance,
 )

@@ -19,7 +19,7 @@ from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.dependence import RankedDependence
 from ..evidence.summaries import Differences, PairTally, RepeatsOfBoth, Summary
 from ..evidence.summaries.permuted import Permuted
-from ..laws.base import Drawable, Law, Transformed
+from ..laws.base import Discrete, Drawable, Law, Transformed, frame
 from .reference import exact_draws, side_by_side
 
 _PILOT = 512
@@ -36,7 +36,7 @@ class TwoSample(Battery):
 
     The tests compare means, second moments, characteristic functions at three bandwidths, and distribution functions along
     projections. Everything is scaled by a pilot sample of the trusted sampler, which is not used again. Applies to a law that can
-    draw, unless it knows its conditional distribution functions.
+    draw, unless it knows its conditional distribution functions or its probabilities.
     Source: Chwialkowski et al., Fast two-sample testing with analytic representations of probability measures, 2015, for the
     smooth characteristic functions.
 
@@ -57,8 +57,9 @@ class TwoSample(Battery):
     name: ClassVar[str] = "two-sample"
 
     def applies(self, law: Law) -> bool:
-        # A law that knows its conditional distribution functions is judged by them: more draws would only add noise.
-        return isinstance(law.output_law, Drawable) and not isinstance(law.output_law, Transformed)
+        # A law that knows its conditional distribution functions, or its probabilities, is judged by them: more draws would only
+        # add noise.
+        return isinstance(law.output_law, Drawable) and not isinstance(law.output_law, (Discrete, Transformed))
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
         view = _View(law.output_law, generator)
@@ -169,10 +170,8 @@ class _View:
         self._spread = np.where(spread > 1e-12 * (1.0 + np.abs(self._centre)), spread, 1.0)
         size = pilot.shape[1]
         self.label = "coordinate" if size <= _MOST_DIMENSIONS else "direction"
-        frame = np.eye(size)
-        if size > _MOST_DIMENSIONS:
-            frame = np.linalg.qr(generator.standard_normal((size, _MOST_DIMENSIONS)))[0]
-        self._frame, self.dim = frame / self._spread[:, None], frame.shape[1]
+        axes = np.eye(size) if size <= _MOST_DIMENSIONS else frame(_MOST_DIMENSIONS, size, generator)
+        self._frame, self.dim = axes / self._spread[:, None], axes.shape[1]
         self.pilot = (pilot - self._centre) @ self._frame
         half = _PILOT // 2
         distances = np.linalg.norm(self.pilot[:half] - self.pilot[half:], axis=1)

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..certificate import TOLERATED, Certificate, ControlOutcome, Finding, Histogram, Verdict, missed
+from ..certificate import TOLERATED, Certificate, ControlOutcome, Finding, Histogram, LoosestRow, Verdict, missed
 from ..errors import InvalidSample
 from ..evidence.base import Evidence, Result
 from ..evidence.nulls import null_of
+from ..evidence.summaries.base import Row
 from ..evidence.summaries.serial import MOST_LAGS
 from ..plan import Plan
+from ..subject import digest_of
 
 
 def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
@@ -22,10 +24,11 @@ def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
         raise InvalidSample("a statistic is NaN or infinite: the output holds numbers that are too large to be judged")
     adjusted = adjust([r.p_value for r in results], plan)
     discrepancies = sum(r.rows for r in results if r.bound(0.5) is not None)
+    error = plan.bound_error(discrepancies) if discrepancies else 1.0
     found = []
     for result, p in zip(results, adjusted, strict=True):
         null = result.null
-        error = plan.bound_error(discrepancies) if discrepancies else 1.0
+        bound, row = result.loosest(error)
         found.append(
             Finding(
                 name=f"{result.battery}: {result.name}, {null.name}" + ("" if result.rows == 1 else ", worst row"),
@@ -42,10 +45,11 @@ def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
                 adjusted_p=p,
                 effect=null.effect(result.statistic),
                 unit=null.unit,
-                bound=result.bound(error),
+                bound=bound,
                 detectable=_or_none(null.detectable(result.n, plan.level(len(results) * result.rows), 1.0 - plan.power)),
                 parameters=null.parameters(),
                 bounded=result.bounded,
+                loosest=None if row.where == result.where else _loosest(row),
             )
         )
     return sorted(found, key=lambda f: (f.adjusted_p, f.p_value, f.name))
@@ -102,7 +106,7 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
     if loosest.bound <= plan.tolerance and not suspicious and (last or may_pass):
         return Verdict.CERTIFIED, (
             f"not refuted, and all {len(bounds)} bounds are within the tolerance {plan.tolerance:g} "
-            f"(largest {loosest.bound:.3g}: {loosest.name}, {loosest.where})"
+            f"(largest {loosest.bound:.3g}: {loosest.name}, {loosest.bound_where})"
         )
     if not last:
         return None, "go on"
@@ -113,7 +117,7 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
             f"{1 / plan.suspicion:.0f} certificates: raise max_paths"
         )
     return Verdict.INCONCLUSIVE, (
-        f"not refuted, but the bound {loosest.bound:.3g} of {loosest.name} ({loosest.where}) exceeds the tolerance "
+        f"not refuted, but the bound {loosest.bound:.3g} of {loosest.name} ({loosest.bound_where}) exceeds the tolerance "
         f"{plan.tolerance:g} after {loosest.paths} draws: raise max_paths or the tolerance ({_enough(plan, findings)})"
     )
 
@@ -211,6 +215,21 @@ def histograms_of(evidence: Sequence[Evidence]) -> list[Histogram]:
         for one in evidence
         for name, where, counts in one.histograms()
     ]
+
+
+def evidence_digest(evidence: Sequence[Evidence]) -> str:
+    """The SHA-256 of everything that the batteries kept. It is the same for the same draws, versions and threads."""
+    return digest_of(
+        {
+            f"{one.battery}: {name}": {k: v for k, v in vars(summary).items() if k not in summary.constant}
+            for one in evidence
+            for name, summary in one.summaries.items()
+        }
+    )
+
+
+def _loosest(row: Row) -> LoosestRow:
+    return LoosestRow(where=row.where, statistic=row.statistic, n=row.n, parameters=row.null.parameters())
 
 
 def _or_none(detectable: float) -> float | None:

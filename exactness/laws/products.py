@@ -9,12 +9,12 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from ..arrays import Array, double, to_numpy
 from ..errors import BadInput
 from .base import Law, Projections, unit_directions
 from .grids import GridLaw
+from .rosenblatt import joint_uniforms
 from .univariate import UnivariateLaw
 
 
@@ -39,6 +39,7 @@ class ProductLaw(Law):
     """
 
     atomless = True
+    portable = True
 
     def __init__(self, factors: Sequence[GridLaw | UnivariateLaw], rotation: object | None = None) -> None:
         self.factors = tuple(factors)
@@ -71,8 +72,6 @@ class ProductLaw(Law):
 
         def transform(x: Array) -> list[Array]:
             u = self.transform(x)
-            # The ends are cut at a mass of 1e-12, as those of the grids are. No cell of a histogram sees so small a mass.
-            joint = ndtr(ndtri(np.clip(u, 1e-12, 1.0 - 1e-12)) @ directions.T)
-            return [*u.T, *joint.T]
+            return [*u.T, *joint_uniforms(u, directions).T]
 
         return Projections(names, transform)

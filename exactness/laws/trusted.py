@@ -30,6 +30,7 @@ class TrustedSampler(Law):
     # Nothing is known of this law, so whatever its draws are, both samplers may return it.
     dtypes = ("float32", "float64", "int64", "int32", "int16", "int8", "uint8")
     why_dtypes = "sums of numbers with fewer bits are too coarse"
+    portable = True
 
     def __init__(self, sample: Callable[[int, int], Any], *, name: str = "trusted sampler") -> None:
         if not callable(sample):

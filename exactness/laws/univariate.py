@@ -6,14 +6,15 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import ndtri
 
 from ..arrays import Array, is_array, like, to_numpy
 from ..errors import BadInput
 from .base import Law, Projections
 
 _LEVELS = np.arange(1, 10) / 10
-# The sinh of this is 1e17, whose square is still a number in single precision.
-_REACH = 40.0
+# The square of this is still a number in single precision.
+_REACH = 1e17
 _HALVINGS = 64
 # If a distribution function rises by more than this between neighbouring numbers, there is an atom between them.
 _ATOM = 1e-3
@@ -39,6 +40,7 @@ class UnivariateLaw(Law):
     """
 
     atomless = True
+    portable = True
 
     def __init__(
         self, cdf: Callable[[np.ndarray], object], *, support: tuple[float, float] = (-math.inf, math.inf), name: str = "univariate"
@@ -67,7 +69,13 @@ class UnivariateLaw(Law):
 
     def projections(self, random: int, generator: np.random.Generator) -> Projections:
         """The only coordinate; see :class:`.base.Projected`."""
-        return Projections(["coordinate 0"], lambda x: [self.cdf(x[:, 0])], whole=True)
+        # The values stay on the host, where they are computed: JAX would compile their histogram for every size of a batch.
+        return Projections(["coordinate 0"], lambda x: [self.cdf(to_numpy(x)[:, 0])], whole=True)
+
+    def magnitudes(self, sample: np.ndarray) -> np.ndarray:
+        """See :class:`.base.Scaled`. The scale is that of the normal distribution with the same outer deciles."""
+        scale = (self.deciles[-1] - self.deciles[0]) / (ndtri(_LEVELS[-1]) - ndtri(_LEVELS[0]))
+        return np.square(sample[:, 0] / scale)
 
     def _values(self, t: np.ndarray) -> np.ndarray:
         low, high = self.support
@@ -84,14 +92,13 @@ class UnivariateLaw(Law):
         return values
 
     def _inverted(self, levels: np.ndarray) -> np.ndarray:
-        """Find quantiles by bisection in arcsinh, down to neighbouring numbers. This also shows whether the cdf is continuous."""
-        ends = np.clip(np.arcsinh(self.support), -_REACH, _REACH)
-        below, above = np.full(len(levels), ends[0]), np.full(len(levels), ends[1])
+        """Find quantiles by bisection, down to neighbouring numbers. This also shows whether the cdf is continuous."""
+        below, above = (np.full(len(levels), _rank(np.clip(end, -_REACH, _REACH))) for end in self.support)
         for _ in range(_HALVINGS):
-            middle = 0.5 * (below + above)
-            short = self._values(np.sinh(middle)) < levels
+            middle = (below & above) + ((below ^ above) >> 1)
+            short = self._values(_number(middle)) < levels
             below, above = np.where(short, middle, below), np.where(short, above, middle)
-        low, high = np.sinh(below), np.sinh(above)
+        low, high = _number(below), _number(above)
         if not np.all((self._values(low) <= levels) & (self._values(high) >= levels)):
             raise BadInput(f"the cdf of {self.name} does not rise from 0 to 1 over its support {self.support}")
         if np.any(self._values(high) - self._values(low) > _ATOM):
@@ -101,3 +108,17 @@ class UnivariateLaw(Law):
                 "resolve; only continuous laws turn into uniforms. Compare samplers instead: exactness.compare"
             )
         return high
+
+
+def _rank(x: np.ndarray | float) -> np.ndarray:
+    """The place of each double among all doubles. Neighbouring numbers have neighbouring places."""
+    bits = np.asarray(x, dtype=np.float64).view(np.int64)
+    return np.where(bits < 0, -(bits & _MAGNITUDE), bits)
+
+
+def _number(rank: np.ndarray) -> np.ndarray:
+    """The double at a place: the inverse of ``_rank``."""
+    return np.where(rank < 0, -np.abs(rank).view(np.float64), np.abs(rank).view(np.float64))
+
+
+_MAGNITUDE = np.int64((1 << 63) - 1)

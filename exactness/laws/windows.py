@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from ..arrays import Array, double, is_array, namespace
+from ..arrays import Array, at_hand, double, is_array, namespace
 from ..errors import BadInput, InvalidSample
 from .base import Law
 
@@ -36,6 +36,8 @@ class VerifiedWindow(Law):
     (5,)
     """
 
+    portable = True
+
     def __init__(self, length: int, mode: Mode) -> None:
         if isinstance(length, bool) or not isinstance(length, int) or length < 1:
             raise BadInput(f"length must be a positive integer, the number of drafts in a window, not {length!r}")
@@ -58,13 +60,15 @@ class VerifiedWindow(Law):
         return f"window {index[0]}, " + ("tau" if index[1] == self.length else f"log r_{index[1] + 1}")
 
     def readable(self, sample: Array) -> Array:
+        sample = at_hand(sample)
         xp = namespace(sample)
         return xp.isfinite(sample) | (sample == -xp.inf)
 
     def accept(self, sample: object, n: int) -> Array:
         """Check a sample as every law does, and check that tau is an integer in 0..L. Raises ``InvalidSample``."""
         accepted = super().accept(sample, n)
-        xp, tau = namespace(accepted), accepted[:, -1]
+        tau = at_hand(accepted)[:, -1]
+        xp = namespace(tau)
         wrong = ~((tau >= 0) & (tau <= self.length) & (xp.floor(tau) == tau))
         if bool(xp.any(wrong)):
             first = int(xp.argmax(xp.astype(wrong, xp.int32)))

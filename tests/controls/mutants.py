@@ -287,6 +287,13 @@ _ALL = [
         (EVERY + "::test_the_row_that_stands_out_most_is_found_on_either_side",),
     ),
     Mutant(
+        "bound-of-the-smallest-p-value", "The bound written is that of the row with the smallest p-value, and not the largest.",
+        "evidence.summaries.base:worst",
+        lambda right: lambda *arguments, **options: right(*arguments, **options)._replace(ends=()),
+        (EVERY + "::test_the_bound_of_the_most_extreme_event_covers_the_others",
+         COUPLINGS + "::test_the_bound_is_that_of_the_row_that_departs_most"),
+    ),
+    Mutant(
         "mean-product-of-free-pairs", "Neighbours in a run are taken for independent pairs.",
         "evidence.nulls.products:_cosines", lambda right: lambda lengths: right((2,) * len(lengths)),
         (EVERY + SEES + "[product of neighbours]",),
@@ -343,8 +350,8 @@ _ALL = [
     ),
     Mutant(
         "bounds-count-values", "A path of K steps counts as K paths in a bound, as if no step depended on another.",
-        "evidence.base:Result.bound",
-        instead(lambda self, error: self.null.bound(self.statistic, self.n, error) if self.bounded else None), (ADDS_UP,),
+        "evidence.summaries.base:Row.bound",
+        instead(lambda self, paths, error: self.null.bound(self.statistic, self.n, error)), (ADDS_UP,),
     ),
     Mutant(
         "detectable-in-one-look", "The smallest effect that is seen is that of a judge who looks once.",

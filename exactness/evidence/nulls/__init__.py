@@ -6,6 +6,7 @@ from typing import Any
 
 from .base import Null, Validity
 from .calls import VarianceRatio
+from .cells import TotalVariation, Wager
 from .counts import Promised, Share
 from .distinct import Distinct
 from .equality import Equality
@@ -20,8 +21,8 @@ from .symmetric import SymmetricMean
 
 ALL: tuple[type[Null], ...] = (
     Kolmogorov, TwoSampleKolmogorov, CramerVonMises, AndersonDarling, KernelMean, NormalMean, NormalVariance, MeanVector,
-    MeanProduct, Share, Promised, SymmetricMean, ChiSquareLimit, Permutation, Equality, Distinct,
-    SerialCorrelation, VarianceRatio, Neighbours, OwnRepeats,
+    MeanProduct, Share, Promised, SymmetricMean, ChiSquareLimit, Permutation, Equality, Distinct, TotalVariation,
+    Wager, SerialCorrelation, VarianceRatio, Neighbours, OwnRepeats,
 )  # fmt: skip
 
 
@@ -37,6 +38,7 @@ def null_of(name: str, parameters: dict[str, Any]) -> Null:
 
 __all__ = [
     "ALL", "BINS", "AndersonDarling", "ChiSquareLimit", "CramerVonMises", "Distinct", "Equality", "KernelMean", "Kolmogorov",
-    "MeanProduct", "MeanVector", "Neighbours", "NormalMean", "NormalVariance", "Null", "OwnRepeats", "Permutation",
-    "Promised", "SerialCorrelation", "Share", "SymmetricMean", "TwoSampleKolmogorov", "Validity", "VarianceRatio", "null_of",
+    "MeanProduct", "MeanVector", "Neighbours", "NormalMean", "NormalVariance", "Null", "OwnRepeats", "Permutation", "Promised",
+    "SerialCorrelation", "Share", "SymmetricMean", "TotalVariation", "TwoSampleKolmogorov", "Validity", "VarianceRatio", "Wager",
+    "null_of",
 ]  # fmt: skip

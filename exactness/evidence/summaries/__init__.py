@@ -2,6 +2,7 @@
 
 from .base import COMPONENT_NOISE, THE_DRAW, Summary, Test, worst
 from .calls import Calls
+from .cells import Cells, Support
 from .features import Differences, Embedding
 from .lags import Lags
 from .neighbours import Neighbours
@@ -17,6 +18,7 @@ from .vectors import Vectors
 
 __all__ = [
     "COMPONENT_NOISE",
+    "Cells",
     "Calls",
     "Differences",
     "Embedding",
@@ -32,6 +34,7 @@ __all__ = [
     "THE_DRAW",
     "Shares",
     "Summary",
+    "Support",
     "Tally",
     "Test",
     "Vectors",

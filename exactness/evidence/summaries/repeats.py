@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import Array, device, namespace, to_numpy
+from ...arrays import Array, at_hand, device, namespace, to_numpy
 from ..nulls import Distinct, OwnRepeats
 from .base import Summary, Test
 from .reservoir import Reservoir
@@ -33,6 +33,7 @@ class Repeats(Summary):
     """
 
     distribution = "all different"
+    constant = ("places",)
 
     def __init__(self, places: Sequence[int] | np.ndarray, free: int | None = None) -> None:
         self.places = np.asarray(places, dtype=np.int64)
@@ -44,6 +45,7 @@ class Repeats(Summary):
         if not len(self.places):
             return
         chosen = self.places[np.linspace(0, len(self.places) - 1, min(len(self.places), _ENTRIES)).astype(np.int64)]
+        sample = at_hand(sample)
         xp = namespace(sample)
         flat = xp.reshape(sample, (int(sample.shape[0]), -1))
         bits = _bits(to_numpy(flat[:, xp.asarray(chosen, device=device(flat))]))
