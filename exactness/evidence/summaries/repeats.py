@@ -60,7 +60,7 @@ class Repeats(Summary):
         bits = np.unique(self.kept.rows[0], axis=0)
         # Only the draws that were kept count, because no others were compared.
         n = len(self.kept)
-        return [Test(Distinct(self._chance(bits, n)), "worst", float(n - len(bits)), n, 1, bounded=False)]
+        return [Test(Distinct(self._chance(bits, n)), "bit by bit", float(n - len(bits)), n, 1, bounded=False)]
 
     def _chance(self, bits: np.ndarray, n: int) -> float:
         """A bound on the probability that rounding makes a draw equal to an earlier one, on average over n draws."""
