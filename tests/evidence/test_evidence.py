@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 import exactness as ex
 from exactness import batteries as B
 from exactness.arrays import as_kind, kind_of, to_numpy
+from exactness.evidence.dependence import Dependence
 from exactness.evidence.nulls import null_of
-from exactness.evidence.summaries import repeats
+from exactness.evidence.summaries import Serial, repeats
+from exactness.evidence.summaries.neighbours import _on_a_line, ball_masses
 from exactness.judging.judgement import adjust, findings_of
 from tests.conftest import module_or_skip
 from tests.registry import plain_chain, quiet_plan
@@ -245,6 +248,57 @@ def test_paths_that_know_of_each_other_are_seen_by_nothing_else(apart, size, see
     found = refuting(sample, seed)
     assert LAG in found
     assert all(of_pairs(name) for name in found)
+
+
+@pytest.mark.parametrize("lengths", [(400,), (200, *[5] * 40), (1,) * 400], ids=["one call", "long and short", "single draws"])
+def test_serial_sums_are_those_of_the_definition(lengths, seed):
+    """Products and squares at every lag within calls, and of mirrored places, against loops."""
+    z = np.random.default_rng(seed).standard_normal((400, 3))
+    summary = Serial(["z"], [3], most=50)
+    summary.open(lengths)
+    summary.begin()
+    summary.add(0, z[:, :2])
+    summary.add(0, z[:, 2:], first=2)
+    summary.end()
+    products, norms, pairs = np.zeros(51), np.zeros(51), np.zeros(51)
+    for call in np.split(z, np.cumsum(lengths)[:-1]):
+        m = len(call)
+        both = [(lag, call[lag:], call[: m - lag]) for lag in range(1, min(m - 1, 50) + 1)]
+        for lag, a, b in [*both, (0, call[: m // 2], call[::-1][: m // 2])]:
+            products[lag] += (a * b).sum()
+            norms[lag] += 0.5 * (a**2 + b**2).sum()
+            pairs[lag] += len(a)
+    np.testing.assert_allclose(summary.products[0], products, atol=1e-9)
+    np.testing.assert_allclose(summary.norms[0], norms, atol=1e-9)
+    np.testing.assert_allclose(summary.pairs, pairs)
+    np.testing.assert_allclose(summary.totals[0], z.sum(axis=0), atol=1e-9)
+
+
+def test_a_wrong_mean_is_not_taken_for_correlation(seed):
+    """2,000 draws around 3 are independent, and one call after the other has the same mean. P-values above 1e-9."""
+    z = np.random.default_rng(seed).standard_normal((2_000, 2)) + 3.0
+    watch = Dependence(2, np.random.default_rng(0))
+    for summary in watch.summaries().values():
+        summary.open((1_000, *[10] * 100))
+    watch.add(z, np.random.default_rng(1))
+    for summary in (watch.serial, watch.between, watch.calls):
+        assert min(test.rows * test.null.p_value(test.statistic, test.n) for test in summary.tests()) > 1e-9
+
+
+def test_the_masses_of_balls_and_intervals_are_right(seed):
+    """Against scipy's noncentral chi-square, and a grid."""
+    g = np.random.default_rng(seed)
+    for dim, squared in ((2, 1e-3), (2, 4.0), (7, 1.0), (16, 9.0)):
+        lengths = (g.standard_normal((50, dim)) ** 2).sum(axis=1)
+        np.testing.assert_allclose(ball_masses(lengths, squared, dim), stats.ncx2.cdf(squared, dim, lengths), atol=2e-15, rtol=1e-9)
+    ours, others = g.standard_normal(500), g.standard_normal(40)
+    near, masses = _on_a_line(ours, others, [0.01, 0.1])
+    grid = np.linspace(-8.0, 8.0, 40_001)
+    for image, centres in enumerate((others, -others)):
+        for scale, radius in enumerate((0.01, 0.1)):
+            assert near[image, scale] == (np.abs(ours[:, None] - centres).min(axis=1) <= radius).sum()
+            inside = np.abs(grid[:, None] - centres).min(axis=1) <= radius
+            assert masses[image, scale] == pytest.approx((stats.norm.pdf(grid) * inside).sum() * (grid[1] - grid[0]), abs=1e-3)
 
 
 def test_one_path_that_comes_twice_is_enough(seed):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import exactness as ex
+from exactness.evidence.summaries import RepeatsOfBoth
 from tests.judging.dependent import DEPENDENT, FAMILIES, MIXTURE, ODD, Remembering, autoregression, sampler
 
 # A call that remembers the last one has no seed.
@@ -81,3 +82,19 @@ def test_a_law_is_looked_at_once():
     assert of_lags == ["mixture innovations"] * 2
     alone = ex.certify(MIXTURE.sample, MIXTURE, plan=PLAN, batteries=[ex.batteries.Rosenblatt()])
     assert [f.battery for f in alone.findings if f.test == "serial correlation"] == ["Rosenblatt transform"] * 2
+
+
+def test_repeats_of_a_trusted_law_are_counted_over_shards():
+    """A third of the draws are the same in two shards; nobody else repeats. With repeats in both samples, nothing is wrong."""
+    draws, fresh = np.random.default_rng(0).standard_normal((2, 300, 2))
+    one, other, both = RepeatsOfBoth(), RepeatsOfBoth(), RepeatsOfBoth()
+    one.add(draws, fresh)
+    assert one.tests() == []
+    other.add(np.concatenate([draws[:100], fresh[:200] + 1.0]), fresh + 2.0)
+    one.merge(other)
+    (found,) = one.tests()
+    assert (found.statistic, found.n) == (1.0, 100)
+    assert found.null.p_value(found.statistic, found.n) < 1e-50
+    both.add(np.round(draws), np.round(fresh))
+    (found,) = both.tests()
+    assert found.null.p_value(found.statistic, found.n) > 1e-3

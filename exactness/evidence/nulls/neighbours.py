@@ -20,7 +20,7 @@ class Neighbours(Null):
     trials, 1956).
 
     >>> round(Neighbours(0.1).p_value(0.15, n=200), 4)
-    0.0797
+    0.0866
     """
 
     probability: float
