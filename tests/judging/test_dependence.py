@@ -1,4 +1,4 @@
-"""Certificates assume independent draws: samplers whose draws depend on each other are not certified, odd exact ones not refuted."""
+"""Certificates assume independent draws: dependent ones are not certified, exact samplers that look odd are not refuted."""
 
 from __future__ import annotations
 
