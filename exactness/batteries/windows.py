@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, namespace
+from ..arrays import Array, namespace, normal_scores, to_numpy
 from ..evidence.base import Battery, Evidence, Origin
+from ..evidence.dependence import Dependence
 from ..evidence.summaries import Promises, Summary
 from ..laws.base import Law
 from ..laws.windows import VerifiedWindow
@@ -59,6 +60,8 @@ class Acceptance(Battery):
         names = [f"tau >= {i}" for i in range(1, count + 1)]
         plain, weighted = (Promises(names, [1.0] * count) for _ in range(2))
         length = Promises(["all steps"], [1.0])
+        # The drafts may depend on each other as they like. Given them, the lengths are independent and, token by token, known.
+        dependence = Dependence(1, generator)
 
         def update(sample: Array, noise: np.random.Generator) -> None:
             promised = law.promised(sample[:, :-1])
@@ -69,9 +72,20 @@ class Acceptance(Battery):
             plain.add(gaps, variances)
             weighted.add(weights * gaps, weights * weights * variances)
             length.add((xp.sum(gaps, axis=1) / count)[:, None], _length_variance(promised, law.mode)[:, None])
+            if law.mode == "token":
+                dependence.add(_lengths_as_normals(to_numpy(tau), to_numpy(promised), noise), noise)
 
         summaries: dict[str, Summary] = {"drafts kept": plain, "drafts kept, by their probability": weighted, "length": length}
+        if law.mode == "token":
+            summaries |= dependence.summaries()
         return Evidence(Origin(self, law, generator), summaries, update)
+
+
+def _lengths_as_normals(tau: np.ndarray, promised: np.ndarray, noise: np.random.Generator) -> np.ndarray:
+    """The lengths (n,) turned into N(0, 1) by their distribution, P(tau >= i) = P_i, and the judge's noise: (n, 1)."""
+    at_least = np.column_stack([np.ones(len(tau)), promised, np.zeros(len(tau))])
+    upper, lower = (np.take_along_axis(at_least, tau.astype(np.int64)[:, None] + i, axis=1) for i in (0, 1))
+    return normal_scores(lower + noise.random((len(tau), 1)) * (upper - lower))
 
 
 def _length_variance(promised: Array, mode: str) -> Array:
