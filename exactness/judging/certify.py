@@ -143,6 +143,7 @@ def compare(
     seed: int = 0,
     name: str = "sampler",
     reference_name: str = "reference",
+    atoms: bool = False,
     batteries: Sequence[Battery] | None = None,
     controls: Sequence[Claim] = (),
 ) -> Certificate:
@@ -151,6 +152,7 @@ def compare(
     Args:
         sample, reference: functions ``sample(n, seed)`` that return (n, d) or (n, K + 1, d). They get different seeds.
         name, reference_name: their names in the certificate.
+        atoms: whether draws of the reference may repeat; see :class:`exactness.TrustedSampler`.
         plan, seed, batteries, controls: see :func:`exactness.certify`. The standard battery is
             :class:`exactness.batteries.TwoSample`.
 
@@ -167,7 +169,7 @@ def compare(
     >>> compare(normals, lambda n, seed: normals(n, seed, 0.5)).verdict.value
     'refuted'
     """
-    law = TrustedSampler(reference, name=reference_name)
+    law = TrustedSampler(reference, name=reference_name, atoms=atoms)
     return certify(sample, law, plan=plan, seed=seed, name=name, batteries=batteries, controls=controls)
 
 
