@@ -84,8 +84,8 @@ class TrustedSampler(Law):
             rows = to_numpy(draws[:_LOOKED_AT])
             if copies := _copies(rows.reshape(len(rows), -1)):
                 raise BadInput(
-                    f"{copies:,} of {len(rows):,} draws of the trusted sampler are copies of others, bit by bit. If it draws rows of "
-                    "a finite array with replacement, judge each row once, with SavedPaths; if its law has atoms, say so with "
+                    f"{copies:,} of {len(rows):,} draws of the trusted sampler are copies of others, bit by bit. If it draws rows "
+                    "of a finite array with replacement, judge each row once, with SavedPaths; if its law has atoms, say so with "
                     "atoms=True"
                 )
             self._may_repeat = len(rows) == _LOOKED_AT  # One look is enough.
