@@ -13,11 +13,10 @@ from typing import Annotated, NoReturn
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from .catalogue import BACKENDS, Setting, entries, find, tour
-from .certificate import Certificate, Verdict
+from .certificate import Certificate, Edited, Verdict
 from .controls.matrix import Record, is_matrix
 from .errors import BadInput
 from .plan import Plan
@@ -32,6 +31,7 @@ from .run.sources import Item, item_of, saved_source
 from .show.console import findings_table, law_table, matrix_table, print_certificate, print_score, summary_table
 from .show.formats import FORMATS, files
 from .show.report import require_report_extra, write_report
+from .show.text import PlainConsole
 
 EXIT_CODES = """
 Exit codes: 0: everything is as claimed. 1: a sampler was refuted. 2: wrong usage or bad input. 3: something was inconclusive.
@@ -52,7 +52,7 @@ _FORMAT = typer.Option(
 )
 
 
-class _Terminal(Console):
+class _Terminal(PlainConsole):
     """A terminal. Where nobody reads on, as in ``exactness list | head``, the rest is not printed, and nothing else changes."""
 
     def on_broken_pipe(self) -> None:
@@ -277,19 +277,36 @@ def make_report(
     ] = None,
     formats: Annotated[list[str] | None, _FORMAT] = None,
 ) -> None:
-    """Make one self-contained HTML page from certificates and a matrix of controls, or write files for other programs."""
+    """Make one self-contained HTML page from certificates and a matrix of controls, or write files for other programs.
+
+    A file that cannot be read does not cost the page: the page is made of the others and names it, and the exit code is 2. Files
+    for other programs are then not written, because these would take them for complete.
+    """
     from .controls import Matrix
 
     outputs = files.targets(formats or [], sources, output)
-    of_controls = [path for path in sources if is_matrix(path)]
-    matrices = [Matrix.load(path) for path in of_controls]
+    found: list[Certificate] = []
+    matrices: list[Matrix] = []
+    broken: list[tuple[str, str]] = []
+    for path in _files(sources):
+        try:
+            if is_matrix(path):
+                matrices.append(Matrix.load(path))
+            else:
+                found.append(Certificate.load(path))
+        except BadInput as error:
+            broken.append((path.name, str(error)))
     if len(matrices) > 1:
         raise BadInput(f"a page shows one matrix of controls, but {len(matrices)} were given: name one of them")
-    found = [Certificate.load(path) for path in _files([path for path in sources if path not in of_controls])]
+    unread = "; ".join(why for _, why in broken)
+    if broken and not (found or matrices):
+        raise BadInput(unread)
     if output is not None or not outputs:
         page = output or Path("report.html")
-        write_report(found, page, *matrices)
+        write_report(found, page, *(matrices or [None]), broken)
         console.print(f"report on {len(found)} certificates: {page}", highlight=False)
+    if broken:
+        raise BadInput(unread + ("; no other file was written" if outputs else ""))
     _write(outputs, found)
 
 
@@ -311,6 +328,10 @@ def recheck(
         for path in _files(sources):
             try:
                 found = _rechecked(path, run, workers)
+            except Edited as error:
+                codes.add(1)
+                console.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+                continue
             except BadInput as error:
                 codes.add(2)
                 errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
@@ -324,8 +345,9 @@ def recheck(
 
 
 def _rechecked(path: Path, run: bool, workers: Workers) -> Recheck:
+    certificate = Certificate.load(path)  # Here, so that an edit is told from other bad input.
     if not run:
-        return check_again(Certificate.load(path))
+        return check_again(certificate)
     ((_, found),) = workers.run([RecheckJob(path=str(path))])
     return Recheck([found.why]) if isinstance(found, Lost) else found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import zipfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from .errors import BadInput
 from .laws.base import Law
 from .plan import Plan
 from .readers import Joined, chosen, csv, files_of, pt
+from .strangers import MOST_JSON, check_room, check_shape, reading, unpacked
 
 # This many numbers are hashed at a time.
 _PIECE = 1 << 22
@@ -177,6 +179,7 @@ class SavedPaths:
         It takes a few words of memory per draw.
         """
         found, step = hashlib.sha256(), max(1, _PIECE // math.prod(self.shape[1:]))
+        check_room(self.name, 8 * self.count, "judge fewer draws, in a file of their own")
         keys = np.empty(self.count, dtype=np.int64)
         for start in range(0, self.count, step):
             part = np.ascontiguousarray(to_numpy(self.rows(start, start + step)))
@@ -230,12 +233,9 @@ def _read(path: Path, entry: str | None) -> np.ndarray:
         raise BadInput(f"{path.name}: paths are read from {', '.join(readers)} files")
     if path.suffix in (".npy", ".csv") and entry is not None:
         raise BadInput(f"{path.name} holds one array: leave the entry {entry!r} out")
-    try:
+    with reading(path.name, " (arrays of numbers only, nothing pickled)"):
         return readers[path.suffix](path, entry)
-    except BadInput:
-        raise
-    except Exception as error:  # Parsers fail in many ways on what is not theirs.
-        raise BadInput(f"{path.name} cannot be read: {error} (arrays of numbers only, nothing pickled)") from None
+    raise AssertionError("reading() swallows nothing")
 
 
 def _npy(path: Path, entry: str | None) -> np.ndarray:
@@ -243,8 +243,9 @@ def _npy(path: Path, entry: str | None) -> np.ndarray:
 
 
 def _npz(path: Path, entry: str | None) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as arrays:
-        return arrays[chosen(path, arrays.files, entry)]
+    with zipfile.ZipFile(path) as archive:
+        members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        return unpacked(archive, members[chosen(path, list(members), entry)], path.name)
 
 
 class _Tensor(msgspec.Struct):
@@ -259,7 +260,7 @@ def _safetensors(path: Path, entry: str | None) -> np.ndarray:
     """Map an array. The file has eight bytes of length, a JSON header, then the arrays (github.com/huggingface/safetensors)."""
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        if length > path.stat().st_size:
+        if length > min(path.stat().st_size, MOST_JSON):
             raise BadInput(f"{path.name} is not a safetensors file, or is cut short")
         header = msgspec.json.decode(stream.read(length), type=dict[str, msgspec.Raw])
     header.pop("__metadata__", None)
@@ -267,11 +268,12 @@ def _safetensors(path: Path, entry: str | None) -> np.ndarray:
     if tensor.dtype not in _DTYPES:
         raise BadInput(f"{path.name} holds {tensor.dtype}, which numpy does not know; save one of {', '.join(_DTYPES)}")
     dtype = np.dtype(_DTYPES[tensor.dtype])
-    if not math.prod(tensor.shape):
+    needed = check_shape(path.name, tensor.shape, dtype.itemsize)
+    if not needed:
         raise BadInput(f"{path.name} holds an array of shape {tensor.shape}, which is empty")
     first, last = tensor.data_offsets
-    size, needed = path.stat().st_size - 8 - length, math.prod(tensor.shape) * dtype.itemsize
-    if not 0 <= first <= last <= size or last - first != needed or min(tensor.shape) < 0:
+    size = path.stat().st_size - 8 - length
+    if not 0 <= first <= last <= size or last - first != needed:
         raise BadInput(
             f"{path.name} is damaged or cut short: its header says {tensor.dtype} of shape {tensor.shape} in bytes {first} to "
             f"{last}, {needed} bytes, of the {size} that follow it; save it again"

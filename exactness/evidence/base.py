@@ -19,6 +19,7 @@ from ..arrays import Array, at_hand, digest
 from ..errors import BadInput
 from ..laws.base import Law
 from .nulls import Null
+from .pictures import Picture, heat_maps
 from .summaries import Summary
 from .summaries.base import Row
 
@@ -228,6 +229,10 @@ class Evidence:
         """``(name, where, counts)`` of probability integral transforms. The counts are flat if the law is right."""
         found = {name: summary.histogram(bins) for name, summary in self.summaries.items()}
         return [(name, *h) for name, h in found.items() if h is not None]
+
+    def pictures(self) -> list[Picture]:
+        """Heat maps of z-scores, for the page."""
+        return heat_maps(self.battery, {name: summary.scores() for name, summary in self.summaries.items()})
 
 
 class Battery(ABC):

@@ -20,8 +20,18 @@ from ..laws.base import Law
 from ..laws.trusted import TrustedSampler
 from ..plan import Plan, monitored_by
 from ..saved import SavedPaths, Source
+from ..subject import Subject, subjects_of
 from .draws import Draws, Probe, Progress, Take, started
-from .judgement import beside_controls, decide, draws_to_refute, findings_of, histograms_of, may_pass
+from .judgement import (
+    beside_controls,
+    decide,
+    draws_to_refute,
+    evidence_digest,
+    findings_of,
+    histograms_of,
+    may_pass,
+)
+from .looking import Looking, pictures_of
 from .own_controls import standard_controls
 
 
@@ -99,6 +109,7 @@ def certify_claim(
     if isinstance(controls, str):
         controls = standard_controls(claim.sample, claim.law)
     judged = [*outcomes, *(_control(control, claim, int(seed), progress) for control in controls)]
+    about = _about(claim)
     run = _Run(Draws(claim, claim.plan, int(seed), evidence, progress, probe=probe, take=take))
     verdict, reason = run.judge(judged)
     reasons = [reason]
@@ -110,7 +121,7 @@ def certify_claim(
         reasons.append(_of_seeds(claim.plan, run.draws.calls))
     if blind := [_with_need(c) for c in missed(judged)]:
         reasons.append(f"these controls got the wrong verdict: {', '.join(blind)}; a pass next to them means little")
-    return run.certificate(beside_controls(verdict, judged), reasons, judged, source)
+    return run.certificate(beside_controls(verdict, judged), reasons, judged, source, about)
 
 
 def ready(claim: Claim, seed: int) -> tuple[Claim, list[Evidence]]:
@@ -129,7 +140,7 @@ def ready(claim: Claim, seed: int) -> tuple[Claim, list[Evidence]]:
         about = {**about, "batteries": [repr(battery) for battery in claim.batteries]}
     if isinstance(claim.sample, SavedPaths):
         plan, about = claim.sample.plan_for(claim.law, plan), {**about, "saved": claim.sample.describe()}
-    evidence = started(claim, chosen, int(seed))
+    evidence = started(claim, [*chosen, Looking()], int(seed))
     if not isinstance(claim.sample, SavedPaths):
         plan = plan.with_calls(monitored_by(evidence))
     return replace(claim, plan=plan, about=about), evidence
@@ -257,7 +268,14 @@ class _Run:
             return Verdict.INVALID, str(error)
         raise AssertionError("the last stage always decides")
 
-    def certificate(self, verdict: Verdict, reasons: list[str], controls: list[ControlOutcome], source: str | None) -> Certificate:
+    def certificate(
+        self,
+        verdict: Verdict,
+        reasons: list[str],
+        controls: list[ControlOutcome],
+        source: str | None,
+        about: tuple[list[Subject], list[str]],
+    ) -> Certificate:
         draws, claim = self.draws, self.draws.claim
         return Certificate(
             name=claim.name,
@@ -270,6 +288,7 @@ class _Run:
             findings=self.findings,
             stages=self.stages,
             histograms=histograms_of(draws.evidence) if draws.paths else [],
+            pictures=pictures_of(draws.evidence, claim.law) if draws.paths else [],
             controls=controls,
             cost={**{k: round(v, 6) for k, v in draws.cost.items()}, "paths": float(draws.paths)},
             calls=None if isinstance(claim.sample, SavedPaths) else draws.calls,
@@ -279,6 +298,9 @@ class _Run:
             probe=draws.probed.digest,
             reproducible=draws.probed.reproducible,
             expected="exact" if claim.wrong is None else "wrong",
+            subjects=about[0],
+            unread=about[1],
+            evidence=evidence_digest(draws.evidence) if draws.paths else None,
         )
 
     def _look(self, last: bool, may_pass: bool) -> tuple[Verdict | None, str]:
@@ -295,6 +317,17 @@ class _Run:
         )
         self.draws.cost["seconds_judging"] += time.perf_counter() - started
         return verdict, reason
+
+
+def _about(claim: Claim) -> tuple[list[Subject], list[str]]:
+    """What the certificate is about, and what of it cannot be read. It is looked up before anything is sampled."""
+    # A law that finds out its shape by drawing has found it out from here on, in every process.
+    _ = claim.law.event_shape
+    law, unread = subjects_of(claim.law, "law")
+    if isinstance(claim.sample, SavedPaths):
+        return [Subject(role="draws", kind="draws", name=claim.sample.name, sha256=claim.sample.digest), *law], unread
+    sampler, more = subjects_of(claim.sample, "sampler")
+    return [*sampler, *law], [*more, *unread]
 
 
 def _control(control: Claim, beside: Claim, seed: int, progress: Progress | None) -> ControlOutcome:

@@ -15,6 +15,7 @@ from ..controls.judge import chosen, judge_fault, said_of
 from ..controls.matrix import Matrix, Record, in_order
 from ..errors import BadInput
 from ..plan import Plan
+from ..strangers import read_json
 from .executors import Executor, Here, Lost, Progress
 
 PATIENCE = 32
@@ -103,8 +104,8 @@ def _path(task: FaultJob, folder: Path) -> Path:
 
 def _kept(task: FaultJob, folder: Path) -> _Saved | None:
     try:
-        saved = msgspec.json.decode(_path(task, folder).read_bytes(), type=_Saved)
-    except (OSError, msgspec.MsgspecError):
+        saved = read_json(_path(task, folder), _Saved, "a record of a fault")
+    except BadInput:
         return None
     if saved.task != task:
         return None

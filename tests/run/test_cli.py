@@ -344,11 +344,15 @@ def test_certify_report_recheck_and_resume(run, tmp_path, monkeypatch):
     monkeypatch.setattr("exactness.run.jobs.certify_claim", lambda *_, **__: pytest.fail("judged again"))
     assert run("certify", "labelled/sequential", "--out", "certs", "--jobs", "1", "--resume")[0] == 0
     monkeypatch.undo()
-    path.write_text(path.read_text().replace('"verdict": "certified"', '"verdict": "inconclusive"', 1))
-    monkeypatch.chdir(tmp_path)
+    edited = msgspec.structs.replace(certificate, verdict=ex.Verdict.INCONCLUSIVE)
+    edited.save(path)
     code, said = run("recheck", "certs")
     assert code == 1
     assert "the verdict is written as inconclusive" in said.out
+    path.write_text(path.read_text().replace('"verdict": "inconclusive"', '"verdict": "certified"', 1))
+    code, said = run("recheck", "certs")
+    assert code == 1
+    assert "was changed after it was written" in said.out
 
 
 def test_a_stopped_run_keeps_what_it_finished_and_goes_on(run, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ..nulls import Null
+from ..pictures import Scores
 
 
 class Row(NamedTuple):
@@ -81,6 +82,10 @@ class Summary(ABC):
 
     def close(self) -> None:  # noqa: B027  (most summaries have nothing to do)
         """Called once all rows of a batch of draws have been added."""
+
+    def scores(self) -> Scores:
+        """Sums divided by their standard deviations under the law, row by row, for the page. Empty if there are none."""
+        return {}
 
     def histogram(self, bins: int) -> tuple[str, np.ndarray] | None:
         """``(where, counts)`` of probability integral transforms. None if this summary keeps none, or nothing was added."""
