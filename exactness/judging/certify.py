@@ -109,7 +109,7 @@ def certify_claim(
     if isinstance(controls, str):
         controls = standard_controls(claim.sample, claim.law)
     judged = [*outcomes, *(_control(control, claim, int(seed), progress) for control in controls)]
-    about = _about(claim)
+    about = about_of(claim)
     run = _Run(Draws(claim, claim.plan, int(seed), evidence, progress, probe=probe, take=take))
     verdict, reason = run.judge(judged)
     reasons = [reason]
@@ -301,6 +301,7 @@ class _Run:
             subjects=about[0],
             unread=about[1],
             evidence=evidence_digest(draws.evidence) if draws.paths else None,
+            redraw=draws.redraw,
         )
 
     def _look(self, last: bool, may_pass: bool) -> tuple[Verdict | None, str]:
@@ -319,7 +320,7 @@ class _Run:
         return verdict, reason
 
 
-def _about(claim: Claim) -> tuple[list[Subject], list[str]]:
+def about_of(claim: Claim) -> tuple[list[Subject], list[str]]:
     """What the certificate is about, and what of it cannot be read. It is looked up before anything is sampled."""
     # A law that finds out its shape by drawing has found it out from here on, in every process.
     _ = claim.law.event_shape

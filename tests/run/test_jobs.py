@@ -300,6 +300,26 @@ def test_workers_pass_on_results_errors_and_progress():
         Workers(1, timeout=0)
 
 
+def test_a_worker_returns_to_the_folder_that_the_claims_file_enters(tmp_path, monkeypatch):
+    """A worker runs the file once, and its samplers may read files from there. Where one sampler goes does not matter to the next."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "scale").write_text("1.0")
+    more = """
+os.chdir("there")
+def read(n, seed):
+    draws = law.sample(n, seed) * float(open("scale").read())
+    os.chdir("/")
+    return draws
+both = [ex.Claim(name, lambda n, s: read(n, s) if os.getcwd() != "/" else law.sample(n, s), law, plan=plan) for name in ("a", "b")]
+"""
+    (tmp_path / "claims.py").write_text(CLAIMS + more)
+    monkeypatch.chdir(tmp_path)
+    jobs = [Job(source="claims.py:both", name=name, seed=0, folder=str(tmp_path / "out")) for name in ("a", "b")]
+    with Workers(1) as workers:
+        found = [result for _, result in workers.run(jobs)]
+    assert [certificate.verdict for certificate in found] == [ex.Verdict.CERTIFIED] * 2, found[1].reasons
+
+
 def test_a_lost_job_leaves_an_invalid_certificate(tmp_path, monkeypatch):
     (tmp_path / "claims.py").write_text(CLAIMS)
     monkeypatch.chdir(tmp_path)
