@@ -195,7 +195,10 @@ class SavedPaths:
             chained = self.shape[2:] == law.event_shape
             raise BadInput(
                 f"{self.name} holds an array of shape {self.shape}; this law needs (n, {needs})"
-                + (": paths in running order, x_K first, images flattened" if len(law.event_shape) == 2 else "")
+                + (
+                    law.hint(self.shape)
+                    or (": paths in running order, x_K first, images flattened" if len(law.event_shape) == 2 else "")
+                )
                 + ("; if its axes are (chain, draw, ...), say so with chains=True or --chains" if chained else "")
             )
         kind = getattr(self.values.dtype, "name", str(self.values.dtype).removeprefix("torch."))

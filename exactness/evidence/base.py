@@ -296,6 +296,21 @@ class Battery(ABC):
         """Empty evidence. ``generator`` belongs to the judge: the same root seed gives the same directions."""
 
 
+def once(evidence: Sequence[Evidence]) -> Sequence[Evidence]:
+    """The same evidence, in which every quantity with ``Summary.once`` is looked at by the first battery that can.
+
+    Call it before the first draws. The law and the batteries decide what is left out, and never the draws.
+    """
+    seen: set[str] = set()
+    for one in evidence:
+        doubles = [name for name, summary in one.summaries.items() if summary.once in seen]
+        seen.update(summary.once for summary in one.summaries.values() if summary.once is not None)
+        for name in doubles:
+            one.summaries[name].silent = True
+        one.summaries = {name: summary for name, summary in one.summaries.items() if name not in doubles}
+    return evidence
+
+
 _SIMPLE = (int, float, str, type(None))
 """Values that nobody can write into, so they need not be copied."""
 

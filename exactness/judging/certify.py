@@ -21,6 +21,7 @@ from ..laws.trusted import TrustedSampler
 from ..plan import Plan, monitored_by
 from ..saved import SavedPaths, Source
 from ..subject import Subject, subjects_of
+from .digits import remark, too_few
 from .draws import Draws, Probe, Progress, Take, started
 from .judgement import (
     beside_controls,
@@ -113,6 +114,8 @@ def certify_claim(
     run = _Run(Draws(claim, claim.plan, int(seed), evidence, progress, probe=probe, take=take))
     verdict, reason = run.judge(judged)
     reasons = [reason]
+    if verdict is Verdict.REFUTED and (hint := remark(run.findings, claim.plan)):
+        reasons.append(hint)
     if isinstance(claim.sample, SavedPaths):
         reasons.append(claim.sample.caveat(claim.plan))
     if others := [c for c in judged if not c.required]:
@@ -308,6 +311,8 @@ class _Run:
         started = time.perf_counter()
         self.findings = findings_of(self.draws.evidence, self.plan)
         verdict, reason = decide(self.findings, self.plan, last, may_pass)
+        if verdict is Verdict.REFUTED and (lost := too_few(self.findings, self.plan, self.draws.digits)):
+            verdict, reason = Verdict.INVALID, lost
         self.stages.append(
             Stage(
                 paths=self.draws.paths,

@@ -22,11 +22,12 @@ from ..arrays import Array, at_hand, copied, device_of, joined, kind_of, to_nump
 from ..certificate import Redraw
 from ..claim import Claim
 from ..errors import BadInput, ExactnessError, InvalidSample
-from ..evidence.base import Battery, Evidence
+from ..evidence.base import Battery, Evidence, once
 from ..laws.base import Law
 from ..plan import Plan
 from ..saved import SavedPaths
 from ..seeds import block_generator, judge_generator, sampler_seed
+from .digits import NOTHING_KNOWN, Digits, digits_of
 from .judgement import evidence_digest
 
 Progress = Callable[[str, int, int], None]
@@ -141,6 +142,7 @@ class Taken:
     marks: tuple[str, ...] = ()
     where: Where = Where()
     fault: str | None = None
+    digits: Digits = NOTHING_KNOWN
     digest: str | None = None
 
 
@@ -211,7 +213,7 @@ class Drawing:
                 evidence.take()
             return Taken(block, cost=cost, fault=str(error))
         digest = evidence_digest(taken) if block.index in self._digested else None
-        return Taken(block, taken, cost, marks, _where(draws), digest=digest)
+        return Taken(block, taken, cost, marks, _where(draws), digits=digits_of(self.claim.law, draws), digest=digest)
 
     def _calls(self, block: Block) -> tuple[list[Array], dict[str, float]]:
         """The draws of each call of a block, and their costs together."""
@@ -299,7 +301,7 @@ class Draws:
         self._probe = drawing.probe if probe is None else lambda: probe
         self._take: Take = take or (lambda blocks: map(drawing.take, blocks))
         self.probed, self.paths, self.calls, self.where = Probe(), 0, 0, Where()
-        self.marks: set[str] = set()
+        self.digits, self.marks = NOTHING_KNOWN, set[str]()
         self.redraw: Redraw | None = None
         self.cost: dict[str, float] = {"seconds_sampling": 0.0, "seconds_judging": 0.0}
 
@@ -337,7 +339,7 @@ class Draws:
         for whole, part in zip(self.evidence, taken.evidence, strict=True):
             whole.merge(part)
         self.where, self.paths = taken.where, self.paths + taken.block.size
-        self.calls += len(taken.block.calls)
+        self.digits, self.calls = self.digits + taken.digits, self.calls + len(taken.block.calls)
         self.marks.update(taken.marks)
         if taken.digest is not None:
             self.redraw = Redraw(index=taken.block.index, sha256=taken.digest)
@@ -357,7 +359,7 @@ def probe_of(claim: Claim, seed: int) -> str:
 def started(claim: Claim, batteries: Sequence[Battery], seed: int) -> list[Evidence]:
     """Empty evidence of every battery, in the order of the batteries. The seed and the claim's name determine its directions."""
     generator = judge_generator(seed, claim.name)
-    return [_started(battery, claim.law, generator) for battery in batteries]
+    return list(once([_started(battery, claim.law, generator) for battery in batteries]))
 
 
 def _started(battery: Battery, law: Law, generator: np.random.Generator) -> Evidence:

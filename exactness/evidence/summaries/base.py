@@ -65,6 +65,12 @@ class Summary(ABC):
     measures: str | None = None
     """The quantity that is tested, where several summaries may hold the same one. Its tests are then counted only once."""
 
+    once: str | None = None
+    """What the summary looks at, if looking is dear and one battery per law is enough: see :func:`exactness.evidence.base.once`."""
+
+    silent: bool = False
+    """Whether another battery looks at the same, so that nothing need be added."""
+
     @abstractmethod
     def merge(self, other: Any) -> None:
         """Add another summary of the same kind and shape."""
