@@ -362,6 +362,7 @@ def test_certify_report_recheck_and_resume(run, tmp_path, monkeypatch):
     monkeypatch.setattr("exactness.run.jobs.certify_claim", lambda *_, **__: pytest.fail("judged again"))
     assert run("certify", "labelled/sequential", "--out", "certs", "--jobs", "1", "--resume")[0] == 0
     monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
     edited = msgspec.structs.replace(certificate, verdict=ex.Verdict.INCONCLUSIVE)
     edited.save(path)
     monkeypatch.chdir(tmp_path)
