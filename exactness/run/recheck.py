@@ -85,6 +85,13 @@ def untraceable(certificate: Certificate) -> str | None:
 
 def check_arithmetic(certificate: Certificate) -> list[str]:
     """Recompute p-values, their adjustment, bounds, detectable effects and the verdict. Returns a sentence per disagreement."""
+    try:
+        return _disagreements(certificate)
+    except Exception as error:  # A stranger's numbers may make no sense at all, and any formula may fail on them.
+        return [f"its numbers cannot be recomputed, because they make no sense: {type(error).__name__}: {error}"]
+
+
+def _disagreements(certificate: Certificate) -> list[str]:
     faults: list[str] = []
     plan, findings = certificate.plan, certificate.findings
     if certificate.verdict is Verdict.INVALID:
