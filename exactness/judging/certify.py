@@ -21,7 +21,7 @@ from ..laws.draws_only import caveat_of, refuse_itself
 from ..laws.trusted import TrustedSampler
 from ..plan import Plan, monitored_by
 from ..saved import SavedPaths, Source
-from ..subject import Subject, subjects_of
+from ..subject import Subject, files_as_subjects, subjects_of
 from .digits import remark, too_few
 from .draws import Draws, Probe, Progress, Take, started
 from .judgement import (
@@ -335,7 +335,8 @@ def about_of(claim: Claim) -> tuple[list[Subject], list[str]]:
     _ = claim.law.event_shape
     law, unread = subjects_of(claim.law, "law")
     if isinstance(claim.sample, SavedPaths):
-        return [Subject(role="draws", kind="draws", name=claim.sample.name, sha256=claim.sample.digest), *law], unread
+        draws = Subject(role="draws", kind="draws", name=claim.sample.name, sha256=claim.sample.digest)
+        return [*files_as_subjects(claim.sample.files), draws, *law], unread
     sampler, more = subjects_of(claim.sample, "sampler")
     return [*sampler, *law], [*more, *unread]
 
