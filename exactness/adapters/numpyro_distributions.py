@@ -17,6 +17,9 @@ from .libraries import Library, needs
 if TYPE_CHECKING:
     from jax import Array
 
+# The sampler draws this many, or 4, 16, ... times as many, and returns the first n.
+_FEWEST = 1024
+
 
 def from_numpyro(distribution: Any) -> Law:
     """Make the law of a numpyro distribution, from anything but its draws.
@@ -77,7 +80,10 @@ def sample_numpyro(distribution: Any) -> Callable[[int, int], Array]:
     def sample(n: int, seed: int) -> Array:
         import jax
 
-        draws = distribution.sample(jax.random.key(seed), (n,)).reshape(n, -1)
-        return whole_numbers(draws)
+        # JAX compiles anew for each number of draws, so there are only a few numbers.
+        size = _FEWEST
+        while size < n:
+            size *= 4
+        return whole_numbers(distribution.sample(jax.random.key(seed), (size,)).reshape(size, -1)[:n])
 
     return sample

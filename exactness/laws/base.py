@@ -336,9 +336,15 @@ def unit_directions(count: int, dim: int, generator: np.random.Generator) -> np.
     return v / np.linalg.norm(v, axis=1, keepdims=True)
 
 
-def frame(count: int, dim: int, generator: np.random.Generator) -> np.ndarray:
-    """``count`` <= ``dim`` random orthogonal directions, as columns of length one: (dim, count)."""
-    return np.linalg.qr(generator.standard_normal((dim, count)))[0]
+def frame(count: int, dim: int, generator: np.random.Generator, first: np.ndarray | None = None) -> np.ndarray:
+    """``count`` <= ``dim`` orthogonal directions, as columns of length one: (dim, count).
+
+    They are random, but span the columns of ``first`` (dim, some), or as many of these as there is room for.
+    """
+    columns = generator.standard_normal((dim, count))
+    if first is not None:
+        columns[:, : first.shape[1]] = first[:, :count]
+    return np.linalg.qr(columns)[0]
 
 
 def checked_weights(weights: object) -> np.ndarray:

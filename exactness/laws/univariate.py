@@ -69,7 +69,8 @@ class UnivariateLaw(Law):
 
     def projections(self, random: int, generator: np.random.Generator) -> Projections:
         """The only coordinate; see :class:`.base.Projected`."""
-        return Projections(["coordinate 0"], lambda x: [self.cdf(x[:, 0])], whole=True)
+        # The values stay on the host, where they are computed: JAX would compile their histogram for every size of a batch.
+        return Projections(["coordinate 0"], lambda x: [self.cdf(to_numpy(x)[:, 0])], whole=True)
 
     def magnitudes(self, sample: np.ndarray) -> np.ndarray:
         """See :class:`.base.Scaled`. The scale is that of the normal distribution with the same outer deciles."""
