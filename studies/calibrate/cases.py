@@ -61,7 +61,7 @@ def cases() -> dict[str, Case]:
     )
     return {
         "chain": Case(ex.GaussianChain.from_mean(_mean, sigma=_SIGMA, dim=2), _paths, 300),
-        "chain, variances by state": Case(
+        "chain with variances by state": Case(
             ex.GaussianChain.from_mean(_mean, sigma=np.ones(4), spread=_spread, dim=2), _paths_by_state, 300
         ),
         "mixture": Case(mixture, mixture.sample, 1_000),
