@@ -93,11 +93,12 @@ def test_numbers_too_small_for_the_format(seed):
     assert verdicts == [ex.Verdict.INVALID, ex.Verdict.CERTIFIED]
 
 
-def test_a_wrong_distribution_in_float32_is_refuted(seed):
-    law = UnivariateLaw(stats.norm.cdf)
-    for shift, verdict in ((0.0, ex.Verdict.CERTIFIED), (0.15, ex.Verdict.REFUTED)):
-        sample = lambda n, s, shift=shift: np.random.default_rng(s).normal(shift, 1.0, (n, 1)).astype(np.float32)
-        assert ex.certify(sample, law, plan=PLAN, seed=seed).verdict is verdict
+@pytest.mark.parametrize(("shift", "verdict"), [(0.0, ex.Verdict.CERTIFIED), (0.15, ex.Verdict.REFUTED)])
+def test_float32_is_enough_for_most_distributions(shift, verdict, seed):
+    def sample(n, s):
+        return np.random.default_rng(s).normal(shift, 1.0, (n, 1)).astype(np.float32)
+
+    assert ex.certify(sample, UnivariateLaw(stats.norm.cdf), plan=PLAN, seed=seed).verdict is verdict
 
 
 def test_digits_that_were_lost_before_are_noticed():
