@@ -48,6 +48,8 @@ def _zipf(count: int) -> ex.DiscreteLaw:
 def _labels(n: int, seed: int) -> np.ndarray:
     """Zipf's labels, by numpy's own method for a list of probabilities."""
     return np.random.default_rng(seed).choice(1_000, size=(n, 1), p=_zipf(1_000).probabilities)
+
+
 def _spread(k: int, x: np.ndarray) -> np.ndarray:
     return 0.6 + 0.3 * np.tanh(k * x[:, ::-1])
 
