@@ -168,6 +168,18 @@ def missed(controls: Sequence[ControlOutcome]) -> list[ControlOutcome]:
     return [c for c in controls if not c.as_it_should and (c.required or blind)]
 
 
+class Redraw(msgspec.Struct, frozen=True, kw_only=True):
+    """One block of draws, by which a later run sees that judging again would give the same certificate.
+
+    Attributes:
+        index: the number of the block (:func:`exactness.judging.draws.blocks_of`).
+        sha256: the digest of all sums that the batteries kept of this block: of every draw, and of what the law says of it.
+    """
+
+    index: Count
+    sha256: str
+
+
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """The versions, and the kind of array, dtype and device, with which the sampler was judged."""
 
@@ -198,6 +210,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         subjects: digests of what the certificate is about: source files, weights and settings of the sampler and of the law.
         unread: what of the sampler and the law could not be read, in words.
         evidence: the SHA-256 digest of all sums that the batteries kept.
+        redraw: the same of one block, which ``--resume`` draws and judges again.
 
     >>> import exactness as ex
     >>> law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
@@ -231,6 +244,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     subjects: list[Subject] = []
     unread: list[str] = []
     evidence: str | None = None
+    redraw: Redraw | None = None
     format: str = FORMAT
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 
@@ -322,6 +323,23 @@ def test_usage_errors_are_exit_code_two(run):
     assert run()[0] == 2
 
 
+def test_a_reader_that_stops_reading_is_no_failure():
+    """As in ``exactness list | head``: what is printed is lost, and the exit code stays what it is."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stream:
+        terminal = cli._Terminal(file=stream)
+        for _ in range(3):
+            terminal.print("ring/sequential")
+    assert terminal.quiet
+
+
+def test_the_help_says_what_the_exit_codes_mean(run):
+    said = " ".join(run("certify", "--help")[1].out.replace("│", " ").split())
+    assert "5: a control was missed" in said
+    assert "[default: 3600" in said
+
+
 def test_list_names_every_claim_and_what_it_must_be(run):
     code, said = run("list", "ring/*")
     assert code == 0
@@ -350,6 +368,7 @@ def test_certify_report_recheck_and_resume(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     edited = msgspec.structs.replace(certificate, verdict=ex.Verdict.INCONCLUSIVE)
     edited.save(path)
+    monkeypatch.chdir(tmp_path)
     code, said = run("recheck", "certs")
     assert code == 1
     assert "the verdict is written as inconclusive" in said.out
