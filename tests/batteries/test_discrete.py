@@ -50,7 +50,7 @@ def flat_tail(p):
 
 
 def cut(p):
-    p[990:] = 0.0
+    p[980:] = 0.0
 
 
 def moved(p):
