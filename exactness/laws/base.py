@@ -23,7 +23,8 @@ class Law(ABC):
     To add one, give the shape of one draw (``event_shape``) and what identifies it (``describe``). Then add what you know:
     exact draws (:class:`Drawable`), functions of the output whose distribution is known (:class:`Projected`), conditional
     distribution functions (:class:`Transformed`). Each capability brings the batteries that need it, and nothing is inherited
-    or registered. A law that is not about real numbers also says which ``dtypes`` its draws may have.
+    or registered. A law that is not about real numbers also says which ``dtypes`` its draws may have. A law whose methods take
+    arrays of every kind says that it is ``portable``: then JAX need not compile the judge for each number of draws.
 
     >>> import numpy as np
     >>> import exactness as ex

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..arrays import Array, is_array, namespace, to_numpy
+from ..arrays import Array, at_hand, is_array, namespace, to_numpy
 from ..errors import BadInput
 from .base import Law, checked_weights
 from .tables import tabulate
@@ -56,6 +56,7 @@ class DiscreteLaw(Law):
     ('refuted', 'value 0')
     """
 
+    portable = True
     dtypes = (
         "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool",
         "float64", "float32", "float16", "bfloat16",
@@ -136,6 +137,7 @@ class DiscreteLaw(Law):
         return super().accept(sample, n)
 
     def readable(self, sample: Array) -> Array:
+        sample = at_hand(sample)
         xp = namespace(sample)
         return super().readable(sample) if xp.isdtype(sample.dtype, "real floating") else xp.ones_like(sample, dtype=xp.bool)
 

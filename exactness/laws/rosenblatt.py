@@ -51,6 +51,7 @@ class RosenblattLaw(Law):
     """
 
     atomless = True
+    portable = True
 
     def __init__(
         self,

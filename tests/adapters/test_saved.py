@@ -158,7 +158,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     ("make", "message"),
     [
         (lambda p: p / "nothing.npy", "there is no file"),
-        (lambda p: _write(p / "paths.csv", b"1,2"), "paths are read from .npy, .npz, .safetensors files"),
+        (lambda p: _write(p / "paths.txt", b"1,2"), "paths are read from .npy, .npz, .safetensors, .csv, .pt files"),
+        (lambda p: _write(p / "paths.csv", b"1,2\n3"), "cannot be read"),
         (lambda p: _write(p / "text.npy", b"not numpy"), "cannot be read"),
         (lambda p: _write(p / "text.npz", b"not numpy"), "cannot be read"),
         (lambda p: _write(p / "text.safetensors", b"not safetensors at all"), "not a safetensors file, or is cut short"),

@@ -572,6 +572,21 @@ _ALL = [
         "seed-not-probed", "Nobody checks that the same seed gives the same output, and another another.",
         "judging.draws:Draws.probe", instead(lambda self: None), (BAD_INPUT + "::test_unusable_output_is_invalid_and_says_why",),
     ),
+    Mutant(
+        "rounding-is-not-thought-of", "A right sampler is refuted because its numbers have too few digits for the noise.",
+        "judging.digits:_stands", instead(lambda finding, tests, plan, digits: True),
+        ("tests/judging/test_digits.py::test_a_right_chain_with_too_few_digits_is_invalid_and_the_remedy_said",),
+    ),
+    Mutant(
+        "rounding-explains-everything", "Whatever is refuted is put down to rounding.",
+        "judging.digits:_stands", instead(lambda finding, tests, plan, digits: False),
+        ("tests/judging/test_digits.py::test_where_the_digits_suffice_right_is_certified_and_wrong_refuted",),
+    ),
+    Mutant(
+        "variances-of-no-state", "A variance that is right on average and wrong state by state.",
+        "laws.chains:_large", instead(lambda deviation, dim: np.ones((len(deviation), dim), dtype=bool)),
+        ("tests/laws/test_spread.py::test_small_errors_show_where_the_variance_is_large",),
+    ),
     # Randomness.
     Mutant(
         "one-stream-for-sampler-and-judge", "The judge's directions come from the same numbers as the sampler's seeds.",

@@ -17,6 +17,7 @@ class Calls(Summary):
     """
 
     distribution = "independent calls"
+    constant = ("rows", "dims")
 
     def __init__(self, rows: Sequence[str], dims: Sequence[int]) -> None:
         self.rows, self.dims = tuple(rows), np.asarray(dims)
