@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, namespace, to_numpy
+from ..arrays import Array, namespace, normal_scores, to_numpy
 from ..evidence.base import Battery, Evidence, Origin
+from ..evidence.dependence import Dependence
 from ..evidence.summaries import Promises, Shares, Summary, Tally
 from ..laws.base import Law
 from ..laws.windows import VerifiedWindow
@@ -64,6 +65,8 @@ class Acceptance(Battery):
         names = [f"tau >= {i}" for i in range(1, count + 1)]
         plain, weighted = (Promises(names, [1.0] * count) for _ in range(2))
         length = Promises(["all steps"], [1.0])
+        # The drafts may depend on each other as they like. Given them, the lengths are independent and, token by token, known.
+        dependence = Dependence(1, generator)
         emitted = _Emitted(count) if law.emits else None
 
         def update(sample: Array, noise: np.random.Generator) -> None:
@@ -77,10 +80,21 @@ class Acceptance(Battery):
             if emitted is not None:
                 emitted.add(to_numpy(sample[:, count]), to_numpy(sample[:, -1]), noise)
             length.add((xp.sum(gaps, axis=1) / count)[:, None], _length_variance(promised, law.mode)[:, None])
+            if law.mode == "token":
+                dependence.add(_lengths_as_normals(to_numpy(tau), to_numpy(promised), noise), noise)
 
         summaries: dict[str, Summary] = {"drafts kept": plain, "drafts kept, by their probability": weighted, "length": length}
         summaries |= {} if emitted is None else emitted.summaries
+        if law.mode == "token":
+            summaries |= dependence.summaries()
         return Evidence(Origin(self, law, generator), summaries, update)
+
+
+def _lengths_as_normals(tau: np.ndarray, promised: np.ndarray, noise: np.random.Generator) -> np.ndarray:
+    """The lengths (n,) turned into N(0, 1) by their distribution, P(tau >= i) = P_i, and the judge's noise: (n, 1)."""
+    at_least = np.column_stack([np.ones(len(tau)), promised, np.zeros(len(tau))])
+    upper, lower = (np.take_along_axis(at_least, tau.astype(np.int64)[:, None] + i, axis=1) for i in (0, 1))
+    return normal_scores(lower + noise.random((len(tau), 1)) * (upper - lower))
 
 
 class _Emitted:

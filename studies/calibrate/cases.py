@@ -40,6 +40,16 @@ def _paths(n: int, seed: int) -> np.ndarray:
     return np.stack(path, axis=1)
 
 
+def _zipf(count: int) -> ex.DiscreteLaw:
+    p = 1.0 / np.arange(1, count + 1)
+    return ex.DiscreteLaw(p / p.sum())
+
+
+def _labels(n: int, seed: int) -> np.ndarray:
+    """Zipf's labels, by numpy's own method for a list of probabilities."""
+    return np.random.default_rng(seed).choice(1_000, size=(n, 1), p=_zipf(1_000).probabilities)
+
+
 def _spread(k: int, x: np.ndarray) -> np.ndarray:
     return 0.6 + 0.3 * np.tanh(k * x[:, ::-1])
 
@@ -65,8 +75,10 @@ def cases() -> dict[str, Case]:
             ex.GaussianChain.from_mean(_mean, sigma=np.ones(4), spread=_spread, dim=2), _paths_by_state, 300
         ),
         "mixture": Case(mixture, mixture.sample, 1_000),
-        "trusted sampler": Case(ex.TrustedSampler(mixture.sample), mixture.sample, 500),
+        "trusted sampler": Case(ex.TrustedSampler(lambda n, s: mixture.sample(n, s)), mixture.sample, 500),
         **_more(),
+        "die": Case(ex.DiscreteLaw(np.full(6, 1 / 6)), lambda n, seed: np.random.default_rng(seed).integers(0, 6, n)[:, None], 500),
+        "labels": Case(_zipf(1_000), _labels, 1_000),
     }
 
 
