@@ -15,8 +15,8 @@ from .reservoir import Reservoir
 # The dimensions in which distances are measured, the numbers of draws from which and to which they are measured within a batch, and
 # either number for draws of all batches.
 MOST_DIMENSIONS = 16
-_FROM, _TO = 1024, 512
-_KEPT = 1024
+_FROM, _TO = 1024, 256
+_KEPT = 512
 # A draw should have a neighbour within each of the radii with about these probabilities.
 _CHANCES = (1e-3, 0.03, 0.3)
 
@@ -144,9 +144,9 @@ def _on_a_line(ours: np.ndarray, others: np.ndarray, radii: Sequence[float]) -> 
 def _in_balls(ours: np.ndarray, others: np.ndarray, radii: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """The same for vectors (n, d) and (m, d), whose probability is the sum of the masses of all balls, or less."""
     lengths, own = (others**2).sum(axis=1), (ours**2).sum(axis=1)
-    # The nearest neighbour b of a maximises <a, b> - |b|^2/2.
-    inner = ours @ others.T
-    nearest = [own - 2.0 * (sign * inner - 0.5 * lengths).max(axis=1) for sign in (1.0, -1.0)]
+    # The nearest neighbour b of a maximises <a, b> - |b|^2/2, an inner product as well.
+    targets = np.column_stack([others, -0.5 * lengths]).T
+    nearest = [own - 2.0 * (np.column_stack([sign * ours, np.ones(len(ours))]) @ targets).max(axis=1) for sign in (1.0, -1.0)]
     squared = [radius**2 for radius in radii]
     masses = [min(1.0, float(ball_masses(lengths, s, others.shape[1]).sum())) for s in squared]
     return np.array([[(d <= s).sum() for s in squared] for d in nearest], dtype=np.float64), np.array([masses, masses])
