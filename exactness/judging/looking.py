@@ -101,7 +101,7 @@ class _Cells(NamedTuple):
 
     low: float
     high: float
-    count: int
+    number: int
 
 
 def _of_draws(draws: np.ndarray, exact: np.ndarray | None) -> list[Picture]:
@@ -147,8 +147,8 @@ def _counts(values: np.ndarray, cells: list[_Cells]) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):
         for column, c in zip(values.T, cells, strict=True):
             # Each is divided first, because the width of a cell may be more than a double holds.
-            at = np.floor((column / 2 - c.low / 2) / (c.high / 2 - c.low / 2) * c.count)
-            inside &= (at >= 0) & (at < c.count)
-            place = place * c.count + at
-    total = math.prod(c.count for c in cells)
-    return np.bincount(place[inside].astype(np.int64), minlength=total).reshape(-1, cells[-1].count)
+            at = np.floor((column / 2 - c.low / 2) / (c.high / 2 - c.low / 2) * c.number)
+            inside &= (at >= 0) & (at < c.number)
+            place = place * c.number + at
+    total = math.prod(c.number for c in cells)
+    return np.bincount(place[inside].astype(np.int64), minlength=total).reshape(-1, cells[-1].number)
