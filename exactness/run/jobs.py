@@ -304,7 +304,7 @@ def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutc
 
 
 def _as_written(value: dict[str, object]) -> dict[str, object]:
-    """What a file holds of this: lists where there are tuples."""
+    """The value as a file holds it: with lists where there are tuples."""
     return msgspec.json.decode(msgspec.json.encode(value), type=dict[str, object])
 
 
