@@ -108,7 +108,7 @@ class SignOfLife:
     """A progress function that writes a line to pytest's terminal while a certificate takes long.
 
     The first line comes after 5 seconds, and each later one when twice as much time has passed. They are not part of the test's
-    captured output. There are none with ``-q``, and none from a worker of pytest-xdist, which has no terminal.
+    captured output. With ``-q`` it writes nothing, and neither does a worker of pytest-xdist, which has no terminal.
     """
 
     def __init__(self, config: pytest.Config) -> None:

@@ -17,10 +17,11 @@ from ..environment import environment
 from ..errors import BadInput, InvalidSample
 from ..evidence.base import Battery, Evidence
 from ..laws.base import Law
+from ..laws.draws_only import caveat_of, refuse_itself
 from ..laws.trusted import TrustedSampler
 from ..plan import Plan, monitored_by
 from ..saved import SavedPaths, Source
-from ..subject import Subject, subjects_of
+from ..subject import Subject, files_as_subjects, subjects_of
 from .digits import remark, too_few
 from .draws import Draws, Probe, Progress, Take, started
 from .judgement import (
@@ -75,7 +76,7 @@ def certify(
 
     Raises:
         BadInput: if the law, plan or batteries cannot be used, before anything is sampled; or if the law's own prediction
-            raises an exception or returns another shape.
+            raises an exception or returns another shape. Also if the law is known only by the draws of this very sampler.
 
     >>> import numpy as np
     >>> import exactness as ex
@@ -118,6 +119,8 @@ def certify_claim(
         reasons.append(hint)
     if isinstance(claim.sample, SavedPaths):
         reasons.append(claim.sample.caveat(claim.plan))
+    if caveat := caveat_of(claim.law):
+        reasons.append(caveat)
     if others := [c for c in judged if not c.required]:
         reasons.append(_seen(others))
     if verdict is Verdict.CERTIFIED and not isinstance(claim.sample, SavedPaths):
@@ -138,6 +141,7 @@ def ready(claim: Claim, seed: int) -> tuple[Claim, list[Evidence]]:
             f"no battery applies to {type(claim.law).__name__}, and an empty set of checks certifies nothing: name other "
             "batteries, or give the law what they need, such as an exact sample(n, seed)"
         )
+    refuse_itself(claim.sample, claim.law)
     plan, about = claim.plan or Plan(), claim.about
     if claim.batteries is not None:
         about = {**about, "batteries": [repr(battery) for battery in claim.batteries]}
@@ -174,7 +178,7 @@ def compare(
         A certificate.
 
     Raises:
-        BadInput: if the reference, plan or batteries cannot be used.
+        BadInput: if the reference, plan or batteries cannot be used, or if both samplers are the same one.
 
     >>> import numpy as np
     >>> from exactness import compare
@@ -331,7 +335,8 @@ def about_of(claim: Claim) -> tuple[list[Subject], list[str]]:
     _ = claim.law.event_shape
     law, unread = subjects_of(claim.law, "law")
     if isinstance(claim.sample, SavedPaths):
-        return [Subject(role="draws", kind="draws", name=claim.sample.name, sha256=claim.sample.digest), *law], unread
+        draws = Subject(role="draws", kind="draws", name=claim.sample.name, sha256=claim.sample.digest)
+        return [*files_as_subjects(claim.sample.files), draws, *law], unread
     sampler, more = subjects_of(claim.sample, "sampler")
     return [*sampler, *law], [*more, *unread]
 

@@ -24,7 +24,8 @@ class TrustedSampler(Law):
 
     Args:
         sample: ``sample(n, seed)`` -> array (n, ...), or a tuple of this and a dict of costs. It may be slow, but it must be
-            right. The judge calls it with its own seeds.
+            right: an error that it shares with the judged sampler is not seen, and certificates say so. The judge calls it with its
+            own seeds, and never certifies a sampler by itself.
         name: the name of the sampler in certificates.
         atoms: whether its draws may repeat. If this is left out, a sampler of a law without atoms is expected, and one whose draws
             are copies of each other is refused: it may draw rows of a finite array with replacement, and then all it says is about
@@ -48,7 +49,7 @@ class TrustedSampler(Law):
     def __init__(self, sample: Callable[[int, int], Any], *, name: str = "trusted sampler", atoms: bool = False) -> None:
         if not callable(sample):
             raise BadInput(f"a trusted sampler must be a function sample(n, seed); got {type(sample).__name__}")
-        self._sample, self.name = sample, name
+        self.trusted, self.name = sample, name
         self._shape: tuple[int, ...] | None = None
         self._may_repeat = atoms
 
@@ -68,7 +69,7 @@ class TrustedSampler(Law):
 
     def describe(self) -> dict[str, object]:
         function = (
-            f"{getattr(self._sample, '__module__', '')}.{getattr(self._sample, '__qualname__', type(self._sample).__qualname__)}"
+            f"{getattr(self.trusted, '__module__', '')}.{getattr(self.trusted, '__qualname__', type(self.trusted).__qualname__)}"
         )
         return {"kind": "TrustedSampler", "name": self.name, "shape": list(self.event_shape), "function": function}
 
@@ -93,7 +94,7 @@ class TrustedSampler(Law):
 
     def _call(self, n: int, seed: int) -> Any:
         try:
-            output = self._sample(n, seed)
+            output = self.trusted(n, seed)
         except Exception as error:  # This is the user's own function, so the message says whose it is.
             raise BadInput(f"the trusted sampler raised {type(error).__name__}: {error}") from error
         return output[0] if isinstance(output, tuple) and output else output

@@ -54,7 +54,17 @@ def test_inputs_are_described_and_each_is_used(recipe):
     # An input pasted into a script is code.
     assert not any("${{" in step.get("run", "") for step in steps)
     assert all(step.get("uses") or step.get("run") for step in steps)
-    assert all(re.fullmatch(r"[\w./-]+@v\d+", step["uses"]) for step in steps if "uses" in step)
+
+
+def test_strangers_actions_are_pinned_by_commit():
+    """A tag can be moved to other code, and a commit cannot. The version is written next to it, for readers and for updates."""
+    found = 0
+    for path in (ACTION, WORKFLOW, *(ROOT / "docs").glob("*.md")):
+        for action, version in re.findall(r"uses: *([\w./-]+)@(.*)", path.read_text()):
+            if not action.startswith("OWNER/"):
+                assert re.fullmatch(r"[0-9a-f]{40} # v\d+\.\d+\.\d+", version), (path.name, action, version)
+                found += 1
+    assert found >= 6
 
 
 def test_every_job_has_a_time_limit():
@@ -73,7 +83,7 @@ def test_the_action_and_the_workflow_judge_alike():
 
 def test_every_option_that_is_named_exists():
     for text in (ACTION.read_text(), WORKFLOW.read_text(), DOCUMENT.read_text(), (ROOT / "README.md").read_text()):
-        commands = re.findall(r"exactness (certify|report|recheck|list)\b((?:[^\n`]|\\\n)*)", text)
+        commands = re.findall(r"exactness (certify|report|recheck|verify|list)\b((?:[^\n`]|\\\n)*)", text)
         assert commands
         for command, rest in commands:
             for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest.split("`")[0]):

@@ -210,7 +210,10 @@ def test_recheck_runs_nothing_unless_it_is_asked_to(run, tmp_path):
     assert (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("source", [None, "nowhere.py:claim", "rings/sequential", "--paths a.npy --law gone.py:law"])
+@pytest.mark.parametrize(
+    "source",
+    [None, "nowhere.py:claim", "rings/sequential", "--paths a.npy --law gone.py:law", "--paths gone.npy --law claims.py:law"],
+)
 def test_arithmetic_alone_is_no_pass_where_a_claim_cannot_be_found(run, tmp_path, source):
     law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
     judged = ex.certify(law.sample, law, plan=ex.Plan(tolerance=0.1, max_paths=4_000), source=source)

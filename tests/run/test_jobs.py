@@ -19,7 +19,7 @@ from exactness.batteries import ProjectedKS
 from exactness.judging.draws import blocks_of
 from exactness.run.executors import Lost, Workers
 from exactness.run.jobs import Job, Overrides, certificate_path
-from tests.registry import plain_chain
+from tests.registry import another, plain_chain
 
 CLAIMS = """
 import os, signal, time
@@ -113,7 +113,7 @@ def claims():
     plan = ex.Plan(tolerance=0.2, first_paths=300, max_paths=1_200, suspicion=1e-9)
     yield ex.Claim("mixture", lambda n, s: (mixture.sample(n, s), {"rounds": 0.1 * n}), mixture, plan)
     yield ex.Claim("chain", sample, chain, plan)
-    yield ex.Claim("trusted", mixture.sample, trusted, plan)
+    yield ex.Claim("trusted", another(mixture.sample), trusted, plan)
     yield ex.Claim("torch", lambda n, s: torch.as_tensor(mixture.sample(n, s)), mixture, plan)
     yield ex.Claim("shifted", lambda n, s: mixture.sample(n, s) + 0.05, mixture, plan)
     yield ex.Claim("late fault", lambda n, s: mixture.sample(n, s) / (0.0 if n > 300 else 1.0), mixture, ex.Plan(max_paths=100_000))
