@@ -78,7 +78,7 @@ def _wrapped(distribution: Any, library: Library) -> list[Law] | None:
 def _product(laws: list[Law], name: str) -> Law:
     if len(laws) == 1:
         return laws[0]
-    on_lines = [law for law in laws if isinstance(law, OnLine)]
+    on_lines: list[Any] = [law for law in laws if isinstance(law, OnLine)]
     return ProductLaw(on_lines) if len(on_lines) == len(laws) else joined(laws, name=f"independent {name}")
 
 
@@ -157,7 +157,7 @@ def _transformed(distribution: Any, library: Library) -> list[Law] | None:
         with library.precise():
             # All members of the batch see the same points, and one of them is kept.
             y, inside = map(to_numpy, undo(library.array(np.repeat(x, count, axis=0).reshape(len(x), *batch, *event))))
-        return np.asarray(y, dtype=np.float64).reshape(len(x), count, -1)[:, place], inside.reshape(len(x), -1).all(axis=1)
+        return np.asarray(y, dtype=np.float64).reshape(len(x), count, -1)[:, place], np.all(inside.reshape(len(x), -1), axis=1)
 
     return [_of_inverse(partial(inverse, place=i), law, math.prod(event), distribution) for i, law in enumerate(laws)]
 

@@ -63,7 +63,7 @@ class Library:
         """A parameter in double precision, broadcast to this shape."""
         return np.broadcast_to(self.double(value), tuple(shape))
 
-    def kinds(self, *names: str) -> tuple[type, ...]:
+    def kinds(self, *names: str) -> tuple[Any, ...]:
         """Those of the named classes that this version of the library has."""
         return tuple(kind for name in names if isinstance(kind := getattr(self.module, name, None), type))
 

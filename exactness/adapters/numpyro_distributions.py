@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import BadInput
 from ..laws import Law
 from .discrete import whole_numbers
 from .distributions import law_of
@@ -45,13 +46,25 @@ def from_numpyro(distribution: Any) -> Law:
     def array(t: np.ndarray) -> Array:
         return jnp.asarray(t)
 
+    if isinstance(distribution, type) and issubclass(distribution, library.Distribution):
+        raise BadInput(f"give a distribution, not its class: {distribution.__name__}(...)")
+    if callable(distribution) and not isinstance(distribution, library.Distribution):
+        raise BadInput(
+            f"{getattr(distribution, '__name__', 'this')} is a function, not a distribution. The posterior of a model (a "
+            "probabilistic program) has no law here yet; that comes in a later version. What works today: where the posterior is "
+            "known, give that distribution; exactness.compare judges two samplers of the posterior against each other; a Langevin "
+            "chain on the model's potential is an exactness.GaussianChain, judged step by step"
+        )
+
     def precise() -> AbstractContextManager[Any]:
         return enable_x64(True)
 
     try:
         enable_x64: Any = jax.enable_x64
     except AttributeError:  # before JAX 0.8
-        from jax.experimental import enable_x64
+        from jax import experimental
+
+        enable_x64 = experimental.enable_x64  # type: ignore[attr-defined]
 
     return law_of(distribution, Library(library, array, precise, jax.jit, ".to_event(1)", ("from_numpyro", "sample_numpyro")))
 

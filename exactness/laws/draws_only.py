@@ -78,11 +78,18 @@ def _same(a: Any, b: Any, seen: set[tuple[int, int]]) -> bool:
     if isinstance(a, types.CodeType):
         return a == b
     if isinstance(a, types.CellType):
-        return _same(*(getattr(cell, "cell_contents", None) for cell in (a, b)), seen)
+        return _same(_content(a), _content(b), seen)
     if is_array(a):
         return a.dtype == b.dtype and a.shape == b.shape and np.array_equal(to_numpy(a), to_numpy(b), equal_nan=True)
     known = all(kind is object or kind.__flags__ & _DEFINED_IN_PYTHON for kind in type(a).__mro__)
     return known and hasattr(a, "__dict__") and _same(vars(a), vars(b), seen)
+
+
+def _content(cell: types.CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # The variable has no value yet.
+        return None
 
 
 def _parts(function: Any) -> tuple[object, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 from scipy.special import logsumexp
@@ -40,6 +41,7 @@ class GaussianMixture(Law):
     """
 
     atomless = True
+    portable = True
 
     def __init__(self, weights: object, means: object, covariances: object) -> None:
         self.weights = checked_weights(weights)
@@ -150,6 +152,18 @@ class GaussianMixture(Law):
         omega = np.asarray(frequencies, dtype=np.float64)
         return (self.weights * np.exp(1j * omega @ self.means.T - 0.5 * self._variance_along(omega))).sum(1)
 
+    def magnitudes(self, sample: np.ndarray) -> np.ndarray:
+        """See :class:`.base.Scaled`. The noise of a draw is that of its most probable component."""
+        label = self._log_joint(sample).argmax(axis=1) if len(self.weights) > 1 else np.zeros(len(sample), dtype=int)
+        return (np.square(sample) * self._precisions[label]).sum(axis=1)
+
+    @cached_property
+    def _precisions(self) -> np.ndarray:
+        """The diagonals of the inverse covariances, (C, d)."""
+        if self.covariances.ndim == 3:
+            return np.square(np.linalg.inv(self._root)).sum(axis=1)
+        return 1.0 / self._spread()[0] ** 2 + np.zeros((1, self.dim))
+
     def kernel_at(self, x: np.ndarray, bandwidth: float) -> np.ndarray:
         """E k(x, X) for the Gaussian kernel k(x, y) = exp(-|x - y|^2 / (2 bandwidth^2)): (n, d) -> (n,).
 
@@ -242,7 +256,8 @@ class GaussianMixture(Law):
 
         def transform(x: Array) -> list[Array]:
             x = double(x)
-            return [self.projected_cdf(v, x @ like(v, x)) for v in directions.values()]
+            along = (x[:, i] if i < self.dim else x @ like(v, x) for i, v in enumerate(directions.values()))
+            return [self.projected_cdf(v, t) for v, t in zip(directions.values(), along, strict=True)]
 
         return Projections(list(directions), transform, whole=self.dim == 1)
 

@@ -39,6 +39,7 @@ class ProductLaw(Law):
     """
 
     atomless = True
+    portable = True
 
     def __init__(self, factors: Sequence[GridLaw | UnivariateLaw], rotation: object | None = None) -> None:
         self.factors = tuple(factors)

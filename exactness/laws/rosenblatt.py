@@ -51,6 +51,7 @@ class RosenblattLaw(Law):
     """
 
     atomless = True
+    portable = True
 
     def __init__(
         self,
@@ -197,13 +198,10 @@ def joined(laws: Sequence[Law], *, name: str) -> RosenblattLaw:
         return np.concatenate([part(v) for part, v in zip(parts, split(x), strict=True)], axis=1)
 
     def inside(x: np.ndarray) -> np.ndarray:
-        return np.logical_and.reduce([law.inside(v) for law, v in zip(laws, split(x), strict=True) if _limited(law)])
+        checks = [law.inside(v) for law, v in zip(laws, split(x), strict=True) if isinstance(law, Supported)]
+        return np.logical_and.reduce(checks)
 
     dim = sum(law.dim if isinstance(law, Transformed) else math.prod(law.event_shape) for law in laws)
     facts: dict[str, object] = {"factors": [law.describe() for law in laws]}
-    limits = inside if any(map(_limited, laws)) else None
+    limits = inside if any(isinstance(law, Supported) and law.limited for law in laws) else None
     return RosenblattLaw(rosenblatt, shape=int(ends[-1]), dim=dim, inside=limits, name=name, facts=facts)
-
-
-def _limited(law: Law) -> bool:
-    return isinstance(law, Supported) and law.limited

@@ -13,7 +13,7 @@ from ..errors import BadInput
 LogMass = Callable[[np.ndarray], object]
 
 # A table has at most about this many values.
-_MOST = 1 << 20
+_MOST = 1 << 18
 # Values further out are not looked at: doubles do not tell them apart.
 _FARTHEST = 2.0**52
 # A value of this log-probability ends a table. No sample will ever hold it.
@@ -128,7 +128,7 @@ def _modes(ask: _Asked) -> tuple[int, int]:
     heights = np.nan_to_num(ask.at(grid), nan=-math.inf, posinf=-math.inf)
     padded = np.concatenate([[-math.inf], heights, [-math.inf]])
     peaks = np.flatnonzero((heights >= padded[:-2]) & (heights >= padded[2:]) & (heights > -math.inf))
-    climbed = [_climb(ask, int(grid[max(0, p - 1)]), int(grid[min(len(grid) - 1, p + 1)])) for p in peaks]
+    climbed = [_climb(ask, int(grid[max(0, p - 1)]), int(grid[min(len(grid) - 1, p + 1)])) for p in peaks.tolist()]
     if not climbed:
         raise BadInput(f"the mass function of {ask.name} is 0 wherever it was looked at: give its support")
     _, best = max(climbed)

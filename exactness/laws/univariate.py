@@ -44,6 +44,7 @@ class UnivariateLaw(Law):
     """
 
     atomless = True
+    portable = True
 
     def __init__(
         self, cdf: Callable[[np.ndarray], object], *, support: tuple[float, float] = (-math.inf, math.inf), name: str = "univariate"
