@@ -179,7 +179,13 @@ def _of_inverse(inverse: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], 
     dim = uniforms(np.zeros((0, *law.event_shape))).shape[1]
     facts: dict[str, object] = {"of": law.describe(), "by": [type(t).__name__ for t in distribution.transforms]}
     return RosenblattLaw(
-        lambda x: uniforms(inverse(x)[0]), shape=size, dim=dim, inside=lambda x: inverse(x)[1], name=name, facts=facts
+        lambda x: uniforms(inverse(x)[0]),
+        shape=size,
+        dim=dim,
+        varying=range(size),
+        inside=lambda x: inverse(x)[1],
+        name=name,
+        facts=facts,
     )
 
 
