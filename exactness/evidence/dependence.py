@@ -102,11 +102,9 @@ class Dependence(_Watch):
 
         ``draws`` are the same draws as they came, in which repeats are looked for.
         """
-        if self.silent:
-            return
         self.take(z)
         self.close(noise)
-        if isinstance(self.repeats, Repeats) and draws is not None:
+        if isinstance(self.repeats, Repeats) and draws is not None and not self.repeats.silent:
             self.repeats.add(draws)
 
     def take(self, z: Array, squared: Array | None = None) -> None:
