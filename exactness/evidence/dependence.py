@@ -49,6 +49,7 @@ class _Watch:
 
     def _calls(self, rows: Sequence[np.ndarray]) -> None:
         """Add the sums over each call of rows (n, d)."""
+        assert self.serial.calls is not None
         lengths = np.asarray(self.serial.calls)
         starts = np.cumsum(lengths) - lengths
         sums = [np.add.reduceat(v, starts, axis=0) for v in rows]
