@@ -12,6 +12,7 @@ from .discrete import Frequencies
 from .kernels import CharacteristicFunction, SteinDiscrepancy
 from .mixtures import MixtureInnovations, Rosenblatt
 from .projections import ProjectedKS
+from .support import Possible
 from .trusted import TwoSample
 from .windows import Acceptance
 
@@ -24,6 +25,7 @@ STANDARD: tuple[type[Battery], ...] = (
     SteinDiscrepancy,
     TwoSample,
     Frequencies,
+    Possible,
     Couplings,
     Acceptance,
 )

@@ -15,8 +15,9 @@ from ..arrays import Array, to_numpy
 from .summaries import Calls, Neighbours, Repeats, RepeatsOfBoth, Serial, Summary
 from .summaries.neighbours import MOST_DIMENSIONS
 
-# Under the law no value is nearly as large. A wrong sampler's are cut off here, so that squares do not overflow.
-_LARGEST = 1e3
+# Under the law no value is as large, except by rounding: a number that underflows to 0 has the uniform 0. Larger values say nothing
+# about dependence, and other tests see them. They count as 0 here.
+_LARGEST = 8.0
 _MOST_CALLS = 64
 _SIZES, _SUM = "sizes", "sum over steps"
 
@@ -114,7 +115,8 @@ class Dependence(_Watch):
             return
         if self._place == 0:
             self.serial.begin()
-        exact = np.clip(to_numpy(z), -_LARGEST, _LARGEST)
+        exact = to_numpy(z)
+        exact = np.where(np.abs(exact) > _LARGEST, 0.0, exact)
         q = np.einsum("id,id->i", exact, exact, dtype=np.float64) if squared is None else to_numpy(squared).astype(np.float64)
         # Correlations need no more digits than these, and the transform is faster.
         v = exact.astype(np.float32, copy=False)

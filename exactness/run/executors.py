@@ -138,6 +138,11 @@ class Workers:
         return _Process(self.count)
 
 
+def executor(count: int) -> Executor:
+    """Worker processes for code that is trusted, as in studies: one job at a time needs no process of its own."""
+    return Here() if count == 1 else Workers(count)
+
+
 class _Process:
     """A worker process and its current job."""
 
@@ -242,7 +247,7 @@ def _without_main() -> Iterator[None]:
 
 # torch and JAX do not survive a fork, so no process that may have loaded them is forked. On Linux workers are forked from a server
 # that has loaded this package and nothing else, which takes milliseconds for each after the first.
-_CONTEXT = get_context("forkserver" if sys.platform == "linux" else "spawn")
+_CONTEXT: Any = get_context("forkserver" if sys.platform == "linux" else "spawn")
 if sys.platform == "linux":
     _CONTEXT.set_forkserver_preload(["exactness.run.jobs"])
 

@@ -206,6 +206,7 @@ def numbers_only(right: Callable[..., Any]) -> Callable[..., Any]:
 
 NULLS, EVERY = "tests/evidence/test_nulls.py", "tests/evidence/test_every_null.py"
 EVIDENCE, PLAN, MIXTURES = "tests/evidence/test_evidence.py", "tests/judging/test_plan.py", "tests/batteries/test_mixtures.py"
+FREQUENCIES = "tests/batteries/test_discrete.py"
 COUPLINGS, ACCEPTANCE = "tests/batteries/test_couplings.py", "tests/batteries/test_windows.py"
 BAD_INPUT, CERTIFICATE = "tests/judging/test_bad_input.py", "tests/judging/test_certificate.py"
 SEES = "::test_accepts_the_truth_and_sees_what_it_says_it_sees_on_both_sides"
@@ -461,6 +462,19 @@ _ALL = [
         "batteries.windows:Acceptance.start", without("drafts kept, by their probability"),
         (ACCEPTANCE + "::test_the_right_share_of_the_wrong_drafts_is_refuted_by_their_probability",),
     ),
+    Mutant(
+        "impossible-values-not-checked", "Draws of probability 0 are left out, as if they had not been drawn.",
+        "evidence.summaries.cells:Support.tests", instead(lambda self: []),
+        (FREQUENCIES + "::test_draws_outside_the_support_refute_at_once_and_are_named",), "flashinfer#5341",
+    ),
+    *(
+        Mutant(
+            f"{name.replace(' ', '-')}-not-tested", f"Of a discrete law, {name} are not looked at.",
+            "batteries.discrete:Frequencies.start", without(name),
+            (FREQUENCIES + "::test_each_group_of_tests_sees_what_it_is_for",),
+        )
+        for name in ("values", "ends", "all values")
+    ),
     # What is kept.
     Mutant(
         "merge-forgets-draws", "Merged evidence has the sums of both and the number of draws of one.",
@@ -480,6 +494,8 @@ _ALL = [
             ("neighbours", "Neighbours", ("within", "kept"), (NOISY_SHARDS + "[mixture-innovations]",)),
             ("repeats", "RepeatsOfBoth", ("kept",), (DEPENDENCE + "::test_repeats_of_a_trusted_law_are_counted_over_shards",)),
             ("shares", "Shares", ("counts",), (NOISY_SHARDS + "[mixture-innovations]",)),
+            ("cells", "Cells", ("counts",), (NOISY_SHARDS + "[frequencies]",)),
+            ("cells", "Support", ("hits",), (FREQUENCIES + "::test_an_impossible_draw_of_either_shard_is_kept",)),
             ("features", "Embedding", ("sum",), (SHARDS + "[characteristic-function]",)),
             ("features", "Differences", ("sum",), (NOISY_SHARDS + "[Stein-discrepancy]",)),
             ("pairs", "PairTally", ("counts",), (NOISY_SHARDS + "[two-sample]",)),
@@ -555,6 +571,21 @@ _ALL = [
     Mutant(
         "seed-not-probed", "Nobody checks that the same seed gives the same output, and another another.",
         "judging.draws:Draws.probe", instead(lambda self: None), (BAD_INPUT + "::test_unusable_output_is_invalid_and_says_why",),
+    ),
+    Mutant(
+        "rounding-is-not-thought-of", "A right sampler is refuted because its numbers have too few digits for the noise.",
+        "judging.digits:_stands", instead(lambda finding, tests, plan, digits: True),
+        ("tests/judging/test_digits.py::test_a_right_chain_with_too_few_digits_is_invalid_and_the_remedy_said",),
+    ),
+    Mutant(
+        "rounding-explains-everything", "Whatever is refuted is put down to rounding.",
+        "judging.digits:_stands", instead(lambda finding, tests, plan, digits: False),
+        ("tests/judging/test_digits.py::test_where_the_digits_suffice_right_is_certified_and_wrong_refuted",),
+    ),
+    Mutant(
+        "variances-of-no-state", "A variance that is right on average and wrong state by state.",
+        "laws.chains:_large", instead(lambda deviation, dim: np.ones((len(deviation), dim), dtype=bool)),
+        ("tests/laws/test_spread.py::test_small_errors_show_where_the_variance_is_large",),
     ),
     # Randomness.
     Mutant(

@@ -325,8 +325,9 @@ def largest_bound(test, paths, error):
 @pytest.mark.parametrize("null", [*(c.null for c in CASES.values()), N.NormalMean(0.1, 1.0), N.NormalVariance(1.1, 2.0)], ids=str)
 def test_p_values_fall_and_bounds_rise_towards_either_end(null):
     """Only the two ends of rows alike are looked at: no row between them may have a smaller p-value or a larger bound."""
-    largest = 1.0 if null.unit == "probability" else 3.0
-    grid = np.linspace(-largest if null.name in ("mean", "product", "promised probability") else 0.0, largest, 61)
+    largest = 0.99 if null.unit in ("probability", "correlation", "share of draws") else 3.0
+    signed = null.name in ("mean", "product", "promised probability", "serial correlation")
+    grid = np.linspace(-largest if signed else 0.0, largest, 61)
     for n, error in ((40, 0.05), (3_000, 1e-7)):
         p = np.array([null.p_value(float(s), n) for s in grid])
         bounds = [null.bound(float(s), n, error) for s in grid]
