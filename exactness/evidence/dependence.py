@@ -107,7 +107,9 @@ class Dependence(_Watch):
         self.take(z)
         self.close(noise)
         if isinstance(self.repeats, Repeats) and draws is not None and not self.repeats.silent:
-            self.repeats.add(draws)
+            # Many numbers may be rounded to the same end of a distribution, and these are no repeats.
+            inside = np.all(np.abs(to_numpy(z)) <= _LARGEST, axis=1)
+            self.repeats.add(draws if inside.all() else to_numpy(draws)[inside])
 
     def take(self, z: Array, squared: Array | None = None) -> None:
         """Add the next noisy step of all paths of a batch, ``z`` (n, dim), with its squared norms (n,) if they are known."""

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import exactness as ex
-from exactness.evidence.summaries import RepeatsOfBoth
+from exactness.evidence.dependence import Dependence
+from exactness.evidence.summaries import Repeats, RepeatsOfBoth
 from tests.judging.dependent import DEPENDENT, FAMILIES, MIXTURE, ODD, Remembering, autoregression, sampler
 
 # A call that remembers the last one has no seed.
@@ -73,6 +74,21 @@ def test_saved_draws_that_depend_on_each_other_are_not_certified(name):
     make, family = DEPENDENT[name]
     found = ex.certify_paths(sampler(make, family)(20_000, 1), FAMILIES[family].law, plan=ex.Plan(max_paths=20_000, tolerance=0.1))
     assert found.verdict in (ex.Verdict.REFUTED, ex.Verdict.INVALID)
+
+
+def test_numbers_that_are_rounded_to_the_end_of_a_distribution_are_no_repeats():
+    """One in ten draws underflows to 0, whose uniform is 0. Another number that comes as often is a repeat."""
+    z = np.random.default_rng(0).standard_normal((2_000, 1))
+    draws = np.exp(z)
+    z[::10], draws[::10] = -37.0, 0.0
+    for repeats in (0, 200):
+        z[5::10], draws[5::10] = (z[5], draws[5]) if repeats else (z[5::10], draws[5::10])
+        watch = Dependence(1, np.random.default_rng(0), repeats=Repeats(range(1)))
+        for summary in watch.summaries().values():
+            summary.open((2_000,))
+        watch.add(z, np.random.default_rng(1), draws)
+        (found,) = watch.repeats.tests()
+        assert found.statistic == max(0, repeats - 1)
 
 
 def test_a_law_is_looked_at_once():
