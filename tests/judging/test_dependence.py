@@ -8,6 +8,7 @@ import pytest
 import exactness as ex
 from exactness.evidence.dependence import Dependence
 from exactness.evidence.summaries import Repeats, RepeatsOfBoth
+from exactness.judging.judgement import assumptions
 from tests.judging.dependent import DEPENDENT, FAMILIES, MIXTURE, ODD, Remembering, autoregression, sampler
 
 # A call that remembers the last one has no seed.
@@ -114,3 +115,13 @@ def test_repeats_of_a_trusted_law_are_counted_over_shards():
     both.add(np.round(draws), np.round(fresh))
     (found,) = both.tests()
     assert found.null.p_value(found.statistic, found.n) > 1e-3
+
+
+def test_what_is_taken_for_granted_is_said():
+    looked = ex.certify(MIXTURE.sample, MIXTURE, plan=PLAN)
+    said = " ".join(assumptions(looked.findings))
+    assert "Draws of different calls are taken to be independent" in said
+    assert "4,096 draws apart" in said
+    assert "The draws of a file are taken in their order" in " ".join(assumptions(looked.findings, saved=True))
+    alone = ex.certify(MIXTURE.sample, MIXTURE, plan=PLAN, batteries=[ex.batteries.CharacteristicFunction()])
+    assert "No test looked at this" in " ".join(assumptions(alone.findings))
