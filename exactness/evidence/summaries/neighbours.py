@@ -75,7 +75,8 @@ class _Counts:
 
     def __init__(self, dim: int, numbers: np.ndarray) -> None:
         scales = len(_CHANCES)
-        near, expected, self.radii, (self.n, self.pairs, self.ties) = np.split(numbers, np.cumsum([2 * scales, 2 * scales, scales]))
+        near, expected, self.radii, counts = np.split(numbers, np.cumsum([2 * scales, 2 * scales, scales]))
+        self.n, self.pairs, self.ties = (round(float(count)) for count in counts)
         self.dim, self.near, self.expected = dim, near.reshape(2, scales), expected.reshape(2, scales)
 
     @staticmethod
@@ -112,7 +113,7 @@ class _Counts:
                 if self.dim == 1:
                     probability = min(max(share, p * max(0.0, 1.0 - slack)), probability)
                 where = f"{what} {of}, radius {scale + 1} of {len(_CHANCES)}"
-                found.append(Test(Null(probability, known=self.dim == 1), where, share, round(self.n), 1, bounded=False))
+                found.append(Test(Null(probability, known=self.dim == 1), where, share, self.n, 1, bounded=False))
         return found
 
 
