@@ -153,7 +153,7 @@ def _transformed(distribution: Any, library: Library) -> list[Law] | None:
     undo = library.compiled(undone)
 
     def inverse(x: np.ndarray, place: int) -> tuple[np.ndarray, np.ndarray]:
-        """What the transformations turned into x (n, size), as the one in this place of the batch, and which x are possible."""
+        """Undo the transformations of x (n, size), as the member in this place of the batch, and say which x are possible."""
         with library.precise():
             # All members of the batch see the same points, and one of them is kept.
             y, inside = map(to_numpy, undo(library.array(np.repeat(x, count, axis=0).reshape(len(x), *batch, *event))))
@@ -189,7 +189,7 @@ def _of_inverse(inverse: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], 
     )
 
 
-# log_prob is evaluated at so many points at a time: always as many, because JAX compiles anew for each number.
+# log_prob is always evaluated at this many points at a time, because JAX compiles anew for each number.
 _POINTS = 1 << 13
 # Libraries compute their normalisers in single precision.
 _ACCURACY = 1e-6

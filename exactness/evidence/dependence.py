@@ -50,6 +50,7 @@ class _Watch:
 
     def _calls(self, rows: Sequence[np.ndarray]) -> None:
         """Add the sums over each call of rows (n, d)."""
+        assert self.serial.calls is not None
         lengths = np.asarray(self.serial.calls)
         starts = np.cumsum(lengths) - lengths
         sums = [np.add.reduceat(v, starts, axis=0) for v in rows]
@@ -103,12 +104,12 @@ class Dependence(_Watch):
 
         ``draws`` are the same draws as they came, in which repeats are looked for.
         """
-        if self.silent:
-            return
         self.take(z)
         self.close(noise)
-        if isinstance(self.repeats, Repeats) and draws is not None:
-            self.repeats.add(draws)
+        if isinstance(self.repeats, Repeats) and draws is not None and not self.repeats.silent:
+            # Many numbers may be rounded to the same end of a distribution, and these are no repeats.
+            inside = np.all(np.abs(to_numpy(z)) <= _LARGEST, axis=1)
+            self.repeats.add(draws if inside.all() else to_numpy(draws)[inside])
 
     def take(self, z: Array, squared: Array | None = None) -> None:
         """Add the next noisy step of all paths of a batch, ``z`` (n, dim), with its squared norms (n,) if they are known."""

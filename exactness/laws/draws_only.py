@@ -1,4 +1,4 @@
-"""What is asked of laws of which nothing but draws is known: that they do not judge themselves, and that certificates say so."""
+"""Two rules for laws that are known only by draws: they do not judge themselves, and certificates say what they are worth."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def known_by_draws(law: Law) -> bool:
 
 
 def caveat_of(law: Law) -> str | None:
-    """What a certificate says of a law that is known only by draws; None for other laws."""
+    """The sentence that a certificate adds if its law is known only by draws; None for other laws."""
     if not known_by_draws(law):
         return None
     return (
