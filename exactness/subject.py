@@ -176,7 +176,7 @@ class _Walk:
         if array.dtype.hasobject:
             self._all(place, {str(i): one for i, one in enumerate(array.ravel().tolist())})
         else:
-            self.numbers.update(memoryview(array.reshape(-1).view(np.uint8)))
+            self.numbers.update(array.reshape(-1).view(np.uint8).data)
 
     def _function(self, value: types.FunctionType, place: str) -> None:
         self._note(place, f"function {value.__module__}.{value.__qualname__}")

@@ -299,7 +299,7 @@ def _work(pipe: Connection, count: int, environ: dict[str, str]) -> None:
 
 
 def _result_of(job: Runs, tell: Progress) -> Any:
-    """What a job returns or raises, in a form that can be sent."""
+    """Run a job, and return its result or its exception in a form that can be sent."""
     try:
         result: Any = job.run(tell)
     except Exception as error:

@@ -74,7 +74,16 @@ def test_the_reason_is_dependence_and_not_the_law(rho):
     assert found.reasons[0].startswith("draws depend on each other (lag 1): ")
 
 
-@pytest.mark.parametrize("wrong", [lambda z: z + 3.0, lambda z: 0.3 * z, lambda z: 5.0 * z, lambda z: z**3, np.abs], ids=str)
+WRONG_LAWS = {
+    "shifted": lambda z: z + 3.0,
+    "narrow": lambda z: 0.3 * z,
+    "wide": lambda z: 5.0 * z,
+    "cubed": lambda z: z**3,
+    "folded": np.abs,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_LAWS.values(), ids=WRONG_LAWS)
 def test_a_wrong_law_is_not_called_dependence(wrong):
     """Draws are independent, and much too large, small, skewed or heavy-tailed."""
     law = FAMILIES["normal"].law

@@ -95,7 +95,7 @@ def test_an_exception_of_a_sampler_reaches_no_terminal_and_no_log_raw(run, tmp_p
 
 
 @given(found=certificates(sampler={"drafter": "x", "wrong": ESCAPES, "controls_left_out": {ESCAPES: ESCAPES}}))
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_no_format_and_no_page_hides_or_commands(found):
     # A statement holds the certificate itself, and lone surrogates have no bytes.
     written = not any(
