@@ -487,6 +487,7 @@ _ALL = [
             ("lags", "Lags", ("sums",), (SAME_BATCHES,)),
             ("serial", "Serial", ("products", "norms"), (SAME_BATCHES,)),
             ("calls", "Calls", ("between", "squares"), (SAME_BATCHES,)),
+            ("calls", "UnusualCalls", ("squares",), (SAME_BATCHES,)),
             ("neighbours", "Neighbours", ("within", "kept"), (NOISY_SHARDS + "[mixture-innovations]",)),
             ("repeats", "RepeatsOfBoth", ("kept",), (DEPENDENCE + "::test_repeats_of_a_trusted_law_are_counted_over_shards",)),
             ("shares", "Shares", ("counts",), (NOISY_SHARDS + "[mixture-innovations]",)),

@@ -68,6 +68,18 @@ def test_each_kind_of_dependence_is_seen_by_the_test_that_is_made_for_it(name, s
     assert SEEN[name] in " ".join(f.name for f in found.findings if f.adjusted_p <= PLAN.alpha)
 
 
+def test_one_call_that_is_garbage_is_enough():
+    """One of some two hundred seeds leads to draws that are six times as large; the others to right ones."""
+    asked: list[int] = []
+
+    def sample(n, seed):
+        asked.append(seed)
+        return np.random.default_rng(seed).standard_normal((n, 1)) * (6.0 if len(asked) == 23 else 1.0)
+
+    found = ex.certify(sample, FAMILIES["normal"].law, plan=PLAN)
+    assert "unusual calls" in " ".join(f.name for f in found.findings if f.adjusted_p <= PLAN.alpha)
+
+
 @pytest.mark.parametrize("rho", [0.3, 0.9])
 def test_the_reason_is_dependence_and_not_the_law(rho):
     found = judged(autoregression(rho), "normal", 0)
