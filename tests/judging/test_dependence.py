@@ -165,6 +165,18 @@ def test_repeats_of_a_trusted_law_are_counted_over_shards():
     assert found.null.p_value(found.statistic, found.n) > 1e-3
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_uniforms_of_few_random_bits_are_no_copies_next_to_a_trusted_sampler_of_many(dtype, seed):
+    """jax.random.uniform has 23 random bits, also if converted. Every draw twice is still noticed. False alarms: 1e-6."""
+    generator = np.random.default_rng(seed)
+    for copied in (False, True):
+        draws = (generator.integers(1 << 23, size=(60_000, 1)) / 2.0**23).astype(dtype)
+        found = RepeatsOfBoth()
+        found.add(np.repeat(draws[::2], 2, axis=0) if copied else draws, generator.random((60_000, 1)).astype(dtype))
+        (test,) = found.tests()
+        assert (test.null.p_value(test.statistic, test.n) < 1e-6) == copied
+
+
 def test_what_is_taken_for_granted_is_said():
     looked = ex.certify(MIXTURE.sample, MIXTURE, plan=PLAN)
     said = " ".join(assumptions(looked.findings))
