@@ -137,7 +137,7 @@ def test_a_law_is_looked_at_once():
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_draws_that_were_not_kept_count_for_the_repeats_that_rounding_explains(monkeypatch, copied, seed):
+def test_repeats_are_of_all_draws_and_not_only_of_those_kept(monkeypatch, copied, seed):
     """jax.random.uniform has 23 bits. A draw that is kept may repeat any other, for those that equal it are all kept."""
     monkeypatch.setattr("exactness.evidence.summaries.repeats._KEPT", 1 << 12)
     generator, whole = np.random.default_rng(seed), Repeats(range(1))
