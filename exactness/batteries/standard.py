@@ -12,6 +12,7 @@ from .discrete import Frequencies
 from .kernels import CharacteristicFunction, SteinDiscrepancy
 from .mixtures import MixtureInnovations, Rosenblatt
 from .projections import ProjectedKS
+from .tokens import Tokens
 from .trusted import TwoSample
 from .windows import Acceptance
 
@@ -23,6 +24,7 @@ STANDARD: tuple[type[Battery], ...] = (
     CharacteristicFunction,
     SteinDiscrepancy,
     TwoSample,
+    Tokens,
     Frequencies,
     Couplings,
     Acceptance,

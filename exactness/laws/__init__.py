@@ -9,6 +9,7 @@ from .grids import GridLaw, chain_marginals
 from .mixtures import GaussianMixture
 from .products import ProductLaw
 from .rosenblatt import RosenblattLaw
+from .tokens import TokenChain, TokenDraws
 from .trusted import TrustedSampler
 from .univariate import UnivariateLaw
 from .windows import VerifiedWindow
@@ -23,6 +24,8 @@ __all__ = [
     "Law",
     "ProductLaw",
     "RosenblattLaw",
+    "TokenChain",
+    "TokenDraws",
     "TrustedSampler",
     "UnivariateLaw",
     "VerifiedWindow",

@@ -297,6 +297,43 @@ class Stepped(Innovating, Protocol):
         """m_k(x), (n, d) in double precision."""
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """The laws of one token of several sequences, given all tokens before it.
+
+    ``position`` counts from 0. ``rows`` (m,) are the numbers of the sequences, and ``tokens`` (m,) their tokens, -1 where a
+    sequence has ended. ``log_p`` (m, V) is the law's log-probability of every token, and ``log_q`` that of the draft, or None.
+    """
+
+    position: int
+    rows: np.ndarray
+    tokens: Array
+    log_p: Array
+    log_q: Array | None
+
+
+@runtime_checkable
+class Predicting(Protocol):
+    """A law of token sequences that knows the law of each token given those before it.
+
+    An accepted sample is an array of integers (n, 4, T): tokens, rounds, drafts and the number of the prompt. -1 is unknown.
+    """
+
+    vocabulary: int
+    length: int
+
+    @property
+    def greedy(self) -> bool:
+        """Whether each token is determined by those before it, but for ties."""
+
+    @property
+    def drafted(self) -> bool:
+        """Whether the draft's law is known."""
+
+    def predictions(self, sample: Array) -> Iterator[Prediction]:
+        """The laws of all tokens of an accepted sample, in chunks of sequences, each in the order of positions."""
+
+
 def unit_directions(count: int, dim: int, generator: np.random.Generator) -> np.ndarray:
     """Uniform on the sphere, shape (count, dim)."""
     v = generator.standard_normal((count, dim))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .base import Null, Validity
+from .bets import Bet
 from .cells import TotalVariation, Wager
 from .counts import Promised, Share
 from .distinct import Distinct
@@ -19,7 +20,7 @@ from .symmetric import SymmetricMean
 ALL: tuple[type[Null], ...] = (
     Kolmogorov, TwoSampleKolmogorov, CramerVonMises, AndersonDarling, KernelMean, NormalMean, NormalVariance, MeanVector,
     MeanProduct, Share, Promised, SymmetricMean, ChiSquareLimit, Permutation, Equality, Distinct, TotalVariation,
-    Wager,
+    Wager, Bet,
 )  # fmt: skip
 
 
@@ -34,7 +35,7 @@ def null_of(name: str, parameters: dict[str, Any]) -> Null:
 
 
 __all__ = [
-    "ALL", "BINS", "AndersonDarling", "ChiSquareLimit", "CramerVonMises", "Distinct", "Equality", "KernelMean", "Kolmogorov",
+    "ALL", "BINS", "AndersonDarling", "Bet", "ChiSquareLimit", "CramerVonMises", "Distinct", "Equality", "KernelMean", "Kolmogorov",
     "MeanProduct", "MeanVector", "NormalMean", "NormalVariance", "Null", "Permutation", "Promised", "Share", "SymmetricMean",
     "TotalVariation", "TwoSampleKolmogorov", "Validity", "Wager", "null_of",
 ]  # fmt: skip

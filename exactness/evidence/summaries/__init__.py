@@ -1,6 +1,7 @@
 """Summaries: what is kept of the draws, and the tests that follow from it."""
 
 from .base import COMPONENT_NOISE, THE_DRAW, Summary, Test, worst
+from .bets import Bets
 from .cells import Cells, Support
 from .features import Differences, Embedding
 from .lags import Lags
@@ -15,6 +16,7 @@ from .vectors import Vectors
 
 __all__ = [
     "COMPONENT_NOISE",
+    "Bets",
     "Cells",
     "Differences",
     "Embedding",
