@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -88,13 +89,13 @@ def copied(x: Array) -> Array:
     return x if compat.is_jax_array(x) else namespace(x).asarray(x, copy=True)
 
 
-def joined(parts: list[Array]) -> Array:
-    """Arrays of one kind one after the other, along their first axis. JAX compiles nothing for this in the host's memory."""
+def joined(parts: Sequence[Array]) -> Array:
+    """Arrays of the same kind (n_i, ...), one after the other. JAX compiles nothing (see :func:`at_hand`)."""
     if len(parts) == 1:
         return parts[0]
-    here = [at_hand(part) for part in parts]
-    whole = namespace(here[0]).concat(here, axis=0)
-    return as_kind(whole, kind_of(parts[0]))
+    hosted = [at_hand(part) for part in parts]
+    whole = namespace(hosted[0]).concat(hosted, axis=0)
+    return whole if hosted[0] is parts[0] else like(whole, parts[0])
 
 
 KINDS = ("numpy", "torch", "jax")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import enum
+import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from .errors import BadInput
+from .evidence.pictures import Picture
 from .plan import Plan
+from .strangers import Count, parse_json, read_text, reading
+from .subject import Subject
 
-FORMAT = "exactness-certificate/2"
+FORMAT = "exactness-certificate/3"
 
 
 class Verdict(enum.Enum):
@@ -79,9 +84,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     null: str
     validity: str
     where: str
-    rows: int
-    n: int
-    paths: int
+    rows: Count
+    n: Count
+    paths: Count
     statistic: float
     p_value: float
     adjusted_p: float
@@ -111,7 +116,7 @@ def largest_bound(findings: Sequence[Finding]) -> float | None:
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """One look at the evidence: the draws so far, the smallest adjusted p-value, the largest bound and the decision."""
 
-    paths: int
+    paths: Count
     smallest_p: float
     largest_bound: float | None
     decision: str
@@ -123,7 +128,7 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     battery: str
     where: str
-    counts: list[int]
+    counts: Annotated[list[Count], msgspec.Meta(min_length=1)]
 
 
 class ControlOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,10 +144,10 @@ class ControlOutcome(msgspec.Struct, frozen=True, kw_only=True):
     wrong: str
     must_be_refuted: bool
     verdict: Verdict
-    paths: int
+    paths: Count
     leading: str
     required: bool = True
-    needs: int | None = None
+    needs: Count | None = None
 
     @property
     def as_it_should(self) -> bool:
@@ -189,6 +194,10 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         probe: the SHA-256 digest of a first small sample.
         reproducible: whether the same seed gave the same draws. None if that cannot be known, as for saved draws.
         expected: ``"exact"``, or ``"wrong"`` for a sampler that is a control itself.
+        pictures: tables of numbers for the page: z-scores by step and direction, and draws next to the law.
+        subjects: digests of what the certificate is about: source files, weights and settings of the sampler and of the law.
+        unread: what of the sampler and the law could not be read, in words.
+        evidence: the SHA-256 digest of all sums that the batteries kept.
 
     >>> import exactness as ex
     >>> law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
@@ -213,11 +222,15 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     cost: dict[str, float]
     environment: Environment
     created: str
-    calls: int | None = None
+    calls: Count | None = None
     source: str | None = None
     probe: str | None = None
     reproducible: bool | None = None
     expected: str = "exact"
+    pictures: list[Picture] = []
+    subjects: list[Subject] = []
+    unread: list[str] = []
+    evidence: str | None = None
     format: str = FORMAT
 
     @property
@@ -256,11 +269,20 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         known = [effect for effect in effects if effect is not None]
         return max(known) if known and len(known) == len(effects) else None
 
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the certificate in its canonical form (:func:`canonical`). A file of it holds this digest too."""
+        return hashlib.sha256(canonical(json.loads(msgspec.json.encode(self)))).hexdigest()
+
+    def to_json(self) -> bytes:
+        """The certificate as JSON, with its digest."""
+        return msgspec.json.encode(self)[:-1] + f',"digest":"{self.digest}"}}'.encode()
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the certificate as JSON, and return the path. A run that is killed leaves no incomplete file."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        text = msgspec.json.format(msgspec.json.encode(self), indent=1)
+        text = msgspec.json.format(self.to_json(), indent=1)
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -274,15 +296,58 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Certificate:
-        """Read a certificate that ``save`` wrote. Raises ``BadInput`` if the file is missing, unreadable or not a certificate."""
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise BadInput(f"cannot read {path}: {error.strerror}") from None
-        try:
-            certificate = msgspec.json.decode(data, type=cls)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
-            raise BadInput(f"{path} is not a certificate: {error}") from None
-        if certificate.format != FORMAT:
-            raise BadInput(f"{path} has format {certificate.format!r}; this version reads {FORMAT!r}: certify again to get one")
+        """Read a certificate that ``save`` wrote.
+
+        Raises ``BadInput`` if the file is missing, unreadable or not a certificate, and ``Edited`` if it is no longer what was
+        written. An edit is noticed by the digest in the file. Whoever edits on purpose can write another digest: against that,
+        somebody must sign (see :mod:`exactness.show.formats.intoto`).
+        """
+        return cls.from_json(read_text(path, "a certificate"), str(path))
+
+    @classmethod
+    def from_json(cls, text: bytes, name: str) -> Certificate:
+        """Read what ``to_json`` wrote. ``name`` is the file, for messages. Raises like :meth:`load`."""
+        head = parse_json(text, _Head, name, "a certificate")
+        if head.format != FORMAT:
+            raise BadInput(f"{name} has format {head.format!r}; this version reads {FORMAT!r}: certify again to get one")
+        certificate = parse_json(text, cls, name, "a certificate")
+        with reading(name):
+            document = json.loads(text, object_pairs_hook=_without_repetition)
+            document.pop("digest")
+            found = hashlib.sha256(canonical(document)).hexdigest()
+        if found != head.digest:
+            raise Edited(
+                f"{name} was changed after it was written: it states the digest {head.digest:.12}, but its contents give "
+                f"{found:.12}; certify again, or ask for the original"
+            )
         return certificate
+
+
+class Edited(BadInput):
+    """A certificate was changed after it was written."""
+
+
+class _Head(msgspec.Struct):
+    format: str
+    digest: str = ""
+
+
+def canonical(document: Any) -> bytes:
+    """The canonical form of a JSON value, over which digests are computed.
+
+    It is UTF-8 text without white space, keys are sorted by code points, only quotation marks, backslashes and control characters
+    are escaped, and a number with a fraction or an exponent is written with the fewest digits that give the same double, as
+    Python's ``repr`` writes it. This is what ``json.dumps`` of Python's standard library makes, with these options. It differs from
+    RFC 8785 in numbers: integers are exact beyond 2^53, because seeds may be larger.
+
+    >>> canonical({"b": 1e-6, "a": [1, 2.0, None, "\u00e4"]}).decode()
+    '{"a":[1,2.0,null,"\u00e4"],"b":1e-06}'
+    """
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise BadInput("the file is no certificate: it holds a name twice, and readers would disagree about its value")
+    return found

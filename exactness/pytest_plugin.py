@@ -10,9 +10,11 @@ import dataclasses
 import os
 import re
 import shlex
+import time
 import warnings
 import zlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +33,8 @@ from .run.runner import Overrides, check_writable
 from .show.pytest_text import facts_of, message_of, properties_of, section_of
 
 _NAME = 100
+# After this many seconds, a test that still draws says so.
+_PATIENCE = 5.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,28 @@ def claims_of_call(tests: int, call: int, declared: int | None = None) -> int:
     return tests * declared
 
 
+class SignOfLife:
+    """A progress function that writes a line to pytest's terminal while a certificate takes long.
+
+    The first line comes after 5 seconds, and each later one when twice as much time has passed. They are not part of the test's
+    captured output. There are none with ``-q``, and none from a worker of pytest-xdist, which has no terminal.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._reporter = config.pluginmanager.get_plugin("terminalreporter") if config.get_verbosity() >= 0 else None
+        self._capture = config.pluginmanager.get_plugin("capturemanager")
+        self._started, self._due = time.monotonic(), _PATIENCE
+
+    def __call__(self, what: str, done: int, most: int) -> None:
+        waited = time.monotonic() - self._started
+        if self._reporter is None or waited < self._due:
+            return
+        self._due = 2.0 * waited
+        with nullcontext() if self._capture is None else self._capture.global_and_fixture_disabled():
+            self._reporter.ensure_newline()
+            self._reporter.write_line(f"exactness: {what}: {done:,} of at most {most:,} draws after {waited:.0f} s")
+
+
 class Judge:
     """Makes all certificates of one process."""
 
@@ -137,6 +163,7 @@ class Judge:
             certificate = certify(
                 claim.sample, claim.law, plan=plan, seed=self.settings.seed, name=named, batteries=claim.batteries,
                 controls=claim.controls, wrong=claim.wrong, about={**claim.about, "test": test, "repeat": repeat},
+                progress=SignOfLife(self.config),
             )  # fmt: skip
         # If a sampler does not repeat its draws, running its test again would give it another chance: the first result stands.
         if certificate.reproducible is False:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..arrays import to_numpy
 from ..errors import BadInput
+from ..laws import Law
 
 
 @contextlib.contextmanager
@@ -20,6 +21,15 @@ def needs(extra: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise BadInput(f"{error.name} is not installed, and this adapter needs it: pip install 'exactness[{extra}]'") from error
+
+
+def only_draws(make: str, sampler: str) -> str:
+    """What to do about a distribution of which only draws are known. The names are those of the functions for its law and draws."""
+    return (
+        "A law made of its draws would certify them by themselves. If you trust them, judge another sampler by them, with "
+        f"exactness.TrustedSampler({sampler}(distribution)) instead of {make}(distribution); or write down the law: "
+        "exactness.DensityLaw, exactness.RosenblattLaw"
+    )
 
 
 @dataclass(frozen=True)
@@ -54,3 +64,7 @@ class Library:
     def kinds(self, *names: str) -> tuple[type, ...]:
         """Those of the named classes that this version of the library has."""
         return tuple(kind for name in names if isinstance(kind := getattr(self.module, name, None), type))
+
+
+LawsOf = Callable[[Any, Library], list[Law] | None]
+"""The function that finds the laws of a batch of distributions, for those that are made of others."""

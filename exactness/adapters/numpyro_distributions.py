@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import BadInput
 from ..laws import Law
 from .discrete import whole_numbers
 from .distributions import law_of
@@ -15,6 +16,9 @@ from .libraries import Library, needs
 
 if TYPE_CHECKING:
     from jax import Array
+
+# The sampler draws this many, or 4, 16, ... times as many, and returns the first n.
+_FEWEST = 1024
 
 
 def from_numpyro(distribution: Any) -> Law:
@@ -42,6 +46,16 @@ def from_numpyro(distribution: Any) -> Law:
     def array(t: np.ndarray) -> Array:
         return jnp.asarray(t)
 
+    if isinstance(distribution, type) and issubclass(distribution, library.Distribution):
+        raise BadInput(f"give a distribution, not its class: {distribution.__name__}(...)")
+    if callable(distribution) and not isinstance(distribution, library.Distribution):
+        raise BadInput(
+            f"{getattr(distribution, '__name__', 'this')} is a function, not a distribution. The posterior of a model (a "
+            "probabilistic program) has no law here yet; that comes in a later version. What works today: where the posterior is "
+            "known, give that distribution; exactness.compare judges two samplers of the posterior against each other; a Langevin "
+            "chain on the model's potential is an exactness.GaussianChain, judged step by step"
+        )
+
     def precise() -> AbstractContextManager[Any]:
         return enable_x64(True)
 
@@ -66,7 +80,10 @@ def sample_numpyro(distribution: Any) -> Callable[[int, int], Array]:
     def sample(n: int, seed: int) -> Array:
         import jax
 
-        draws = distribution.sample(jax.random.key(seed), (n,)).reshape(n, -1)
-        return whole_numbers(draws)
+        # JAX compiles anew for each number of draws, so there are only a few numbers.
+        size = _FEWEST
+        while size < n:
+            size *= 4
+        return whole_numbers(distribution.sample(jax.random.key(seed), (size,)).reshape(size, -1)[:n])
 
     return sample

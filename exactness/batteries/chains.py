@@ -18,14 +18,15 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from ..arrays import Array, dot, like, namespace
+from ..arrays import Array, dot, like, namespace, rows_where
 from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.summaries import Lags, Points, Repeats, Summary, Tally, Vectors
-from ..laws.base import Innovating, Innovation, Law, frame, unit_directions
+from ..laws.base import Innovating, Innovation, Law, Stepped, frame, unit_directions
 
 # How many steps back the drift is compared. In d = 64, a change over two steps shows the errors of block verification best.
 _CHANGES = {1: "along drift change", 2: "along drift change over 2 steps"}
 _PREVIOUS, _STATE = "along previous innovation", "along state"
+_LARGE = "coordinates of large variance"
 # Up to this many dimensions, every coordinate and every pair is tested. Beyond, as many random orthogonal directions are.
 _MOST_COORDINATES = 64
 # The coordinates of several steps are added together if they are few, because each call of numpy takes a microsecond or more.
@@ -102,6 +103,11 @@ class _Looks:
         self.random = [f"along random direction {i}" for i in range(len(fixed))]
         names = ["coordinates", *_CHANGES.values(), _PREVIOUS, _STATE, *self.random]
         self.tallies = {name: Tally(steps, "normal", relation="independent") for name in names}
+        # A variance that is right on average may be wrong state by state. The states decide how many values there are, so these
+        # rows have no bounds.
+        self.large: Tally | None = None
+        if isinstance(law, Stepped) and law.spread is not None:
+            self.large = self.tallies[_LARGE] = Tally([*steps, "all steps"], "normal", relation="disjoint")
         self.tallies["squared norm"] = Tally(steps, "chi2", freedom=dim, relation="independent")
         self.lags = Lags(law.noisy, min(battery.lags, law.steps))
         self.vectors, self.points = Vectors(min(dim, _MOST_COORDINATES)), Points()
@@ -158,6 +164,10 @@ class _Batch:
         self.held[row] = noise
         if len(self.held) * math.prod(noise.shape) > _HELD:
             self._release()
+        if step.large is not None and looks.large is not None:
+            values = rows_where(_flat(noise), _flat(step.large))
+            for where in (row, len(looks.large.rows) - 1):
+                looks.large.add(where, values)
         looks.vectors.add(noise if looks.frame is None else noise @ like(looks.frame, noise))
         self.lines["squared norm"][row] = step.squared
         if looks.random:
@@ -207,6 +217,10 @@ class _Batch:
             for which, later, earlier in _others(int(total.shape[0])):
                 one = _along(total[later], total[earlier], total[later, 0])
                 self.looks.pairs.add(len(_WHO) + which, _scaled([one])[0])
+
+
+def _flat(x: Array) -> Array:
+    return namespace(x).reshape(x, (-1,))
 
 
 def _others(n: int) -> list[tuple[int, slice, slice]]:

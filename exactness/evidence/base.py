@@ -19,6 +19,7 @@ from ..arrays import Array, at_hand, digest
 from ..errors import BadInput
 from ..laws.base import Law
 from .nulls import Null
+from .pictures import Picture, heat_maps
 from .summaries import Summary
 from .summaries.base import Row
 
@@ -229,6 +230,10 @@ class Evidence:
         found = {name: summary.histogram(bins) for name, summary in self.summaries.items()}
         return [(name, *h) for name, h in found.items() if h is not None]
 
+    def pictures(self) -> list[Picture]:
+        """Heat maps of z-scores, for the page."""
+        return heat_maps(self.battery, {name: summary.scores() for name, summary in self.summaries.items()})
+
 
 class Battery(ABC):
     """A set of tests that look at one aspect of the draws.
@@ -289,6 +294,21 @@ class Battery(ABC):
     @abstractmethod
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
         """Empty evidence. ``generator`` belongs to the judge: the same root seed gives the same directions."""
+
+
+def once(evidence: Sequence[Evidence]) -> Sequence[Evidence]:
+    """The same evidence, in which every quantity with ``Summary.once`` is looked at by the first battery that can.
+
+    Call it before the first draws. The law and the batteries decide what is left out, and never the draws.
+    """
+    seen: set[str] = set()
+    for one in evidence:
+        doubles = [name for name, summary in one.summaries.items() if summary.once in seen]
+        seen.update(summary.once for summary in one.summaries.values() if summary.once is not None)
+        for name in doubles:
+            one.summaries[name].silent = True
+        one.summaries = {name: summary for name, summary in one.summaries.items() if name not in doubles}
+    return evidence
 
 
 _SIMPLE = (int, float, str, type(None))

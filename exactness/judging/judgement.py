@@ -13,6 +13,7 @@ from ..evidence.base import Evidence, Result
 from ..evidence.nulls import null_of
 from ..evidence.summaries.base import Row
 from ..plan import Plan
+from ..subject import digest_of
 
 
 def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
@@ -168,6 +169,17 @@ def histograms_of(evidence: Sequence[Evidence]) -> list[Histogram]:
         for one in evidence
         for name, where, counts in one.histograms()
     ]
+
+
+def evidence_digest(evidence: Sequence[Evidence]) -> str:
+    """The SHA-256 of everything that the batteries kept. It is the same for the same draws, versions and threads."""
+    return digest_of(
+        {
+            f"{one.battery}: {name}": {k: v for k, v in vars(summary).items() if k not in summary.constant}
+            for one in evidence
+            for name, summary in one.summaries.items()
+        }
+    )
 
 
 def _loosest(row: Row) -> LoosestRow:

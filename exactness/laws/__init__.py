@@ -1,5 +1,6 @@
 """Laws: each turns the output of an exact sampler into noise whose distribution is known."""
 
+from . import families
 from .base import Law, Projected, Projections
 from .chains import GaussianChain
 from .couplings import GaussianCoupling
@@ -32,4 +33,5 @@ __all__ = [
     "Projected",
     "Projections",
     "chain_marginals",
+    "families",
 ]

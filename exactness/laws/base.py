@@ -87,6 +87,24 @@ class Law(ABC):
             return None
         return " or ".join(self.dtypes) + (f": {self.why_dtypes}" if self.why_dtypes else "")
 
+    def hint(self, shape: tuple[int, ...] | None) -> str:
+        """What an output of this shape, or one that is no array (None), may be, and how to make a sample of it.
+
+        It is empty if nothing is known; otherwise it begins with a separator.
+        """
+        event = self.event_shape
+        if shape is None or len(event) != 1:
+            return ""
+        if len(shape) == 1 and event == (1,):
+            return ": a draw is a row, even of one number, so return draws[:, None]"
+        if shape[2:] == event or (len(shape) == 2 and event == (1,)):
+            return (
+                ": if the axes are (chain, draw, d), as numpyro with group_by_chain=True and PyMC return them, join the chains "
+                f"with draws.reshape(-1, {event[0]}). Successive draws of a Markov chain depend on each other, and a "
+                "certificate assumes independent ones: thin the chains, or run many and keep the last draw of each"
+            )
+        return ""
+
     def accept(self, sample: object, n: int) -> Array:
         """The sample, if it can be judged: an array of the right shape and dtype that holds numbers.
 
@@ -96,14 +114,15 @@ class Law(ABC):
         if not is_array(sample):
             raise InvalidSample(
                 f"sample(n, seed) returned {type(sample).__name__}; return a numpy, torch or JAX array "
-                "(or such an array and a dict of costs)"
+                f"(or such an array and a dict of costs){self.hint(None)}"
             )
         if isinstance(sample, np.ma.MaskedArray):
             raise InvalidSample("sample(n, seed) returned a masked array; return all draws as a plain array: none may be left out")
         array: Any = sample
         wanted = (n, *self.event_shape)
         if tuple(array.shape) != wanted:
-            raise InvalidSample(f"sample(n={n}, seed) has shape {tuple(array.shape)}; this law needs {wanted}")
+            hint = self.hint(tuple(array.shape))
+            raise InvalidSample(f"sample(n={n}, seed) has shape {tuple(array.shape)}; this law needs {wanted}{hint}")
         if refusal := self.refuses(str(array.dtype).removeprefix("torch.")):
             raise InvalidSample(f"sample(n, seed) has dtype {array.dtype}; return {refusal}")
         readable = self.readable(array)
@@ -255,7 +274,8 @@ class Innovation:
     ``noise`` (n, d) is eps_k and ``squared`` (n,) is its squared norm. At a deterministic step both are None, and ``mismatch``
     (n,) is the distance to the point that the step must give, relative to the size of that point. ``state`` (n, d) is x_k and
     ``drift`` (n, d) is the displacement m_k(x_k) - x_k; at the start both are None. All arrays are computed in double precision
-    and returned in the precision of the paths.
+    and returned in the precision of the paths. If the variance depends on the state, ``large`` (n, d) says which numbers have a
+    standard deviation above the batch's mean, which is known before the step.
     """
 
     step: int
@@ -264,6 +284,7 @@ class Innovation:
     mismatch: Array | None = None
     state: Array | None = None
     drift: Array | None = None
+    large: Array | None = None
 
 
 @runtime_checkable
@@ -291,10 +312,22 @@ class Stepped(Innovating, Protocol):
     name: str
     arrays: str
     sigma: np.ndarray
+    spread: Callable[[int, Array], Array] | None
     start: tuple[float, float] | None
 
     def mean(self, k: int, x: Array) -> Array:
         """m_k(x), (n, d) in double precision."""
+
+
+@runtime_checkable
+class Scaled(Protocol):
+    """A law that knows how large its noise is, so that the judge can tell whether the digits of a draw hold it."""
+
+    def magnitudes(self, sample: np.ndarray) -> np.ndarray:
+        """The squared size of each draw in units of its noise: the sum over its numbers of (|x| / scale)^2, (n, ...) -> (n,).
+
+        The scale is the standard deviation of the noise that a number was made with, or what is comparable to it.
+        """
 
 
 @dataclass(frozen=True)
@@ -340,9 +373,15 @@ def unit_directions(count: int, dim: int, generator: np.random.Generator) -> np.
     return v / np.linalg.norm(v, axis=1, keepdims=True)
 
 
-def frame(count: int, dim: int, generator: np.random.Generator) -> np.ndarray:
-    """``count`` <= ``dim`` random orthogonal directions, as columns of length one: (dim, count)."""
-    return np.linalg.qr(generator.standard_normal((dim, count)))[0]
+def frame(count: int, dim: int, generator: np.random.Generator, first: np.ndarray | None = None) -> np.ndarray:
+    """``count`` <= ``dim`` orthogonal directions, as columns of length one: (dim, count).
+
+    They are random, but span the columns of ``first`` (dim, some), or as many of these as there is room for.
+    """
+    columns = generator.standard_normal((dim, count))
+    if first is not None:
+        columns[:, : first.shape[1]] = first[:, :count]
+    return np.linalg.qr(columns)[0]
 
 
 def checked_weights(weights: object) -> np.ndarray:

@@ -94,7 +94,8 @@ class DiscreteLaw(Law):
             support: the least and the largest value, or infinity. The values are one apart.
             name: the name of the law in certificates.
 
-        Up to a million values around the modes are tabulated. The others, if there are any, share the rest of the probability.
+        Up to a quarter of a million values around the modes are tabulated. The others, if there are any, share the rest of the
+        probability.
 
         Raises:
             BadInput: if ``log_mass`` raises or does not return one log-probability per value, or if these do not sum to 1.

@@ -40,7 +40,7 @@ def dirichlet(concentration: np.ndarray, name: str = "Dirichlet") -> RosenblattL
 
 
 def concrete(logits: np.ndarray, temperature: float, name: str = "RelaxedOneHotCategorical") -> RosenblattLaw:
-    """softmax((logits + Gumbel noise) / temperature). Then exp(logits) x^-temperature, scaled to the sum 1, is uniform on the simplex.
+    """softmax((logits + Gumbel noise) / temperature): exp(logits) x^-temperature, scaled to the sum 1, is uniform on the simplex.
 
     Source: Maddison, Mnih and Teh, The concrete distribution, 2017.
     """
@@ -76,7 +76,7 @@ def wishart(df: float, scale: np.ndarray, *, inverse: bool = False, root: bool =
     normal entries below the diagonal, and chi-distributed ones on it.
 
     Args:
-        inverse: whether the draws are the inverses of such matrices, whose scale matrix is the inverse of ``scale``.
+        inverse: whether the draws are inverse Wishart matrices with this scale: their inverses have the inverse scale.
         root: whether the draws are the Cholesky factors of the matrices.
 
     Source: Bartlett, On the theory of statistical regression, 1933.
@@ -162,9 +162,9 @@ def rotational(axis: np.ndarray, log_density: Callable[[np.ndarray], np.ndarray]
         log_density: the log-density with respect to the uniform law, as a function of the cosine with the axis, (n,) -> (n,). None
             for the uniform law itself.
 
-    The cosine t has the density exp(log_density(t)) (1 - t^2)^((d - 3)/2). The rest of the vector, scaled to unit length, is uniform
-    on a sphere of one dimension less, whose coordinates are beta distributed. Source: Mardia and Jupp, Directional Statistics, 2000,
-    section 9.3.
+    The cosine t has the density exp(log_density(t)) (1 - t^2)^((d - 3)/2). The rest of the vector, scaled to unit length, is
+    uniform on a sphere of one dimension less, whose coordinates are beta distributed. Source: Mardia and Jupp, Directional
+    Statistics, 2000, section 9.3.
     """
     d = len(axis)
     frame = _frame(axis)
@@ -188,11 +188,11 @@ def rotational(axis: np.ndarray, log_density: Callable[[np.ndarray], np.ndarray]
     return RosenblattLaw(rosenblatt, shape=d, dim=d - 1, inside=inside, name=name, facts={"axis": axis.tolist(), **facts})
 
 
-def orthogonal(dim: int, *, special_group: bool = False, name: str = "orthogonal") -> RosenblattLaw:
-    """Orthogonal matrices (p, p) with the invariant law. Each column is uniform on the sphere of what is orthogonal to the earlier ones.
+def orthogonal(dim: int, *, proper: bool = False, name: str = "orthogonal") -> RosenblattLaw:
+    """Orthogonal matrices (p, p) with the invariant law. Each column is uniform on what is orthogonal to the earlier ones.
 
     Args:
-        special_group: whether the determinant is 1; the last column then follows from the others.
+        proper: whether the determinant is 1; the last column then follows from the others.
 
     Source: Stewart, The efficient generation of random orthogonal matrices, 1980.
     """
@@ -209,7 +209,7 @@ def orthogonal(dim: int, *, special_group: bool = False, name: str = "orthogonal
             v /= np.linalg.norm(v, axis=1, keepdims=True)
             m = m - 2.0 * v[:, :, None] * (v[:, None, :] @ m)
             m = m[:, 1:, 1:]
-        if not special_group:
+        if not proper:
             # The last entry is a fair sign. An even number of uniforms cannot show it; the first uniform hides it.
             parts[0] = parts[0].copy()
             parts[0][:, 0] = 0.5 * (parts[0][:, 0] + (m[:, 0, 0] > 0.0))
@@ -218,7 +218,7 @@ def orthogonal(dim: int, *, special_group: bool = False, name: str = "orthogonal
     def inside(x: np.ndarray) -> np.ndarray:
         m = x.reshape(-1, dim, dim)
         good = np.abs(m.swapaxes(1, 2) @ m - np.eye(dim)).max(axis=(1, 2)) < _ROUNDING
-        return good & (np.linalg.det(m) > 0.0) if special_group else good
+        return good & (np.linalg.det(m) > 0.0) if proper else good
 
     return RosenblattLaw(rosenblatt, shape=dim * dim, dim=dim * (dim - 1) // 2, inside=inside, name=name, facts={"dim": dim})
 

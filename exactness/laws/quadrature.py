@@ -104,6 +104,8 @@ class Quadrature:
             left, right = np.concatenate([left[kept], half_left]), np.concatenate([right[kept], half_right])
             values = np.concatenate([values[kept], finer])
             gap, stuck = np.concatenate([gap[kept], gaps.reshape(-1)]), np.concatenate([stuck[kept], still])
+        # A panel that was too narrow to be halved may be wrong by all of its mass.
+        gap = np.where(np.isinf(gap), values @ _W / 2.0, gap)
         order = np.argsort(left, kind="stable")
         return left[order], right[order], values[order], float(gap.sum())
 
@@ -157,7 +159,7 @@ class Quadrature:
         named = [float(p) for p in points]
         if not all(low <= p <= high for p in named):
             raise BadInput(f"the points {named} must lie in the support {self._support}")
-        grid = np.unique(np.concatenate([_every_size(low, high), [p for p in named if low < p < high]]))
+        grid = np.unique(np.concatenate([every_size(low, high), [p for p in named if low < p < high]]))
         logs = self._logs(grid)
         if not np.isfinite(logs).any():
             raise BadInput(
@@ -222,7 +224,7 @@ class Quadrature:
         return float(near), float(abs(near - far / 2.0 ** (powers[0] + powers[1])))
 
 
-def _every_size(low: float, high: float) -> np.ndarray:
+def every_size(low: float, high: float) -> np.ndarray:
     """Numbers of every size inside the support, and of every distance from its ends."""
     sizes = 2.0 ** np.arange(-60.0, 200.0, 0.25)
     parts = [np.zeros(1), sizes, -sizes]

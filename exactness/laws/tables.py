@@ -13,7 +13,7 @@ from ..errors import BadInput
 LogMass = Callable[[np.ndarray], object]
 
 # A table has at most about this many values.
-_MOST = 1 << 20
+_MOST = 1 << 18
 # Values further out are not looked at: doubles do not tell them apart.
 _FARTHEST = 2.0**52
 # A value of this log-probability ends a table. No sample will ever hold it.

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import ndtri
 
 from ..arrays import Array, is_array, like, to_numpy
 from ..errors import BadInput
@@ -68,7 +69,13 @@ class UnivariateLaw(Law):
 
     def projections(self, random: int, generator: np.random.Generator) -> Projections:
         """The only coordinate; see :class:`.base.Projected`."""
-        return Projections(["coordinate 0"], lambda x: [self.cdf(x[:, 0])], whole=True)
+        # The values stay on the host, where they are computed: JAX would compile their histogram for every size of a batch.
+        return Projections(["coordinate 0"], lambda x: [self.cdf(to_numpy(x)[:, 0])], whole=True)
+
+    def magnitudes(self, sample: np.ndarray) -> np.ndarray:
+        """See :class:`.base.Scaled`. The scale is that of the normal distribution with the same outer deciles."""
+        scale = (self.deciles[-1] - self.deciles[0]) / (ndtri(_LEVELS[-1]) - ndtri(_LEVELS[0]))
+        return np.square(sample[:, 0] / scale)
 
     def _values(self, t: np.ndarray) -> np.ndarray:
         low, high = self.support

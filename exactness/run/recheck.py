@@ -1,14 +1,18 @@
-"""Checks a certificate: does its verdict follow from its findings, and does its claim repeat?"""
+"""Checks a certificate: does its verdict follow from its findings, and does its claim repeat?
+
+A certificate may come from a stranger, and its source may name a Python file. Nothing is run unless the caller asks for it.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 
-from ..catalogue import Setting
+from ..catalogue import Setting, find
 from ..certificate import Certificate, Finding, Verdict
 from ..claim import Claim
 from ..errors import BadInput
@@ -16,28 +20,67 @@ from ..evidence.nulls import Null, null_of
 from ..evidence.summaries.base import Row
 from ..judging.certify import certify_claim
 from ..judging.judgement import adjust, beside_controls, decide, may_pass
-from .sources import claims_of, controls_of, is_file_claim, is_saved_source, items_of
+from .executors import Progress
+from .sources import claims_of, controls_of, file_of, is_file_claim, is_saved_source, items_of
 
 _CLOSE = 1e-9
 
 
 class Recheck(msgspec.Struct, frozen=True):
-    """The result of a check. ``faults`` are sentences, and the list is empty if all is well. ``how`` says what was compared."""
+    """The result of a check.
+
+    Attributes:
+        faults: sentences; the list is empty if all is well.
+        how: what was compared.
+        untraced: why nobody could sample again from here what the certificate is about. None if somebody could.
+    """
 
     faults: list[str]
     how: str = ""
+    untraced: str | None = None
 
 
-def recheck(certificate: Certificate, *, run: bool = True) -> Recheck:
-    """Recompute the verdict from the recorded statistics. With ``run``, also run the claim again if its source is recorded."""
-    faults, how = check_arithmetic(certificate), "its verdict follows from its findings"
-    if run and certificate.source is not None:
-        try:
-            again = repeat(certificate, *_claims_of(certificate))
-            faults, how = faults + again.faults, f"{how}, {again.how}"
-        except BadInput as error:
-            faults = [*faults, f"the claim cannot be run again from here: {error} (--no-run checks the arithmetic alone)"]
-    return Recheck(faults, how)
+class RecheckJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that checks the certificate in ``path`` and runs its claim again, which is a stranger's code."""
+
+    path: str
+
+    def run(self, progress: Progress | None = None) -> Recheck:
+        """Check it. Raises ``BadInput`` if the file is no certificate."""
+        return recheck(Certificate.load(self.path), run=True, progress=progress)
+
+
+def recheck(certificate: Certificate, *, run: bool = False, progress: Progress | None = None) -> Recheck:
+    """Recompute the verdict from the recorded statistics, which runs nothing.
+
+    With ``run``, the claim is run again too. This executes the Python file that the certificate names: use it only for
+    certificates whose source you trust.
+    """
+    faults, untraced = check_arithmetic(certificate), untraceable(certificate)
+    how = "its verdict follows from its findings"
+    if certificate.verdict is Verdict.INVALID:
+        how = "it is invalid, so it has no verdict that findings could support"
+    if not run or certificate.source is None:
+        return Recheck(faults, f"{how}; nothing was sampled again", untraced)
+    try:
+        again = repeat(certificate, *_claims_of(certificate), progress=progress)
+        return Recheck(faults + again.faults, f"{how}, {again.how}")
+    except BadInput as error:
+        return Recheck([*faults, f"the claim cannot be run again from here: {error}"], how, untraced)
+
+
+def untraceable(certificate: Certificate) -> str | None:
+    """Why the claim cannot be found from here, in words, or None if it can. Nothing is run to find out."""
+    source = certificate.source
+    if source is None:
+        return "it does not say where its claim comes from"
+    if (file := file_of(source)) is not None:
+        return None if Path(file).is_file() else f"its claim comes from {file}, which is not here"
+    try:
+        find([source])
+    except BadInput as error:
+        return f"its claim cannot be found: {error}"
+    return None
 
 
 def check_arithmetic(certificate: Certificate) -> list[str]:
@@ -81,7 +124,9 @@ def check_arithmetic(certificate: Certificate) -> list[str]:
     return faults
 
 
-def repeat(certificate: Certificate, claims: Sequence[Claim], controls: Sequence[str] | None = None) -> Recheck:
+def repeat(
+    certificate: Certificate, claims: Sequence[Claim], controls: Sequence[str] | None = None, *, progress: Progress | None = None
+) -> Recheck:
     """Run the claim again with the recorded plan and seed, and compare the results.
 
     ``controls`` are the names of the controls that the certificate must list. If left out, they are the claim's own controls,
@@ -93,7 +138,11 @@ def repeat(certificate: Certificate, claims: Sequence[Claim], controls: Sequence
     faults = []
     again = replace(claim, plan=certificate.plan, controls=claim.controls if controls is None else ())
     new = certify_claim(
-        again, seed=certificate.seed, outcomes=() if controls is None else certificate.controls, source=certificate.source
+        again,
+        seed=certificate.seed,
+        outcomes=() if controls is None else certificate.controls,
+        source=certificate.source,
+        progress=progress,
     )
     names = sorted([c.name for c in new.controls] if controls is None else controls)
     if sorted(c.name for c in certificate.controls) != names:

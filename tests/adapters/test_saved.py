@@ -12,6 +12,7 @@ import pytest
 import exactness as ex
 from exactness import batteries as B
 from exactness import cli
+from exactness.run.executors import Here
 from tests.conftest import module_or_skip
 from tests.registry import plain_chain, quiet_plan
 
@@ -242,6 +243,8 @@ def run(monkeypatch, tmp_path, capsys):
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["exactness", *arguments])
+        # In this process: what is replaced here is not replaced in a worker, and starting one takes time.
+        monkeypatch.setattr(cli, "Workers", lambda *_: Here())
         code = 0
         try:
             cli.main()
@@ -258,14 +261,14 @@ def test_the_command_line_judges_saved_paths_and_rechecks_them(run, tmp_path):
     assert run("certify", "--paths", "mine.npy", "--law", "laws.py", "--max-paths", "50", "--out", "few")[0] == 3
     written = json.loads((tmp_path / "certificates" / "mine.npy.json").read_text())
     assert written["source"] == "--paths mine.npy --law laws.py:law"
-    code, said = run("recheck", "certificates")
+    code, said = run("recheck", "certificates", "--run")
     assert (code, said.out.count("it repeats")) == (0, 2)
     save(tmp_path / "mine.npy", np.concatenate([PATHS[:1], PATHS[1:][::-1]]))
-    code, said = run("recheck", "certificates/mine.npy.json")
+    code, said = run("recheck", "certificates/mine.npy.json", "--run")
     assert code == 1
     assert "the first draws differ" in said.out
     (tmp_path / "mine.npy").unlink()
-    assert "cannot be run again from here" in run("recheck", "certificates/mine.npy.json")[1].out
+    assert "cannot be run again from here" in run("recheck", "certificates/mine.npy.json", "--run")[1].out
 
 
 @pytest.mark.parametrize(

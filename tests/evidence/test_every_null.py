@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from exactness.evidence import nulls as N
+from exactness.evidence.nulls.cells import log_wealth
 from exactness.evidence.nulls.hilbert import edge_weights
 from exactness.evidence.nulls.normal import CLIP, chi_square_tails
 from exactness.evidence.summaries import Shares, Tally
@@ -101,6 +102,30 @@ def box(g, n, effect):
     return float(np.linalg.norm(u.mean(0) - 0.5))
 
 
+CELLS = np.array([0.4, 0.3, 0.2, 0.1])
+
+
+def labels(per_unit):
+    """Counts of four labels, (cells,), of which the first two gain what the others lose, or the other way round."""
+
+    def counts(g, n, effect):
+        shift = per_unit(abs(effect)) * (1 if effect >= 0 else -1)
+        return g.multinomial(n, CELLS + shift * np.array([0.5, 0.5, -0.5, -0.5]))
+
+    return counts
+
+
+def wager(g, n, effect):
+    """The relative entropy is about shift^2 sum_c (1/4)/p_c/2."""
+    counts = labels(lambda e: math.sqrt(8.0 * e / (1.0 / CELLS).sum()))(g, n, effect)
+    return log_wealth(counts, CELLS) / n
+
+
+def variation(g, n, effect):
+    return 0.5 * float(np.abs(labels(lambda e: e)(g, n, effect) / n - CELLS).sum())
+
+
+SPREAD = float(np.sqrt(CELLS * (1.0 - CELLS)).sum())
 TAILS = math.sqrt(float((edge_weights(True) * (1 - EDGES) ** 2).sum()))
 CASES = {
     "Kolmogorov": Case(N.Kolmogorov(), 2_000, piled(N.Kolmogorov(), 1.0)),
@@ -121,6 +146,8 @@ CASES = {
     "rare share": Case(N.Share(0.01), 20_000, lambda g, n, e: g.binomial(n, max(0.0, 0.01 + e)) / n),
     "promised": Case(N.Promised(float(np.mean(np.linspace(0.1, 0.7, 999) * (1 - np.linspace(0.1, 0.7, 999))))), 2_000, promised),
     "symmetric mean": Case(N.SymmetricMean(4), 500, symmetric),
+    "wager": Case(N.Wager(4), 20_000, wager),
+    "total variation": Case(N.TotalVariation(4, SPREAD), 20_000, variation),
     "chi-square limit": Case(N.ChiSquareLimit(3), 1_000, vector),
 }  # fmt: skip
 every = pytest.mark.parametrize("name", CASES)

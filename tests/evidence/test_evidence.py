@@ -24,10 +24,12 @@ PATHS = SAMPLE(240, 0)
 MIXTURE = ex.GaussianMixture([0.4, 0.6], [[1.0, 0.0], [-1.0, 0.5]], [0.3, 0.2])
 DRAWS = MIXTURE.sample(240, 0)
 TRUSTED = ex.TrustedSampler(MIXTURE.sample)
+LABELS = ex.DiscreteLaw([0.5, 0.2, 0.2, 0.1])
 OF_MIXTURES = [B.ProjectedKS(), B.Rosenblatt(), B.CharacteristicFunction()]
 # These take noise for each batch, of its bits, so their evidence is that of the batches, in whatever order.
 WITH_NOISE = [
     (B.MixtureInnovations(), MIXTURE, DRAWS), (B.MeanEmbedding(most=100), MIXTURE, DRAWS),
+    (B.Frequencies(), LABELS, LABELS.sample(240, 0)),
     (B.SteinDiscrepancy(), MIXTURE, DRAWS), (B.TwoSample(), TRUSTED, DRAWS), (B.PermutationTwoSample(most=50), TRUSTED, DRAWS),
 ]  # fmt: skip
 CASES = [(B.Innovations(), CHAIN, PATHS), *((battery, MIXTURE, DRAWS) for battery in OF_MIXTURES)]

@@ -55,6 +55,7 @@ def test_a_law_gets_what_it_can_answer():
     assert names(Seen()) == {"two-sample", "projected KS"}
     assert names(ex.TrustedSampler(Drawn().sample)) == {"two-sample"}
     assert names(ex.UnivariateLaw(lambda t: 1.0 - np.exp(-t), support=(0.0, np.inf))) == {"projected KS"}
+    assert names(ex.DiscreteLaw([0.5, 0.5])) == {"frequencies"}
     assert names(chain) == {"innovations"}
 
 

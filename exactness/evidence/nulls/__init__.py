@@ -6,6 +6,7 @@ from typing import Any
 
 from .base import Null, Validity
 from .bets import Bet
+from .calls import VarianceRatio
 from .cells import TotalVariation, Wager
 from .counts import Promised, Share
 from .distinct import Distinct
@@ -13,14 +14,16 @@ from .equality import Equality
 from .hilbert import AndersonDarling, CramerVonMises, KernelMean
 from .kolmogorov import BINS, Kolmogorov, TwoSampleKolmogorov
 from .limits import ChiSquareLimit, Permutation
+from .neighbours import Neighbours
 from .normal import MeanVector, NormalMean, NormalVariance
 from .products import MeanProduct
+from .serial import SerialCorrelation
 from .symmetric import SymmetricMean
 
 ALL: tuple[type[Null], ...] = (
     Kolmogorov, TwoSampleKolmogorov, CramerVonMises, AndersonDarling, KernelMean, NormalMean, NormalVariance, MeanVector,
     MeanProduct, Share, Promised, SymmetricMean, ChiSquareLimit, Permutation, Equality, Distinct, TotalVariation,
-    Wager, Bet,
+    Wager, SerialCorrelation, VarianceRatio, Neighbours, Bet,
 )  # fmt: skip
 
 
@@ -35,7 +38,8 @@ def null_of(name: str, parameters: dict[str, Any]) -> Null:
 
 
 __all__ = [
-    "ALL", "BINS", "AndersonDarling", "Bet", "ChiSquareLimit", "CramerVonMises", "Distinct", "Equality", "KernelMean", "Kolmogorov",
-    "MeanProduct", "MeanVector", "NormalMean", "NormalVariance", "Null", "Permutation", "Promised", "Share", "SymmetricMean",
-    "TotalVariation", "TwoSampleKolmogorov", "Validity", "Wager", "null_of",
+    "ALL", "BINS", "AndersonDarling", "Bet", "ChiSquareLimit", "CramerVonMises", "Distinct", "Equality", "KernelMean",
+    "Kolmogorov", "MeanProduct", "MeanVector", "Neighbours", "NormalMean", "NormalVariance", "Null", "Permutation", "Promised",
+    "SerialCorrelation", "Share", "SymmetricMean", "TotalVariation", "TwoSampleKolmogorov", "Validity", "VarianceRatio", "Wager",
+    "null_of",
 ]  # fmt: skip

@@ -69,8 +69,8 @@ class Share(Null):
     @staticmethod
     def _seen(p: float, n: float, alpha: float, miss: float) -> float:
         """How far a true share must be above p to fall below the threshold with a probability of at most ``miss``."""
-        threshold = _above(p, log(2.0 / alpha) / n, lambda q: _divergence(q, p))
-        return _above(threshold, log(1.0 / miss) / n, lambda q: _divergence(threshold, q)) - p
+        threshold = first_above(p, log(2.0 / alpha) / n, lambda q: divergence(q, p))
+        return first_above(threshold, log(1.0 / miss) / n, lambda q: divergence(threshold, q)) - p
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,12 @@ class Promised(Null):
         return b + sqrt(b * b + 2.0 * self.variance * t / n)
 
 
-def _divergence(q: float, p: float) -> float:
+def divergence(q: float, p: float) -> float:
     """The Kullback-Leibler divergence of Bernoulli(q) from Bernoulli(p)."""
     return float(rel_entr(q, p) + rel_entr(1.0 - q, 1.0 - p))
 
 
-def _above(p: float, level: float, divergence: Callable[[float], float]) -> float:
+def first_above(p: float, level: float, divergence: Callable[[float], float]) -> float:
     """The q in [p, 1] at which the divergence reaches the level, or 1."""
     low, high = p, 1.0
     for _ in range(80):

@@ -2,14 +2,17 @@
 
 from .base import COMPONENT_NOISE, THE_DRAW, Summary, Test, worst
 from .bets import Bets
+from .calls import Calls
 from .cells import Cells, Support
 from .features import Differences, Embedding
 from .lags import Lags
+from .neighbours import Neighbours
 from .pairs import PairTally
 from .points import Points
 from .products import Products
 from .promises import Promises
 from .repeats import Repeats
+from .serial import Serial
 from .shares import Shares
 from .tally import Tally
 from .vectors import Vectors
@@ -18,14 +21,17 @@ __all__ = [
     "COMPONENT_NOISE",
     "Bets",
     "Cells",
+    "Calls",
     "Differences",
     "Embedding",
     "Lags",
+    "Neighbours",
     "PairTally",
     "Points",
     "Products",
     "Promises",
     "Repeats",
+    "Serial",
     "THE_DRAW",
     "Shares",
     "Summary",

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ..nulls import Null
+from ..pictures import Scores
 
 
 class Row(NamedTuple):
@@ -64,6 +65,12 @@ class Summary(ABC):
     measures: str | None = None
     """The quantity that is tested, where several summaries may hold the same one. Its tests are then counted only once."""
 
+    once: str | None = None
+    """What the summary looks at, if looking is dear and one battery per law is enough: see :func:`exactness.evidence.base.once`."""
+
+    silent: bool = False
+    """Whether another battery looks at the same, so that nothing need be added."""
+
     @abstractmethod
     def merge(self, other: Any) -> None:
         """Add another summary of the same kind and shape."""
@@ -81,6 +88,10 @@ class Summary(ABC):
 
     def close(self) -> None:  # noqa: B027  (most summaries have nothing to do)
         """Called once all rows of a batch of draws have been added."""
+
+    def scores(self) -> Scores:
+        """Sums divided by their standard deviations under the law, row by row, for the page. Empty if there are none."""
+        return {}
 
     def histogram(self, bins: int) -> tuple[str, np.ndarray] | None:
         """``(where, counts)`` of probability integral transforms. None if this summary keeps none, or nothing was added."""

@@ -1,4 +1,4 @@
-"""Draws that occur twice. Draws of a continuous law never do, so a single repetition refutes."""
+"""Draws that occur twice. Draws of a continuous law do so only by rounding."""
 
 from __future__ import annotations
 
@@ -16,28 +16,35 @@ from .reservoir import Reservoir
 _KEPT = 1 << 16
 # With this many random bits per draw, the probability that any two of the kept draws agree is below 2^-97.
 _BITS = 128
+# As few random bits make the numbers of some generators, even where they return double precision.
+_RANDOM_BITS = 22
+_ENTRIES = math.ceil(_BITS / _RANDOM_BITS)
 
 
 class Repeats(Summary):
     """Compares some entries of each draw, bit by bit.
 
     A bounded number of draws is kept. They are chosen by these entries, so that a draw and its repetition are either both kept or
-    both left out. ``places`` are the entries of a flattened draw that are continuous under the law.
+    both left out. If the entries have too few bits to tell all draws apart, as many repeats as rounding may cause are allowed.
+
+    Args:
+        places: the entries of a flattened draw that are continuous under the law.
+        free: the number of them that are independent given the others: rounding must make all of them equal.
     """
 
     distribution = "all different"
     constant = ("places",)
 
-    def __init__(self, places: Sequence[int] | np.ndarray) -> None:
+    def __init__(self, places: Sequence[int] | np.ndarray, free: int | None = None) -> None:
         self.places = np.asarray(places, dtype=np.int64)
+        self.free = len(self.places) if free is None else free
         self.kept = Reservoir(_KEPT)
 
     def add(self, sample: Array) -> None:
-        """Add draws (n, ...). Nothing is kept if the draws have too few bits to tell them apart."""
-        wanted = math.ceil(_BITS / -math.log2(float(namespace(sample).finfo(sample.dtype).eps)))
-        if wanted > len(self.places):
+        """Add draws (n, ...)."""
+        if not len(self.places):
             return
-        chosen = self.places[np.linspace(0, len(self.places) - 1, wanted).astype(np.int64)]
+        chosen = self.places[np.linspace(0, len(self.places) - 1, min(len(self.places), _ENTRIES)).astype(np.int64)]
         sample = at_hand(sample)
         xp = namespace(sample)
         flat = xp.reshape(sample, (int(sample.shape[0]), -1))
@@ -50,9 +57,22 @@ class Repeats(Summary):
     def tests(self) -> list[Test]:
         if not len(self.kept) or self.kept.rows is None:
             return []
-        bits = self.kept.rows[0]
+        bits = np.unique(self.kept.rows[0], axis=0)
         # Only the draws that were kept count, because no others were compared.
-        return [Test(Distinct(), "worst", float(len(bits) - len(np.unique(bits, axis=0))), len(bits), 1, bounded=False)]
+        n = len(self.kept)
+        return [Test(Distinct(self._chance(bits, n)), "worst", float(n - len(bits)), n, 1, bounded=False)]
+
+    def _chance(self, bits: np.ndarray, n: int) -> float:
+        """A bound on the probability that rounding makes a draw equal to an earlier one, on average over n draws."""
+        free = min(self.free, bits.shape[1])
+        if free >= _ENTRIES:
+            return 0.0
+        # A number that is large compared with its spread has fewer digits to spare.
+        low, middle, high = np.quantile(bits.view(np.float64), [0.25, 0.5, 0.75], axis=0)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            coarse = np.where(high > low, np.maximum(1.0, np.abs(middle) / (high - low)), 1.0)
+        chance = 0.5 * n * 2.0 ** (-free * _RANDOM_BITS) * float(np.prod(np.sort(coarse)[-free:]))
+        return min(1.0, chance)
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..nulls import Null, Share
+from ..pictures import Scores
 from .base import Summary, Test, worst
 
 
@@ -29,6 +30,11 @@ class Shares(Summary):
     def merge(self, other: Shares) -> None:
         self.counts += other.counts
         self.n += other.n
+
+    def scores(self) -> Scores:
+        p = np.array([null.probability for null in self.nulls])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return {"share": (self.events, (self.counts - self.n * p) / np.sqrt(self.n * p * (1.0 - p)))}
 
     def monitored(self) -> list[tuple[Null, int]]:
         return [(self.nulls[0], len(self.nulls))]

@@ -11,6 +11,7 @@ from ...arrays import Array, chi2_cdf, clip, dot, histogram, namespace, ndtr, ro
 from ..nulls import BINS, AndersonDarling, CramerVonMises, Kolmogorov, NormalMean, NormalVariance, Null
 from ..nulls.hilbert import edge_weights
 from ..nulls.normal import CLIP, CLIPPED_SQUARE
+from ..pictures import Scores
 from .base import Summary, Test, worst
 
 _EDGES = np.arange(1, BINS) / BINS
@@ -126,6 +127,16 @@ class Tally(Summary):
         nulls: list[Null] = [Kolmogorov(), CramerVonMises(), AndersonDarling()]
         nulls += [NormalMean(), NormalVariance()] if self.null == "normal" else []
         return [(null, len(self.rows) + 1) for null in nulls] if self.relation in ("independent", "dependent") else []
+
+    def scores(self) -> Scores:
+        """Of the mean and the variance of normal values, else of the mean of the probability integral transforms."""
+        n = self.counts.sum(1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.null == "normal":
+                mean, variance = self.sums / np.sqrt(n), (self.squares - n) / np.sqrt(2.0 * n)
+                return {"mean": (self.rows, mean), "variance": (self.rows, variance)}
+            middles = (np.arange(BINS) + 0.5) / BINS
+            return {"mean transform": (self.rows, (self.counts @ middles / n - 0.5) * np.sqrt(12.0 * n))}
 
     def histogram(self, bins: int) -> tuple[str, np.ndarray] | None:
         """``(where, counts)`` over all rows, or of the most extreme row if rows may not be pooled."""

@@ -69,16 +69,18 @@ class Page:
     facts: list[tuple[str, str]]
     sections: list[Section]
     matrix: MatrixView | None = None
+    broken: Sequence[tuple[str, str]] = ()
 
 
-def page_of(certificates: Sequence[Certificate], matrix: Matrix | None = None) -> Page:
+def page_of(certificates: Sequence[Certificate], matrix: Matrix | None = None, broken: Sequence[tuple[str, str]] = ()) -> Page:
     """Group the certificates by law (the part of the name before the first slash), in the given order.
 
-    The certificates or the matrix may be missing, but not both.
+    The certificates or the matrix may be missing, but not both. ``broken`` names files that could not be read, and why.
     """
     controls = None if matrix is None else view_of(matrix)
     if controls is not None and not certificates:
-        return Page("exactness: controls", controls.headline, controls.holds, _made(matrix), [], controls)  # type: ignore[arg-type]
+        holds = controls.holds and not broken
+        return Page("exactness: controls", controls.headline, holds, _made(matrix), [], controls, broken)  # type: ignore[arg-type]
     groups: dict[str, list[Certificate]] = {}
     for c in certificates:
         groups.setdefault(c.name.split("/")[0] if "/" in c.name else c.name, []).append(c)
@@ -88,14 +90,16 @@ def page_of(certificates: Sequence[Certificate], matrix: Matrix | None = None) -
     refuted = sum(c.verdict is Verdict.REFUTED for c in wrong)
     parts = [f"{certified} of {len(exact)} samplers certified"] if exact else []
     parts += [f"{refuted} of {len(wrong)} wrong samplers refuted"] if wrong else []
+    parts += [f"{len(broken)} files could not be read" if len(broken) > 1 else "one file could not be read"] if broken else []
     full = len(certificates) <= _ALL_BELOW
     return Page(
         title="exactness report" if len(certificates) != 1 else f"exactness: {certificates[0].name}",
         headline="; ".join(parts),
-        holds=all(c.as_claimed for c in certificates) and (controls is None or controls.holds),
+        holds=all(c.as_claimed for c in certificates) and (controls is None or controls.holds) and not broken,
         facts=_facts(certificates),
         sections=[_section(name, members, full) for name, members in groups.items()],
         matrix=controls,
+        broken=broken,
     )
 
 
