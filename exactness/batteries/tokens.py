@@ -223,7 +223,8 @@ def _at(values: Array, ids: np.ndarray) -> np.ndarray:
 
 def _groups(length: int) -> tuple[list[int], list[str]]:
     """The row of each position, and the names of the rows."""
-    rows, names = [], []
+    rows: list[int] = []
+    names: list[str] = []
     for t in range(length):
         row = t if t < _SINGLE else _SINGLE + int(np.log2(t // _SINGLE))
         if row == len(names):

@@ -46,6 +46,11 @@ class Law(ABC):
     """Whether the methods that take draws take arrays of any kind. If so, JAX draws on the CPU come to them as numpy arrays, and
     nothing is compiled (see :func:`exactness.arrays.at_hand`). If not, they come as the sampler returned them."""
 
+    @property
+    def determined(self) -> bool:
+        """Whether all calls may return the same draws, as greedy decoding does. Then equal calls are no sign of an ignored seed."""
+        return False
+
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64")
     """The dtypes that a sample may have."""
 

@@ -125,6 +125,10 @@ class TokenChain(Law):
         return self.filters.greedy
 
     @property
+    def determined(self) -> bool:
+        return self.greedy
+
+    @property
     def drafted(self) -> bool:
         """Whether the draft's law is known."""
         return self.draft is not None
@@ -294,6 +298,6 @@ def _checked(label: str, function: Target, ids: Array, shape: tuple[int, ...], w
 
 
 def _whole(name: str, value: object, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= int(value) <= most:
         raise BadInput(f"{name} must be an integer from {least} to {most:,}, not {value!r}")
     return int(value)
