@@ -29,6 +29,7 @@ from .laws import (
     VerifiedWindow,
     chain_marginals,
 )
+from .monitor import Monitor
 from .plan import Plan
 from .saved import SavedPaths
 from .version import __version__ as __version__
@@ -43,6 +44,7 @@ __all__ = [
     "RosenblattLaw",
     "DiscreteLaw",
     "TokenChain",
+    "Monitor",
     "TokenDraws",
     "ProductLaw",
     "TrustedSampler",

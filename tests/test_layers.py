@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 
 # From the ground up. A module imports its own layer and those below; what is deferred into a function counts as well.
 LAYERS = (
-    ("errors", "arrays", "seeds", "strangers", "subject", "version"),
+    ("errors", "arrays", "monitor", "seeds", "strangers", "subject", "version"),
     ("laws",),
     ("evidence",),
     ("batteries",),
