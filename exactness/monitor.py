@@ -143,7 +143,8 @@ class Monitor:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state, so that a restarted engine goes on where this one stopped. A kill leaves the old state."""
         state = {
-            "format": FORMAT, "alpha": self.alpha, "slack": self.slack, "tokens": self.tokens, "alarm": self.alarm, "reason": self.reason,
+            "format": FORMAT, "alpha": self.alpha, "slack": self.slack, "tokens": self.tokens, "alarm": self.alarm,
+            "reason": self.reason,
             "table": [[value if math.isfinite(value) else None for value in row] for row in self._table.tolist()],
         }  # fmt: skip
         target = Path(path)

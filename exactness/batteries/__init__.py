@@ -8,6 +8,7 @@ from .kernels import CharacteristicFunction, MeanEmbedding, SteinDiscrepancy
 from .mixtures import MixtureInnovations, Rosenblatt
 from .projections import ProjectedKS
 from .standard import standard
+from .tokens import Tokens
 from .trusted import PermutationTwoSample, TwoSample
 from .windows import Acceptance
 

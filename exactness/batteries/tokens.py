@@ -15,7 +15,7 @@ import numpy as np
 
 from ..arrays import Array, double, integers_like, like, namespace, normal_scores, to_numpy
 from ..evidence.base import Battery, Evidence, Origin
-from ..evidence.summaries import Bets, Lags, Summary, Support, Tally
+from ..evidence.summaries import Bets, Lags, Speculation, Summary, Support, Tally
 from ..laws.base import Law, Predicting, Prediction
 
 # Positions beyond these are tested together, in groups that double.
@@ -79,7 +79,8 @@ class _Looks:
     def __init__(self, law: Predicting, lags: int) -> None:
         self.group, names = _groups(law.length)
         self.support = Support()
-        self.summaries: dict[str, Summary] = {"support": self.support}
+        self.speculation = Speculation()
+        self.summaries: dict[str, Summary] = {"support": self.support, "rounds": self.speculation}
         self.orders: dict[str, Tally] = {}
         if law.greedy:
             return
@@ -100,6 +101,8 @@ class _Looks:
         """Take in a batch of sequences."""
         n = int(sample.shape[0])
         place, before = _rounds(to_numpy(sample[:, 1]))
+        alive = to_numpy(sample[:, 0]) >= 0
+        self.speculation.add(int(((place == 0) & alive).sum()), int(((place == 1) & alive).sum()))
         scores: dict[int, np.ndarray] = {}
         for step in law.predictions(sample):
             tokens = to_numpy(step.tokens)

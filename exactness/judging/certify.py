@@ -308,6 +308,8 @@ class _Run:
         started = time.perf_counter()
         self.findings = findings_of(self.draws.evidence, self.plan)
         verdict, reason = decide(self.findings, self.plan, last, may_pass)
+        if verdict is Verdict.CERTIFIED and (why := [why for one in self.draws.evidence for why in one.objections()]):
+            verdict, reason = Verdict.INCONCLUSIVE, why[0]
         if verdict is Verdict.REFUTED and (lost := too_few(self.findings, self.plan, self.draws.digits)):
             verdict, reason = Verdict.INVALID, lost
         self.stages.append(

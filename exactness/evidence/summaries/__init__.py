@@ -14,6 +14,7 @@ from .promises import Promises
 from .repeats import Repeats
 from .serial import Serial
 from .shares import Shares
+from .speculation import Speculation
 from .tally import Tally
 from .vectors import Vectors
 
@@ -34,6 +35,7 @@ __all__ = [
     "Serial",
     "THE_DRAW",
     "Shares",
+    "Speculation",
     "Summary",
     "Support",
     "Tally",
