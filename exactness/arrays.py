@@ -74,14 +74,15 @@ def at_hand(x: Array) -> Array:
     """A JAX array in the host's memory as a numpy array that shares it; any other array as it is.
 
     The judge computes operation by operation, and JAX compiles each operation anew for every shape. That takes seconds for every
-    new number of draws, and numpy takes none. On an accelerator the array stays where it is.
+    new number of draws, and numpy takes none. On an accelerator the array stays where it is, and so does one of bfloat16, which
+    numpy does not know.
 
     >>> at_hand(np.ones(2))
     array([1., 1.])
     """
     if not compat.is_jax_array(x) or any(place.platform != "cpu" for place in x.devices()):
         return x
-    return np.asarray(x)
+    return np.asarray(x) if np.dtype(x.dtype).kind in "biufc" else x
 
 
 def copied(x: Array) -> Array:

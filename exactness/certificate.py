@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import hashlib
 import json
 import os
 import tempfile
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from .canonical import digest
 from .errors import BadInput
 from .evidence.pictures import Picture
 from .plan import Plan
@@ -168,6 +168,18 @@ def missed(controls: Sequence[ControlOutcome]) -> list[ControlOutcome]:
     return [c for c in controls if not c.as_it_should and (c.required or blind)]
 
 
+class Redraw(msgspec.Struct, frozen=True, kw_only=True):
+    """One block of draws, by which a later run sees that judging again would give the same certificate.
+
+    Attributes:
+        index: the number of the block (:func:`exactness.judging.draws.blocks_of`).
+        sha256: the digest of all sums that the batteries kept of this block: of every draw, and of what the law says of it.
+    """
+
+    index: Count
+    sha256: str
+
+
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """The versions, and the kind of array, dtype and device, with which the sampler was judged."""
 
@@ -198,6 +210,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         subjects: digests of what the certificate is about: source files, weights and settings of the sampler and of the law.
         unread: what of the sampler and the law could not be read, in words.
         evidence: the SHA-256 digest of all sums that the batteries kept.
+        redraw: the same of one block, which ``--resume`` draws and judges again.
 
     >>> import exactness as ex
     >>> law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
@@ -231,6 +244,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     subjects: list[Subject] = []
     unread: list[str] = []
     evidence: str | None = None
+    redraw: Redraw | None = None
     format: str = FORMAT
 
     @property
@@ -271,8 +285,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the certificate in its canonical form (:func:`canonical`). A file of it holds this digest too."""
-        return hashlib.sha256(canonical(json.loads(msgspec.json.encode(self)))).hexdigest()
+        """The SHA-256 of the certificate in its canonical form (:mod:`exactness.canonical`). A file of it holds this digest too."""
+        return digest(msgspec.json.decode(msgspec.json.encode(self)))
 
     def to_json(self) -> bytes:
         """The certificate as JSON, with its digest."""
@@ -300,7 +314,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises ``BadInput`` if the file is missing, unreadable or not a certificate, and ``Edited`` if it is no longer what was
         written. An edit is noticed by the digest in the file. Whoever edits on purpose can write another digest: against that,
-        somebody must sign (see :mod:`exactness.show.formats.intoto`).
+        somebody must sign (see :mod:`exactness.statement`).
         """
         return cls.from_json(read_text(path, "a certificate"), str(path))
 
@@ -314,7 +328,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         with reading(name):
             document = json.loads(text, object_pairs_hook=_without_repetition)
             document.pop("digest")
-            found = hashlib.sha256(canonical(document)).hexdigest()
+            found = digest(document)
         if found != head.digest:
             raise Edited(
                 f"{name} was changed after it was written: it states the digest {head.digest:.12}, but its contents give "
@@ -330,20 +344,6 @@ class Edited(BadInput):
 class _Head(msgspec.Struct):
     format: str
     digest: str = ""
-
-
-def canonical(document: Any) -> bytes:
-    """The canonical form of a JSON value, over which digests are computed.
-
-    It is UTF-8 text without white space, keys are sorted by code points, only quotation marks, backslashes and control characters
-    are escaped, and a number with a fraction or an exponent is written with the fewest digits that give the same double, as
-    Python's ``repr`` writes it. This is what ``json.dumps`` of Python's standard library makes, with these options. It differs from
-    RFC 8785 in numbers: integers are exact beyond 2^53, because seeds may be larger.
-
-    >>> canonical({"b": 1e-6, "a": [1, 2.0, None, "\u00e4"]}).decode()
-    '{"a":[1,2.0,null,"\u00e4"],"b":1e-06}'
-    """
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

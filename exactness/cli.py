@@ -1,4 +1,4 @@
-"""The command line: ``exactness list | certify | controls | report | recheck``. Only this module ends the process.
+"""The command line: ``exactness list | certify | controls | report | recheck | verify``. Only this module ends the process.
 
 Users' files run in worker processes and never in this one, so they cannot end or block it. ``EXIT_CODES`` lists the exit codes.
 """
@@ -303,7 +303,7 @@ def make_report(
         raise BadInput(unread)
     if output is not None or not outputs:
         page = output or Path("report.html")
-        write_report(found, page, *(matrices or [None]), broken)
+        write_report(found, page, matrices[0] if matrices else None, broken)
         console.print(f"report on {len(found)} certificates: {page}", highlight=False)
     if broken:
         raise BadInput(unread + ("; no other file was written" if outputs else ""))
@@ -342,6 +342,26 @@ def recheck(
     if not run:
         console.print("Nothing was sampled again: only the arithmetic was checked. --run samples again.", highlight=False)
     raise SystemExit(next(code for code in (1, 2, 3, 0) if code in codes))
+
+
+@app.command()
+def verify(
+    sources: Annotated[list[Path], typer.Argument(help="Certificates, in-toto statements, signed envelopes, or folders of them.")],
+) -> None:
+    """Check that certificates are as they were written, and that they are about the files that lie here.
+
+    Nothing is run. Signatures are not checked: cosign or gh check them. The exit code is 1 if something is wrong, and 2 if a file
+    cannot be read.
+    """
+    from .run.verify import verified_files
+
+    found, broken = verified_files(_files(sources))
+    for file, one in found:
+        style = "red" if one.faults else None
+        console.print(f"{file}: {'; '.join(one.faults or one.said)}", style=style, highlight=False, markup=False, soft_wrap=True)
+    for why in broken:
+        errors.print(why, style="red", highlight=False, markup=False, soft_wrap=True)
+    raise SystemExit(1 if any(one.faults for _, one in found) else 2 if broken else 0)
 
 
 def _rechecked(path: Path, run: bool, workers: Workers) -> Recheck:

@@ -22,7 +22,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from .certificate import Certificate
+from .certificate import Certificate, Verdict
 from .claim import Claim, Sample
 from .errors import BadInput
 from .evidence.base import Battery
@@ -33,6 +33,10 @@ from .run.runner import Overrides, check_writable
 from .show.pytest_text import facts_of, message_of, properties_of, section_of
 
 _NAME = 100
+_STANDS = (
+    "the test was run again, and the sampler gave other draws although the seed was the same; another run is no other chance, so "
+    "this verdict of the first run stands"
+)
 # After this many seconds, a test that still draws says so.
 _PATIENCE = 5.0
 
@@ -104,7 +108,7 @@ class SignOfLife:
     """A progress function that writes a line to pytest's terminal while a certificate takes long.
 
     The first line comes after 5 seconds, and each later one when twice as much time has passed. They are not part of the test's
-    captured output. There are none with ``-q``, and none from a worker of pytest-xdist, which has no terminal.
+    captured output. With ``-q`` it writes nothing, and neither does a worker of pytest-xdist, which has no terminal.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -158,16 +162,16 @@ class Judge:
         run.names.add(named)
         plan = self._plan(claim, run, claims_of_call(tests, call, run.marks.get("claims")))
         repeat = self._command(run, tests)
-        certificate = self._standing.get((test, call))
-        if certificate is None:
+        first = self._standing.get((test, call))
+        if first is not None and first.reproducible is False:
+            certificate = first
+        else:
             certificate = certify(
                 claim.sample, claim.law, plan=plan, seed=self.settings.seed, name=named, batteries=claim.batteries,
                 controls=claim.controls, wrong=claim.wrong, about={**claim.about, "test": test, "repeat": repeat},
                 progress=SignOfLife(self.config),
             )  # fmt: skip
-        # If a sampler does not repeat its draws, running its test again would give it another chance: the first result stands.
-        if certificate.reproducible is False:
-            self._standing[test, call] = certificate
+            certificate = self._first_of(first, certificate, test, call)
         saved = self._save(certificate, test, call)
         fact = facts_of(certificate, call, saved)
         run.facts.append(fact)
@@ -179,6 +183,18 @@ class Judge:
             if check:
                 raise NotAsClaimed(message_of(certificate, test, call, saved, self.settings.profile), certificate)
         return certificate
+
+    def _first_of(self, first: Certificate | None, new: Certificate, test: str, call: int) -> Certificate:
+        """The certificate that counts when a test is run again: the first one, unless it was as claimed or invalid.
+
+        A plugin may run a test again until it passes. If the sampler repeats its draws, so does the verdict. If it does not, as one
+        that ignores its seed for some numbers of draws, each run would be another chance. An invalid certificate is no verdict.
+        """
+        if first is not None and new.evidence != first.evidence:
+            return msgspec.structs.replace(first, reasons=[*first.reasons, _STANDS])
+        if new.reproducible is False or not (new.as_claimed or new.verdict is Verdict.INVALID):
+            self._standing[test, call] = new
+        return new
 
     def _plan(self, claim: Claim, run: Run, claims: int) -> Plan:
         """The plan of the claim or of the ini file, changed by the marker and the profile, with this call's share of alpha."""

@@ -66,7 +66,7 @@ class SavedPaths:
         named = [one for one in sources if isinstance(one, (str, os.PathLike))]
         if len(named) not in (0, len(sources)):
             raise BadInput("saved paths must be all arrays or all files: save the arrays, or load the files")
-        files = files_of(named)
+        self.files = files = files_of(named)
         self.parts: list[tuple[str, int]] = []
         """The name of each part, in their order, and its number of draws."""
         self.name, self.chains, values = self._read_parts(sources, files, entry, chains)

@@ -1,4 +1,4 @@
-"""What a certificate is about: digests of the code and the numbers behind a sampler or a law, where they can be read.
+"""Subjects of certificates: digests of the code and the numbers behind a sampler or a law, where they can be read.
 
 A digest of a source file is that of ``sha256sum``, so that anybody can compare it with the file that they have.
 """
@@ -13,7 +13,7 @@ import site
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,7 +48,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def subjects_of(value: object, role: Literal["sampler", "law"]) -> tuple[list[Subject], list[str]]:
-    """What can be read of a sampler or a law, and in words what cannot.
+    """The subjects that can be read of a sampler or a law, and in words what cannot be read.
 
     Followed are closures, defaults, attributes, bound objects, partial functions, and the global names that a function of the
     user's own uses. The source of installed packages is not read: the certificate records the versions of those that matter.
@@ -68,6 +68,19 @@ def subjects_of(value: object, role: Literal["sampler", "law"]) -> tuple[list[Su
         found.append(Subject(role=role, kind="numbers", name=name, sha256=walk.numbers.hexdigest()))
     found.append(Subject(role=role, kind="settings", name=name, sha256=walk.settings.hexdigest()))
     return found, [f"{role}: {what}" for what in walk.unread]
+
+
+def files_as_subjects(files: Sequence[Path]) -> list[Subject]:
+    """Files of saved draws, with the digests that ``sha256sum`` gives."""
+    return [
+        Subject(
+            role="draws",
+            kind="file",
+            name=_label(str(file), os.getcwd()),
+            sha256=_digest_of_file(str(file), file.stat().st_mtime_ns),
+        )
+        for file in files
+    ]
 
 
 def digest_of(contents: Mapping[str, object]) -> str:
@@ -116,7 +129,8 @@ class _Walk:
             self._cannot(place, value, f"{type(error).__name__}")
 
     def _read(self, value: Any, place: str) -> None:
-        if is_array(value):
+        # Only the class is asked, because an instance may answer to every name.
+        if any(hasattr(type(value), name) for name in ("__array_namespace__", "__array__")) and is_array(value):
             self._array(value, place)
         elif isinstance(value, functools.partial):
             self._note(place, "partial")
@@ -183,7 +197,6 @@ class _Walk:
         self._note(place, f"{kind.__module__}.{kind.__qualname__}")
         if _is_own(kind.__module__):
             self._code(kind)
-        # Only the class is asked, because an instance may answer to every name.
         if callable(getattr(kind, "state_dict", None)) and callable(getattr(kind, "named_modules", None)):
             self._module(value, place)
             return
@@ -284,7 +297,8 @@ def _installed() -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=4096)
 def _digest_of_file(file: str, changed: int) -> str:
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @functools.lru_cache(maxsize=4096)

@@ -9,11 +9,11 @@ ROOT = Path(__file__).parents[1]
 
 # From the ground up. A module imports its own layer and those below; what is deferred into a function counts as well.
 LAYERS = (
-    ("errors", "arrays", "monitor", "seeds", "strangers", "subject", "version"),
+    ("errors", "arrays", "canonical", "monitor", "seeds", "strangers", "subject", "version"),
     ("laws",),
     ("evidence",),
     ("batteries",),
-    ("plan", "readers", "saved", "certificate", "environment", "claim"),
+    ("plan", "readers", "saved", "certificate", "statement", "environment", "claim"),
     ("judging",),
     ("adapters", "catalogue", "controls", "strategies"),
     ("run",),

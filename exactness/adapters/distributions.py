@@ -144,15 +144,20 @@ def _transformed(distribution: Any, library: Library) -> list[Law] | None:
         return None
     event, count = tuple(distribution.event_shape), math.prod(batch)
 
+    def undone(y: Any) -> tuple[Any, Any]:
+        inside = distribution.support.check(y)
+        for transform in reversed(distribution.transforms):
+            y = transform.inv(y)
+        return y, inside
+
+    undo = library.compiled(undone)
+
     def inverse(x: np.ndarray, place: int) -> tuple[np.ndarray, np.ndarray]:
         """What the transformations turned into x (n, size), as the one in this place of the batch, and which x are possible."""
         with library.precise():
             # All members of the batch see the same points, and one of them is kept.
-            y = library.array(np.repeat(x, count, axis=0).reshape(len(x), *batch, *event))
-            inside = np.asarray(to_numpy(distribution.support.check(y)), dtype=bool).reshape(len(x), -1).all(axis=1)
-            for transform in reversed(distribution.transforms):
-                y = transform.inv(y)
-            return np.asarray(to_numpy(y), dtype=np.float64).reshape(len(x), count, -1)[:, place], inside
+            y, inside = map(to_numpy, undo(library.array(np.repeat(x, count, axis=0).reshape(len(x), *batch, *event))))
+        return np.asarray(y, dtype=np.float64).reshape(len(x), count, -1)[:, place], inside.reshape(len(x), -1).all(axis=1)
 
     return [_of_inverse(partial(inverse, place=i), law, math.prod(event), distribution) for i, law in enumerate(laws)]
 
@@ -190,7 +195,7 @@ def _integrated(distribution: Any, library: Library) -> list[Law] | None:
     ends = None if math.prod(event) != 1 or distribution.support.is_discrete else _ends(distribution.support)
     if ends is None:
         return None
-    count = math.prod(batch)
+    count, log_prob = math.prod(batch), library.compiled(distribution.log_prob)
 
     def log_density(t: np.ndarray, place: int) -> np.ndarray:
         found = []
@@ -198,12 +203,12 @@ def _integrated(distribution: Any, library: Library) -> list[Law] | None:
             part = t[i : i + _POINTS]
             full = np.repeat(np.pad(part, (0, _POINTS - len(part)), mode="edge"), count).reshape(_POINTS, *batch, *event)
             with library.precise():
-                values = np.asarray(to_numpy(distribution.log_prob(library.array(full))), dtype=np.float64)
+                values = np.asarray(to_numpy(log_prob(library.array(full))), dtype=np.float64)
             found.append(values.reshape(_POINTS, count)[: len(part), place])
         return np.concatenate(found)
 
     try:
-        distribution.log_prob(library.array(np.full((1, *batch, *event), 0.5)))
+        log_density(np.array([0.5]), 0)
     except NotImplementedError:
         return None
     except ValueError:  # outside the support

@@ -40,6 +40,7 @@ class Library:
         module: ``torch.distributions`` or ``numpyro.distributions``.
         array: turns a numpy array into one of the library in double precision, on the device of the distribution.
         precise: a context in which the library computes in double precision.
+        compiled: makes a function of arrays faster, where the library can: JAX otherwise compiles each operation by itself.
         joined: the expression with which the library makes one distribution out of a batch.
         adapters: the names of the functions that make a law and a sampler.
     """
@@ -47,6 +48,7 @@ class Library:
     module: Any
     array: Callable[[np.ndarray], Any]
     precise: Callable[[], contextlib.AbstractContextManager[Any]]
+    compiled: Callable[[Callable[..., Any]], Callable[..., Any]]
     joined: str
     adapters: tuple[str, str]
 
@@ -61,7 +63,7 @@ class Library:
         """A parameter in double precision, broadcast to this shape."""
         return np.broadcast_to(self.double(value), tuple(shape))
 
-    def kinds(self, *names: str) -> tuple[type, ...]:
+    def kinds(self, *names: str) -> tuple[Any, ...]:
         """Those of the named classes that this version of the library has."""
         return tuple(kind for name in names if isinstance(kind := getattr(self.module, name, None), type))
 

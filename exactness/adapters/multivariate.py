@@ -78,14 +78,7 @@ def _zero_sum(d: Any) -> tuple[Parameters, Callable]:
 
 
 def _projected(d: Any) -> tuple[Parameters, Callable]:
-    def make(concentration: np.ndarray) -> Law:
-        size, k = float(np.linalg.norm(concentration)), len(concentration)
-        axis = concentration if size else np.eye(k)[0]
-        # The length of a normal vector is integrated out: of r^(k-1) exp(-r^2/2 + size t r), a parabolic cylinder function.
-        log_density = lambda t: 0.25 * (size * t) ** 2 + np.log(special.pbdv(-float(k), -size * t)[0])  # noqa: E731
-        return families.rotational(axis, log_density, "ProjectedNormal", {"concentration": concentration.tolist()})
-
-    return [(d.concentration, 1)], make
+    return [(d.concentration, 1)], families.projected_normal
 
 
 def _sine(d: Any) -> tuple[Parameters, Callable]:

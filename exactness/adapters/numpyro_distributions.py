@@ -64,7 +64,7 @@ def from_numpyro(distribution: Any) -> Law:
     except AttributeError:  # before JAX 0.8
         from jax.experimental import enable_x64
 
-    return law_of(distribution, Library(library, array, precise, ".to_event(1)", ("from_numpyro", "sample_numpyro")))
+    return law_of(distribution, Library(library, array, precise, jax.jit, ".to_event(1)", ("from_numpyro", "sample_numpyro")))
 
 
 def sample_numpyro(distribution: Any) -> Callable[[int, int], Array]:

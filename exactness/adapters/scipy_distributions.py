@@ -66,7 +66,8 @@ def sample_scipy(distribution: Any) -> Callable[[int, int], np.ndarray]:
             draws = distribution.sample(n, rng=generator)
         if isinstance(draws, tuple):  # such as the pairs of normal_inverse_gamma
             draws = np.stack(draws, axis=-1)
-        return np.asarray(draws, dtype=np.float64).reshape(n, -1)
+        found = np.asarray(draws).reshape(n, -1)
+        return found if np.issubdtype(found.dtype, np.integer) else found.astype(np.float64)
 
     return sample
 

@@ -43,7 +43,7 @@ def from_torch(distribution: Distribution) -> Law:
     def array(t: np.ndarray) -> Tensor:
         return torch.as_tensor(t, dtype=torch.float64, device=_device(distribution))
 
-    library = Library(torch.distributions, array, torch.no_grad, "Independent(..., 1)", ("from_torch", "sample_torch"))
+    library = Library(torch.distributions, array, torch.no_grad, lambda f: f, "Independent(..., 1)", ("from_torch", "sample_torch"))
     return law_of(distribution, library)
 
 

@@ -8,12 +8,14 @@ from .kernels import CharacteristicFunction, MeanEmbedding, SteinDiscrepancy
 from .mixtures import MixtureInnovations, Rosenblatt
 from .projections import ProjectedKS
 from .standard import standard
+from .support import Possible
 from .tokens import Tokens
 from .trusted import PermutationTwoSample, TwoSample
 from .windows import Acceptance
 
 __all__ = [
     "Acceptance", "Battery", "CharacteristicFunction", "Couplings", "Evidence", "Frequencies", "Innovations", "MeanEmbedding",
-    "MixtureInnovations", "Origin", "PermutationTwoSample", "ProjectedKS", "Result", "Rosenblatt", "SteinDiscrepancy", "TwoSample",
+    "MixtureInnovations", "Origin", "PermutationTwoSample", "Possible",
+    "ProjectedKS", "Result", "Rosenblatt", "SteinDiscrepancy", "TwoSample",
     "standard",
 ]  # fmt: skip

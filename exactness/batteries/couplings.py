@@ -12,9 +12,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, like, namespace, ndtr, normal_scores
+from ..arrays import Array, dot, like, namespace, ndtr, normal_scores
 from ..evidence.base import Battery, Evidence, Origin
-from ..evidence.summaries import Points, Products, Shares, Summary, Tally, Vectors
+from ..evidence.dependence import RankedDependence
+from ..evidence.summaries import Points, Products, Repeats, Shares, Summary, Tally, Vectors
 from ..laws.base import Law, frame
 from ..laws.couplings import GaussianCoupling
 
@@ -74,9 +75,16 @@ class Couplings(Battery):
             summaries |= {f"vectors of the {end} given rejection": v for end, v in zip(ends, apart, strict=True)}
         if law.kind == "reflection":
             summaries["reflection"] = points
+        # The draft of a draw is continuous. The target may equal it.
+        names, repeats = [f"{what} of the {end}" for end in ends for what in (_ALONG, "length")], Repeats(range(dim, 2 * dim))
+        dependence = RankedDependence(names, repeats)
+        summaries |= dependence.summaries()
 
         def update(sample: Array, noise: np.random.Generator) -> None:
             x, y = law.noise(sample)
+            if not dependence.silent:
+                repeats.add(sample)
+                dependence.add(namespace(x).stack([x[:, 0], dot(x, x), y[:, 0], dot(y, y)], axis=1), noise)
             margins["draft"].add(y)
             if "target" in margins:
                 margins["target"].add(x if law.weight == 1.0 else x[:, 1:])

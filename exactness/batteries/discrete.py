@@ -9,6 +9,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..evidence.base import Battery, Evidence, Origin
+from ..evidence.dependence import RankedDependence
 from ..evidence.summaries import Cells, Shares, Summary, Support, Tally
 from ..laws.base import Discrete, Law
 from ..laws.discrete import doubles
@@ -75,12 +76,17 @@ class Frequencies(Battery):
         tally = Tally(list(orders), "uniform", relation="dependent")
         group, grouped = _groups(rarest_last, masses, generator)
         cells, support = Cells(grouped, self.few), Support()
+        # In the order of the values and in a random one. The last place is for draws that no cell holds.
+        mixed = generator.spawn(1)[0].permutation(len(masses))
+        places = np.column_stack([np.append(np.arange(len(masses)), -1), np.append(mixed, -1)])
+        dependence = RankedDependence(["value", "value in a random order"] if len(possible) > 2 else ["value"])
         tails = Shares([name for end in ends for name in end.names], np.concatenate([end.probabilities for end in ends]))
 
         def update(sample: Array, noise: np.random.Generator) -> None:
             draws = law.output(sample)
             found = output.cells(draws)
             n, outside = len(found), found < 0
+            dependence.add(places[found][:, : len(dependence.names)], noise)
             support.add(doubles(draws)[outside], n)
             found = found[~outside]
             counts = np.bincount(found, minlength=len(masses))
@@ -96,7 +102,7 @@ class Frequencies(Battery):
             summaries |= {"values": single, "all values": cells}
         if tails.events:
             summaries["ends"] = tails
-        return Evidence(Origin(self, law, generator), summaries, update)
+        return Evidence(Origin(self, law, generator), {**summaries, **dependence.summaries()}, update)
 
 
 class _End:

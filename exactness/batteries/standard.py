@@ -12,6 +12,7 @@ from .discrete import Frequencies
 from .kernels import CharacteristicFunction, SteinDiscrepancy
 from .mixtures import MixtureInnovations, Rosenblatt
 from .projections import ProjectedKS
+from .support import Possible
 from .tokens import Tokens
 from .trusted import TwoSample
 from .windows import Acceptance
@@ -26,6 +27,7 @@ STANDARD: tuple[type[Battery], ...] = (
     TwoSample,
     Tokens,
     Frequencies,
+    Possible,
     Couplings,
     Acceptance,
 )

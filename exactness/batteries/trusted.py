@@ -16,7 +16,8 @@ import numpy as np
 from ..arrays import Array, double, histogram, like, namespace, to_numpy
 from ..errors import BadInput
 from ..evidence.base import Battery, Evidence, Origin
-from ..evidence.summaries import Differences, PairTally, Summary
+from ..evidence.dependence import RankedDependence
+from ..evidence.summaries import Differences, PairTally, RepeatsOfBoth, Summary
 from ..evidence.summaries.permuted import Permuted
 from ..laws.base import Discrete, Drawable, Law, Transformed, frame
 from .reference import exact_draws, side_by_side
@@ -25,6 +26,8 @@ _PILOT = 512
 # In more dimensions than this, as many random orthogonal directions are tested instead of the coordinates.
 _MOST_DIMENSIONS = 16
 _CELLS = 128
+# Of as many coordinates or directions, dependence between draws is looked at.
+_MOST_RANKED = 4
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,19 @@ class TwoSample(Battery):
         tally = PairTally([f"{view.label} {c}" for c in range(view.dim)], _CELLS)
         means, squares = Differences(view.dim), Differences(len(i))
         fields = {factor: Differences(2 * self.frequencies) for factor in waves}
+        ranked = [f"{view.label} {c}" for c in range(min(view.dim, _MOST_RANKED))]
+        repeats = RepeatsOfBoth()
+        dependence = RankedDependence([*ranked, "distance from the middle"], repeats)
         all_waves = np.concatenate(list(waves.values()), axis=1)
 
         def update(sample: Array, noise: np.random.Generator) -> None:
+            columns = []
             for ours, theirs in side_by_side(view.law, law.output(sample), noise):
                 x, y = view(ours), view(theirs)
+                if not dependence.silent:
+                    repeats.add(to_numpy(ours), to_numpy(theirs))
+                    seen = to_numpy(x)
+                    columns.append(np.column_stack([seen[:, : len(ranked)], (seen**2).sum(axis=1)]))
                 tally.add(np.stack([_cells(x, edges), _cells(y, edges)]), int(x.shape[0]))
                 means.add(x - y)
                 squares.add(x[:, i] * x[:, j] - y[:, i] * y[:, j])
@@ -84,10 +95,12 @@ class TwoSample(Battery):
                 for f, field in enumerate(fields.values()):
                     here = slice(f * self.frequencies, (f + 1) * self.frequencies)
                     field.add(xp.concat([cosines[:, here], sines[:, here]], axis=1))
+            if columns:
+                dependence.add(np.concatenate(columns), noise)
 
         summaries: dict[str, Summary] = {"means": means, "second moments": squares}
         summaries |= {f"characteristic function, bandwidth {factor:g} x median": field for factor, field in fields.items()}
-        return Evidence(Origin(self, law, generator), {**summaries, "projections": tally}, update)
+        return Evidence(Origin(self, law, generator), {**summaries, "projections": tally, **dependence.summaries()}, update)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import gammaincc, ndtr, ndtri
 
 from ..arrays import Array, to_numpy
-from .summaries import Calls, Neighbours, Repeats, Serial, Summary
+from .summaries import Calls, Neighbours, Repeats, RepeatsOfBoth, Serial, Summary
 from .summaries.neighbours import MOST_DIMENSIONS
 
 # Under the law no value is nearly as large. A wrong sampler's are cut off here, so that squares do not overflow.
@@ -29,7 +29,7 @@ class _Watch:
         self.calls = Calls([name for name, _ in calls], [dim for _, dim in calls])
         self.between = Serial([name for name, _ in calls], [dim for _, dim in calls], _MOST_CALLS, "calls {} apart")
         self.near = {name: Neighbours(dim) for name, dim in near.items()}
-        self.repeats: Repeats | None = None
+        self.repeats: Repeats | RepeatsOfBoth | None = None
 
     @property
     def silent(self) -> bool:
@@ -97,10 +97,17 @@ class Dependence(_Watch):
         self._squared: np.ndarray | None = None
         self._place = 0
 
-    def add(self, z: Array, noise: np.random.Generator) -> None:
-        """Add draws that are no paths: ``z`` (n, dim), independent N(0, 1) under the law, and the judge's ``noise``."""
+    def add(self, z: Array, noise: np.random.Generator, draws: Array | None = None) -> None:
+        """Add draws that are no paths: ``z`` (n, dim), independent N(0, 1) under the law, and the judge's ``noise``.
+
+        ``draws`` are the same draws as they came, in which repeats are looked for.
+        """
+        if self.silent:
+            return
         self.take(z)
         self.close(noise)
+        if isinstance(self.repeats, Repeats) and draws is not None:
+            self.repeats.add(draws)
 
     def take(self, z: Array, squared: Array | None = None) -> None:
         """Add the next noisy step of all paths of a batch, ``z`` (n, dim), with its squared norms (n,) if they are known."""
@@ -157,7 +164,7 @@ class RankedDependence(_Watch):
     [('lag 1, coordinate 0', True)]
     """
 
-    def __init__(self, names: Sequence[str], repeats: Repeats | None = None) -> None:
+    def __init__(self, names: Sequence[str], repeats: Repeats | RepeatsOfBoth | None = None) -> None:
         self.names = tuple(names)
         rows = [(name, 1) for name in self.names]
         rows += [(f"{_SIZES} of {name}", 1) for name in self.names]
@@ -191,3 +198,10 @@ def sizes_as_normals(squared: np.ndarray, freedom: int) -> np.ndarray:
     """Chi-square values with ``freedom`` degrees of freedom, turned into N(0, 1) by their distribution function."""
     upper = 2.0 * ndtr(-np.sqrt(squared)) if freedom == 1 else gammaincc(0.5 * freedom, 0.5 * squared)
     return -ndtri(np.clip(upper, 1e-300, 1.0 - 1e-16))
+
+
+def labels_as_normals(labels: Array, z: Array, weights: np.ndarray, noise: np.random.Generator) -> np.ndarray:
+    """z (n, d) with one more column of N(0, 1): the label of each draw, placed at random within its share of [0, 1]."""
+    label = to_numpy(labels)
+    share = np.cumsum(weights)[label] - weights[label] * noise.random(len(label))
+    return np.column_stack([to_numpy(z), ndtri(np.clip(share, 1e-300, 1.0 - 1e-16))])

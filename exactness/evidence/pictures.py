@@ -1,4 +1,4 @@
-"""What a page may draw of the evidence: small tables of numbers, which a certificate keeps.
+"""Pictures: small tables of numbers that a certificate keeps of the evidence, for the page to draw.
 
 They are made of sums and of a bounded number of draws, so they cost constant memory and some kilobytes in a certificate.
 """

@@ -17,10 +17,11 @@ from ..environment import environment
 from ..errors import BadInput, InvalidSample
 from ..evidence.base import Battery, Evidence
 from ..laws.base import Law
+from ..laws.draws_only import caveat_of, refuse_itself
 from ..laws.trusted import TrustedSampler
 from ..plan import Plan, monitored_by
 from ..saved import SavedPaths, Source
-from ..subject import Subject, subjects_of
+from ..subject import Subject, files_as_subjects, subjects_of
 from .digits import remark, too_few
 from .draws import Draws, Probe, Progress, Take, started
 from .judgement import (
@@ -75,7 +76,7 @@ def certify(
 
     Raises:
         BadInput: if the law, plan or batteries cannot be used, before anything is sampled; or if the law's own prediction
-            raises an exception or returns another shape.
+            raises an exception or returns another shape. Also if the law is known only by the draws of this very sampler.
 
     >>> import numpy as np
     >>> import exactness as ex
@@ -110,7 +111,7 @@ def certify_claim(
     if isinstance(controls, str):
         controls = standard_controls(claim.sample, claim.law)
     judged = [*outcomes, *(_control(control, claim, int(seed), progress) for control in controls)]
-    about = _about(claim)
+    about = about_of(claim)
     run = _Run(Draws(claim, claim.plan, int(seed), evidence, progress, probe=probe, take=take))
     verdict, reason = run.judge(judged)
     reasons = [reason]
@@ -118,6 +119,8 @@ def certify_claim(
         reasons.append(hint)
     if isinstance(claim.sample, SavedPaths):
         reasons.append(claim.sample.caveat(claim.plan))
+    if caveat := caveat_of(claim.law):
+        reasons.append(caveat)
     if others := [c for c in judged if not c.required]:
         reasons.append(_seen(others))
     if verdict is Verdict.CERTIFIED and not isinstance(claim.sample, SavedPaths):
@@ -138,6 +141,7 @@ def ready(claim: Claim, seed: int) -> tuple[Claim, list[Evidence]]:
             f"no battery applies to {type(claim.law).__name__}, and an empty set of checks certifies nothing: name other "
             "batteries, or give the law what they need, such as an exact sample(n, seed)"
         )
+    refuse_itself(claim.sample, claim.law)
     plan, about = claim.plan or Plan(), claim.about
     if claim.batteries is not None:
         about = {**about, "batteries": [repr(battery) for battery in claim.batteries]}
@@ -157,6 +161,7 @@ def compare(
     seed: int = 0,
     name: str = "sampler",
     reference_name: str = "reference",
+    atoms: bool = False,
     batteries: Sequence[Battery] | None = None,
     controls: Sequence[Claim] = (),
 ) -> Certificate:
@@ -165,6 +170,7 @@ def compare(
     Args:
         sample, reference: functions ``sample(n, seed)`` that return (n, d) or (n, K + 1, d). They get different seeds.
         name, reference_name: their names in the certificate.
+        atoms: whether draws of the reference may repeat; see :class:`exactness.TrustedSampler`.
         plan, seed, batteries, controls: see :func:`exactness.certify`. The standard battery is
             :class:`exactness.batteries.TwoSample`.
 
@@ -172,7 +178,7 @@ def compare(
         A certificate.
 
     Raises:
-        BadInput: if the reference, plan or batteries cannot be used.
+        BadInput: if the reference, plan or batteries cannot be used, or if both samplers are the same one.
 
     >>> import numpy as np
     >>> from exactness import compare
@@ -181,7 +187,7 @@ def compare(
     >>> compare(normals, lambda n, seed: normals(n, seed, 0.5)).verdict.value
     'refuted'
     """
-    law = TrustedSampler(reference, name=reference_name)
+    law = TrustedSampler(reference, name=reference_name, atoms=atoms)
     return certify(sample, law, plan=plan, seed=seed, name=name, batteries=batteries, controls=controls)
 
 
@@ -302,6 +308,7 @@ class _Run:
             subjects=about[0],
             unread=about[1],
             evidence=evidence_digest(draws.evidence) if draws.paths else None,
+            redraw=draws.redraw,
         )
 
     def _look(self, last: bool, may_pass: bool) -> tuple[Verdict | None, str]:
@@ -324,13 +331,14 @@ class _Run:
         return verdict, reason
 
 
-def _about(claim: Claim) -> tuple[list[Subject], list[str]]:
+def about_of(claim: Claim) -> tuple[list[Subject], list[str]]:
     """What the certificate is about, and what of it cannot be read. It is looked up before anything is sampled."""
     # A law that finds out its shape by drawing has found it out from here on, in every process.
     _ = claim.law.event_shape
     law, unread = subjects_of(claim.law, "law")
     if isinstance(claim.sample, SavedPaths):
-        return [Subject(role="draws", kind="draws", name=claim.sample.name, sha256=claim.sample.digest), *law], unread
+        draws = Subject(role="draws", kind="draws", name=claim.sample.name, sha256=claim.sample.digest)
+        return [*files_as_subjects(claim.sample.files), draws, *law], unread
     sampler, more = subjects_of(claim.sample, "sampler")
     return [*sampler, *law], [*more, *unread]
 

@@ -4,9 +4,10 @@ A sampler rounds every state. In units of the noise, rounding moves a draw by ab
 the numbers. Suppose that it moves the noise of all draws together by a vector of length D. Then no test of any kind tells the
 moved noise from the claimed noise better than it tells N(D, 1) from N(0, 1): an event of probability p under the law has at most
 the probability Phi(Phi^-1(p) + D) after the rounding. This holds for moves that depend on the past, whatever they are (Dong, Roth
-and Su, Gaussian differential privacy, 2022, section 3: the trade-off functions of adaptive steps compose like this). A refutation
-stands only if it survives this correction. The move of a draw's own last digits depends on the draw itself; its effect is of
-second order, and the factor ``_ROUNDINGS`` covers it (``studies/digits_lost`` measures that).
+and Su, Gaussian differential privacy, 2022, for the trade-off of two normals and its composition; Smith and Thakurta 2022 for moves
+that the past decides). A refutation stands only if it survives this correction. D is estimated from some of the draws, and the
+rounding of a draw's own last digits depends on the draw itself; its effect is of second order. The factor ``_ROUNDINGS`` is there
+for both.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from ..arrays import Array, kind_of, to_numpy
+from ..arrays import Array, kind_of, normal_scores, to_numpy
 from ..certificate import TOLERATED, Finding
 from ..evidence.nulls import Distinct, Equality, null_of
-from ..laws.base import Law, Scaled
+from ..laws.base import Law, Projected, Scaled, Transformed
+from ..laws.rosenblatt import uniforms_of
 from ..plan import Plan
 
 # A step rounds its coefficients, two products, their sum and the new state: this many units at most, for a step of a few terms.
@@ -42,6 +44,8 @@ _SPARE_BITS = 30.0
 _LAYERS = 16.0
 
 _UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+# The smallest positive numbers. What is smaller becomes 0.
+_SMALLEST = {"float64": 2.0**-1074, "float32": 2.0**-149, "float16": 2.0**-24, "bfloat16": 2.0**-133}
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ NOTHING_KNOWN = Digits()
 
 
 def digits_of(law: Law, sample: Array) -> Digits:
-    """The digits of a sample that the law has accepted. Nothing is known if the law has no scale.
+    """The digits of a sample that the law has accepted. Nothing is known if the law has neither a scale nor uniforms.
 
     >>> import exactness as ex
     >>> law = ex.GaussianMixture([1.0], [[1e8]], [1.0])
@@ -91,7 +95,7 @@ def digits_of(law: Law, sample: Array) -> Digits:
     >>> found.held, 10.0 < found.typical < 50.0
     ('float32', True)
     """
-    if not isinstance(law, Scaled):
+    if not isinstance(law, (Scaled, Transformed, Projected)):
         return NOTHING_KNOWN
     count = int(sample.shape[0])
     step = max(1, count // _LOOKED_AT)
@@ -100,10 +104,21 @@ def digits_of(law: Law, sample: Array) -> Digits:
     if rows.dtype.name not in _UNITS:
         return NOTHING_KNOWN
     held = _held(rows)
+    moves = _moves(law, rows.astype(np.float64), held)
+    return Digits(float(moves.mean()) * count, count * math.prod(rows.shape[1:]), held, rows.dtype.name)
+
+
+def _moves(law: Law, rows: np.ndarray, held: str) -> np.ndarray:
+    """The squared length of the move of each draw's noise, if each number moves by a few roundings: (n, ...) -> (n,)."""
+    share = _ROUNDINGS * _UNITS[held]
     with np.errstate(over="ignore"):
-        sizes = np.asarray(law.magnitudes(rows.astype(np.float64)))
-    squared = (_ROUNDINGS * _UNITS[held]) ** 2 * float(sizes.mean()) * count
-    return Digits(squared, count * math.prod(rows.shape[1:]), held, rows.dtype.name)
+        if isinstance(law, Scaled):
+            return share**2 * np.asarray(law.magnitudes(rows))
+        uniforms = uniforms_of(law)
+        moved = np.random.default_rng(0).choice([-1.0, 1.0], size=rows.shape)
+        moved *= np.maximum(share * np.abs(rows), _ROUNDINGS * _SMALLEST[held])
+        here, there = (normal_scores(np.asarray(uniforms(x))) for x in (rows, rows + moved))
+        return np.square(there - here).reshape(len(rows), -1).sum(axis=1)
 
 
 def too_few(findings: Sequence[Finding], plan: Plan, digits: Digits) -> str | None:

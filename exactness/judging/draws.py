@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, at_hand, copied, device_of, joined, kind_of, to_numpy, without_gradients
+from ..certificate import Redraw
 from ..claim import Claim
 from ..errors import BadInput, ExactnessError, InvalidSample
 from ..evidence.base import Battery, Evidence, once
@@ -27,6 +28,7 @@ from ..plan import Plan
 from ..saved import SavedPaths
 from ..seeds import block_generator, judge_generator, sampler_seed
 from .digits import NOTHING_KNOWN, Digits, digits_of
+from .judgement import evidence_digest
 
 Progress = Callable[[str, int, int], None]
 """A function of (what is being done, draws so far, largest number of draws)."""
@@ -130,7 +132,8 @@ class Probe:
 class Taken:
     """What is kept of one block: evidence, costs, and marks that reveal equal calls. It can be sent between processes.
 
-    If the block could not be judged, ``fault`` says why, and there is no evidence.
+    If the block could not be judged, ``fault`` says why, and there is no evidence. ``digest`` is that of the evidence of a block
+    which a later run may draw again.
     """
 
     block: Block
@@ -140,6 +143,7 @@ class Taken:
     where: Where = Where()
     fault: str | None = None
     digits: Digits = NOTHING_KNOWN
+    digest: str | None = None
 
 
 class Drawing:
@@ -152,6 +156,8 @@ class Drawing:
         self.claim, self.plan, self.seed = claim, plan, seed
         self._live = evidence
         self.empty = [one.empty() for one in evidence]
+        # One block per stage is enough to see that nothing has changed. Calls grow from stage to stage, so the last one counts.
+        self._digested = {stage[0].index for stage in blocks_of(plan, claim.law)}
 
     def probe(self) -> Probe:
         """Check, bit by bit, that two calls with the same seed agree, and that a call with another seed does not."""
@@ -211,7 +217,8 @@ class Drawing:
             for evidence in self._live:
                 evidence.take()
             return Taken(block, cost=cost, fault=str(error))
-        return Taken(block, taken, cost, marks, _where(draws), digits=digits_of(self.claim.law, draws))
+        digest = evidence_digest(taken) if block.index in self._digested else None
+        return Taken(block, taken, cost, marks, _where(draws), digits=digits_of(self.claim.law, draws), digest=digest)
 
     def _calls(self, block: Block) -> tuple[list[Array], dict[str, float]]:
         """The draws of each call of a block, and their costs together."""
@@ -300,6 +307,7 @@ class Draws:
         self._take: Take = take or (lambda blocks: map(drawing.take, blocks))
         self.probed, self.paths, self.calls, self.where = Probe(), 0, 0, Where()
         self.digits, self.marks = NOTHING_KNOWN, set[str]()
+        self.redraw: Redraw | None = None
         self.cost: dict[str, float] = {"seconds_sampling": 0.0, "seconds_judging": 0.0}
 
     def probe(self) -> None:
@@ -338,6 +346,8 @@ class Draws:
         self.where, self.paths = taken.where, self.paths + taken.block.size
         self.digits, self.calls = self.digits + taken.digits, self.calls + len(taken.block.calls)
         self.marks.update(taken.marks)
+        if taken.digest is not None:
+            self.redraw = Redraw(index=taken.block.index, sha256=taken.digest)
 
 
 def probe_of(claim: Claim, seed: int) -> str:

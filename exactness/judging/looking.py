@@ -1,4 +1,4 @@
-"""Keeps a few draws for the page, beside what the batteries keep. Nothing is decided by them."""
+"""Keeps a few draws for the page, next to what the batteries keep. Nothing is decided by them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ..evidence.summaries import Summary, Test
 from ..evidence.summaries.reservoir import Reservoir
 from ..laws.base import Drawable, Law, Projected, Transformed
 
-# So many draws are kept for densities, of so many coordinates, and of the law.
+# The numbers of draws that are kept for densities, of their coordinates, and of exact draws of the law.
 _KEPT, _COORDINATES, _LAW = 4_096, 2, 16_384
-# So many draws are kept whole, if they hold so many numbers: small images.
+# The number of draws that are kept whole, and how many numbers these may hold: small images.
 _WHOLE, _IMAGE = 6, range(16, 257)
 _CELLS, _SIDE = 40, 20
 # A picture shows this share of the draws on either side of the middle. A few draws far out would leave the rest no room.
@@ -111,7 +111,8 @@ def _edges(values: np.ndarray) -> tuple[float, float, bool]:
     with np.errstate(over="ignore", invalid="ignore"):
         low, high = np.quantile(values, [_TAIL, 1.0 - _TAIL])
         room = 0.05 * (high - low) or 0.5
-        whole = high - low < _SIDE and bool(np.all(values == np.round(values)))
+        # Beyond 2^52 all numbers are whole, and no cell is as small as one.
+        whole = high - low < _SIDE and max(abs(low), abs(high)) < 1e9 and bool(np.all(values == np.round(values)))
     if not math.isfinite(room):
         return -1.0, 1.0, False
     if whole:

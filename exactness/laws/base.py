@@ -23,7 +23,8 @@ class Law(ABC):
     To add one, give the shape of one draw (``event_shape``) and what identifies it (``describe``). Then add what you know:
     exact draws (:class:`Drawable`), functions of the output whose distribution is known (:class:`Projected`), conditional
     distribution functions (:class:`Transformed`). Each capability brings the batteries that need it, and nothing is inherited
-    or registered. A law that is not about real numbers also says which ``dtypes`` its draws may have.
+    or registered. A law that is not about real numbers also says which ``dtypes`` its draws may have. A law whose methods take
+    arrays of every kind says that it is ``portable``: then JAX need not compile the judge for each number of draws.
 
     >>> import numpy as np
     >>> import exactness as ex
@@ -192,8 +193,12 @@ class OnLine(Protocol):
 class Supported(Protocol):
     """A law that knows which draws are impossible."""
 
+    @property
+    def limited(self) -> bool:
+        """Whether any draw is impossible."""
+
     def inside(self, x: Array) -> np.ndarray:
-        """Which draws lie in the support, (n, *event_shape) -> (n,)."""
+        """Which draws lie in the support, up to rounding: (n, *event_shape) -> (n,), on the host."""
 
 
 @runtime_checkable
@@ -269,7 +274,7 @@ class Discrete(Protocol):
         """The cell of each draw, on the host, or -1 if it has probability 0: (n, *event_shape) -> (n,)."""
 
     def cell_name(self, cell: int) -> str:
-        """What a cell holds, in words."""
+        """The values that a cell holds, in words."""
 
 
 @dataclass(frozen=True)

@@ -197,9 +197,8 @@ def excess_cdf(t: Array, a: Any, b: Any, delta: Any) -> Array:
     """
     xp = namespace(t)
     edge = 0.5 * delta + (a - b) / delta
-    log_mass = (
-        _log_excess(edge, a, b, delta) if isinstance(edge, np.ndarray) else float(_log_excess(np.array([edge]), a, b, delta)[0])
-    )
+    log_mass: Any = _log_excess(np.atleast_1d(edge), a, b, delta)
+    log_mass = log_mass if isinstance(edge, np.ndarray) else float(log_mass[0])
     t = xp.clip(t, np.minimum(edge, 0.0) - _REACH, edge)
     return xp.exp(xp.clip(_log_excess(t, a, b, delta) - log_mass, None, 0.0))
 

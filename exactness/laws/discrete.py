@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..arrays import Array, is_array, namespace, to_numpy
+from ..arrays import Array, at_hand, is_array, namespace, to_numpy
 from ..errors import BadInput
 from .base import Law, checked_weights
 from .tables import tabulate
@@ -19,6 +19,9 @@ _ROUNDING = 1e-5
 _LARGEST = 2.0**53
 # If the values that are not tabulated have less than this together, no sample of a realistic size holds any of them.
 _NEGLIGIBLE = 1e-12
+# Values that are no whole numbers may differ by this many roundings from what a sampler computes.
+_SLACK = 8.0
+_EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 _SHOWN = 5
 _LONGEST = 12
 
@@ -27,8 +30,8 @@ class DiscreteLaw(Law):
     """The law of a random value that has a known probability: a label, a die, a token, a count.
 
     A sample has shape (n,) or (n, 1), with integers of any width, booleans, or floats that equal the values; (n, d) if the values
-    are vectors. A draw that is not a value of the law, or has probability 0, refutes the sampler at once: it is no accident but
-    evidence.
+    are vectors. Only numbers that are not whole may differ by rounding. A draw that is not a value of the law, or has probability
+    0, refutes the sampler at once: it is no accident but evidence.
 
     Args:
         probabilities: one per value, (V,). They sum to 1 together with ``elsewhere``.
@@ -53,6 +56,7 @@ class DiscreteLaw(Law):
     ('refuted', 'value 0')
     """
 
+    portable = True
     dtypes = (
         "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool",
         "float64", "float32", "float16", "bfloat16",
@@ -72,6 +76,7 @@ class DiscreteLaw(Law):
         order = np.lexsort(places.reshape(len(places), -1).T[::-1])
         self.values, self.probabilities = places[order], listed[order]
         self.name, self.elsewhere = name, float(elsewhere)
+        self._whole = bool(np.all(self.values % 1.0 == 0.0))
         # Values that are vectors are looked up by their bytes.
         self._cell_of = {row.tobytes(): cell for cell, row in enumerate(self.values)} if self.values.ndim == 2 else {}
         if self._cell_of and (elsewhere or support is not None):
@@ -132,6 +137,7 @@ class DiscreteLaw(Law):
         return super().accept(sample, n)
 
     def readable(self, sample: Array) -> Array:
+        sample = at_hand(sample)
         xp = namespace(sample)
         return super().readable(sample) if xp.isdtype(sample.dtype, "real floating") else xp.ones_like(sample, dtype=xp.bool)
 
@@ -148,17 +154,20 @@ class DiscreteLaw(Law):
             found = np.array([self._cell_of.get(row.tobytes(), -1) for row in x + 0.0], dtype=np.int64)
             found[self.probabilities[found] == 0.0] = -1
             return found
-        x = x.reshape(-1)
-        found = np.minimum(np.searchsorted(self.values, x), len(self.values) - 1)
-        listed = self.values[found] == x
+        x, slack = x.reshape(-1), 0.0 if self._whole else _SLACK * _EPSILON.get(str(draws.dtype).removeprefix("torch."), 0.0)
+        above = np.minimum(np.searchsorted(self.values, x), len(self.values) - 1)
+        below = np.maximum(above - 1, 0)
+        found = np.where(np.abs(self.values[below] - x) < np.abs(self.values[above] - x), below, above)
+        listed = np.abs(self.values[found] - x) <= slack * np.abs(x)
         found[~listed | (self.probabilities[found] == 0.0)] = -1
         if self.elsewhere:
-            inside = (x >= self.support[0]) & (x <= self.support[1]) & ((x - self.values[0]) % 1.0 == 0.0)
+            steps = x - self.values[0]
+            inside = (x >= self.support[0]) & (x <= self.support[1]) & (np.abs(steps - np.round(steps)) <= slack * np.abs(x))
             found[~listed & inside] = len(self.values)
         return found
 
     def cell_name(self, cell: int) -> str:
-        """What a cell holds, in words."""
+        """The values that a cell holds, in words."""
         if cell < len(self.values):
             return f"value {written(self.values[cell])}"
         return f"values other than {written(self.values[0])} to {written(self.values[-1])}"
@@ -177,7 +186,7 @@ class DiscreteLaw(Law):
         # A value of probability 0 has an empty interval, and the last value that has an interval ends at the total.
         last = np.flatnonzero(self.probabilities)[-1]
         drawn = self.values.reshape(len(self.values), -1)[np.minimum(np.searchsorted(sums, u, side="right"), last)]
-        return drawn.astype(np.int64) if np.all(self.values % 1.0 == 0.0) else drawn
+        return drawn.astype(np.int64) if self._whole else drawn
 
 
 def _probabilities(probabilities: object, elsewhere: float) -> np.ndarray:

@@ -188,6 +188,20 @@ def rotational(axis: np.ndarray, log_density: Callable[[np.ndarray], np.ndarray]
     return RosenblattLaw(rosenblatt, shape=d, dim=d - 1, inside=inside, name=name, facts={"axis": axis.tolist(), **facts})
 
 
+def projected_normal(concentration: np.ndarray, name: str = "ProjectedNormal") -> RosenblattLaw:
+    """The direction of a normal vector (d,) with this mean and unit variances.
+
+    The length r is integrated out: of r^(d-1) exp(-r^2/2 + |mean| t r), a parabolic cylinder function of the cosine t.
+    """
+    size, d = float(np.linalg.norm(concentration)), len(concentration)
+
+    def log_density(t: np.ndarray) -> np.ndarray:
+        return 0.25 * (size * t) ** 2 + np.log(special.pbdv(-float(d), -size * t)[0])
+
+    axis = concentration if size else np.eye(d)[0]
+    return rotational(axis, log_density if size else None, name, {"concentration": np.asarray(concentration).tolist()})
+
+
 def orthogonal(dim: int, *, proper: bool = False, name: str = "orthogonal") -> RosenblattLaw:
     """Orthogonal matrices (p, p) with the invariant law. Each column is uniform on what is orthogonal to the earlier ones.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arrays import Array, double, to_numpy
 from ..errors import BadInput
-from .base import Law, Projections, unit_directions
+from .base import Law, Projections, Supported, unit_directions
 from .grids import GridLaw
 from .rosenblatt import joint_uniforms
 from .univariate import UnivariateLaw
@@ -59,6 +59,16 @@ class ProductLaw(Law):
     def describe(self) -> dict[str, object]:
         rotation = hashlib.sha256(np.round(self.rotation, 12).tobytes()).hexdigest()
         return {"kind": "ProductLaw", "dim": self.dim, "factors": [f.describe() for f in self.factors], "rotation_sha256": rotation}
+
+    @property
+    def limited(self) -> bool:
+        return any(isinstance(f, Supported) and f.limited for f in self.factors)
+
+    def inside(self, x: Array) -> np.ndarray:
+        """Which draws lie in the support, (n, d) -> (n,); see :class:`.base.Supported`."""
+        y = to_numpy(double(x)) @ self.rotation
+        checks = [f.inside(y[:, i : i + 1]) for i, f in enumerate(self.factors) if isinstance(f, Supported) and f.limited]
+        return np.logical_and.reduce([np.ones(len(y), dtype=bool), *checks])
 
     def transform(self, x: Array) -> np.ndarray:
         """The probability integral transforms along the axes, (n, d) -> (n, d), computed on the host."""

@@ -63,6 +63,9 @@ class Quadrature:
         first, first_error = self._rest(left[0], support[0])
         last, last_error = self._rest(right[-1], support[1])
         whole = total + first + last
+        if not math.isfinite(whole):
+            end = support[0 if math.isinf(first) else 1]
+            raise BadInput(f"the density of {name} cannot be integrated: its mass next to {end:g} is infinite")
         self.error = (error + first_error + last_error) / whole
         self.log_total = self._shift + math.log(whole)
         self._cuts = np.append(left, right[-1])
@@ -193,8 +196,11 @@ class Quadrature:
 
     def _edges(self, modes: list[tuple[float, float]]) -> np.ndarray:
         low, high = self._support
-        scales = 2.0 ** np.arange(math.log2(_FINEST), 1000.0)
-        edges = [part for mode, width in modes for part in (mode - width * scales, np.array([mode]), mode + width * scales)]
+        scales = 2.0 ** np.arange(math.log2(_FINEST), 900.0)
+        edges: list[np.ndarray] = []
+        for mode, width in modes:
+            reach = min(width, 1e20) * scales
+            edges += [mode - reach, np.array([mode]), mode + reach]
         # Towards an end, as far as there are numbers.
         edges += [end + sign * 2.0 ** np.arange(-1022.0, 1000.0) for end, sign in ((low, 1.0), (high, -1.0)) if math.isfinite(end)]
         found = np.unique(np.concatenate(edges))

@@ -51,6 +51,7 @@ class RosenblattLaw(Law):
     """
 
     atomless = True
+    portable = True
 
     def __init__(
         self,
@@ -91,6 +92,10 @@ class RosenblattLaw(Law):
                     f"{moved:.2g} on average; return float64"
                 )
         return array
+
+    @property
+    def limited(self) -> bool:
+        return self._inside is not None
 
     def inside(self, x: Array) -> np.ndarray:
         """Which draws lie in the support, (n, *shape) -> (n,)."""
@@ -193,9 +198,13 @@ def joined(laws: Sequence[Law], *, name: str) -> RosenblattLaw:
         return np.concatenate([part(v) for part, v in zip(parts, split(x), strict=True)], axis=1)
 
     def inside(x: np.ndarray) -> np.ndarray:
-        checks = [law.inside(v) for law, v in zip(laws, split(x), strict=True) if isinstance(law, Supported)]
-        return np.logical_and.reduce([np.ones(len(x), dtype=bool), *checks])
+        return np.logical_and.reduce([law.inside(v) for law, v in zip(laws, split(x), strict=True) if _limited(law)])
 
     dim = sum(law.dim if isinstance(law, Transformed) else math.prod(law.event_shape) for law in laws)
     facts: dict[str, object] = {"factors": [law.describe() for law in laws]}
-    return RosenblattLaw(rosenblatt, shape=int(ends[-1]), dim=dim, inside=inside, name=name, facts=facts)
+    limits = inside if any(map(_limited, laws)) else None
+    return RosenblattLaw(rosenblatt, shape=int(ends[-1]), dim=dim, inside=limits, name=name, facts=facts)
+
+
+def _limited(law: Law) -> bool:
+    return isinstance(law, Supported) and law.limited

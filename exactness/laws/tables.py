@@ -128,7 +128,7 @@ def _modes(ask: _Asked) -> tuple[int, int]:
     heights = np.nan_to_num(ask.at(grid), nan=-math.inf, posinf=-math.inf)
     padded = np.concatenate([[-math.inf], heights, [-math.inf]])
     peaks = np.flatnonzero((heights >= padded[:-2]) & (heights >= padded[2:]) & (heights > -math.inf))
-    climbed = [_climb(ask, int(grid[max(0, p - 1)]), int(grid[min(len(grid) - 1, p + 1)])) for p in peaks]
+    climbed = [_climb(ask, int(grid[max(0, p - 1)]), int(grid[min(len(grid) - 1, p + 1)])) for p in peaks.tolist()]
     if not climbed:
         raise BadInput(f"the mass function of {ask.name} is 0 wherever it was looked at: give its support")
     _, best = max(climbed)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import ndtri
 
 from ..arrays import Array, is_array, like, to_numpy
-from ..errors import BadInput
+from ..errors import BadInput, InvalidSample
 from .base import Law, Projections
 
 _LEVELS = np.arange(1, 10) / 10
@@ -20,6 +20,10 @@ _HALVINGS = 64
 _ATOM = 1e-3
 # A distribution function in single precision may be wrong by this much at 0 and 1.
 _ROUNDING = 1e-5
+# Rounding in single precision may carry a draw beyond an end of the support by this share of the end.
+_EDGE = 1e-6
+# Single precision is too coarse for a law that puts more mass than this between neighbouring numbers.
+_COARSE = 1e-3
 
 
 class UnivariateLaw(Law):
@@ -67,15 +71,39 @@ class UnivariateLaw(Law):
         values = self._values(host.reshape(-1)).reshape(host.shape)
         return like(values, t) if is_array(t) else values
 
+    @property
+    def limited(self) -> bool:
+        return bool(np.isfinite(self.support).any())
+
+    def inside(self, x: Array) -> np.ndarray:
+        """Which draws (n, 1) lie in the support, (n,), up to rounding of its ends in single precision."""
+        slack = [_EDGE * abs(end) if math.isfinite(end) else 0.0 for end in self.support]
+        t = np.asarray(to_numpy(x), dtype=np.float64)[:, 0]
+        return (t >= self.support[0] - slack[0]) & (t <= self.support[1] + slack[1])
+
+    def accept(self, sample: object, n: int) -> Array:
+        """See :meth:`Law.accept`. Single precision is refused if it puts too much of the mass on a single number."""
+        array: Array = super().accept(sample, n)
+        if str(array.dtype).removeprefix("torch.") == "float32" and self.coarseness > _COARSE:
+            raise InvalidSample(
+                f"too few digits to judge {self.name}: the law puts {self.coarseness:.2g} of its mass between neighbouring numbers "
+                "of float32; return float64"
+            )
+        return array
+
+    @functools.cached_property
+    def coarseness(self) -> float:
+        """The largest mass between neighbouring numbers of single precision, at the deciles, the ends of the support, and zero."""
+        places = np.array([*self.deciles, *(end for end in self.support if math.isfinite(end)), 0.0])
+        with np.errstate(over="ignore"):
+            near = places[np.abs(places) < np.finfo(np.float32).max].astype(np.float32)
+        cell = np.maximum(np.spacing(np.abs(near)), np.finfo(np.float32).tiny).astype(np.float64)
+        return float(np.max(self._values(near + cell) - self._values(near - cell)))
+
     def projections(self, random: int, generator: np.random.Generator) -> Projections:
         """The only coordinate; see :class:`.base.Projected`."""
         # The values stay on the host, where they are computed: JAX would compile their histogram for every size of a batch.
         return Projections(["coordinate 0"], lambda x: [self.cdf(to_numpy(x)[:, 0])], whole=True)
-
-    def magnitudes(self, sample: np.ndarray) -> np.ndarray:
-        """See :class:`.base.Scaled`. The scale is that of the normal distribution with the same outer deciles."""
-        scale = (self.deciles[-1] - self.deciles[0]) / (ndtri(_LEVELS[-1]) - ndtri(_LEVELS[0]))
-        return np.square(sample[:, 0] / scale)
 
     def _values(self, t: np.ndarray) -> np.ndarray:
         low, high = self.support

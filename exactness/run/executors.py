@@ -242,7 +242,7 @@ def _without_main() -> Iterator[None]:
 
 # torch and JAX do not survive a fork, so no process that may have loaded them is forked. On Linux workers are forked from a server
 # that has loaded this package and nothing else, which takes milliseconds for each after the first.
-_CONTEXT = get_context("forkserver" if sys.platform == "linux" else "spawn")
+_CONTEXT: Any = get_context("forkserver" if sys.platform == "linux" else "spawn")
 if sys.platform == "linux":
     _CONTEXT.set_forkserver_preload(["exactness.run.jobs"])
 

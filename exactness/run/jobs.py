@@ -22,8 +22,8 @@ from ..certificate import Certificate, ControlOutcome, Verdict
 from ..claim import Claim
 from ..environment import environment
 from ..errors import BadInput, ExactnessError, InvalidSample
-from ..judging.certify import certify_claim, ready, sampler_of
-from ..judging.draws import Block, Drawing, Probe, Taken, probe_of
+from ..judging.certify import about_of, certify_claim, ready, sampler_of
+from ..judging.draws import Block, Drawing, Probe, Taken, blocks_of, probe_of
 from ..judging.judgement import draws_before_a_pass
 from ..plan import Plan
 from .executors import Progress
@@ -258,8 +258,11 @@ def certificate_path(folder: Path, name: str) -> Path:
 def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutcome]) -> Certificate | None:
     """The certificate in ``path``, if judging the claim again would give the same one. Otherwise None.
 
-    The law, plan, seed, controls, backend and versions must be the same. The first draws are made again and must be the same too,
-    so that a changed sampler is noticed.
+    Everything that the certificate says of the claim must be the same: law, sampler, plan, seed, batteries, controls, backend,
+    versions, and the source files of sampler and law. Besides, the first draws and one block of the last stage are drawn and judged
+    again, by which changes are noticed that no description shows: of what the law predicts, or of the sampler at the numbers of
+    draws that are really used. Nothing can be drawn again from a sampler without a seed. Its first verdict stands, because judging
+    it again would be another chance.
     """
     if not path.exists():
         return None
@@ -267,12 +270,13 @@ def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutc
         found = Certificate.load(path)
     except BadInput:
         return None
-    here = environment(found.environment.array, found.environment.dtype, found.environment.device.split()[0])
-    judged = ready(claim, seed)[0]
     # What controls of its own show is not known without judging them again, except for those made of the law itself.
     standard = isinstance(claim.controls, str)
-    if claim.controls and not standard:
+    if found.verdict is Verdict.INVALID or (claim.controls and not standard):
         return None
+    judged, evidence = ready(claim, seed)
+    assert judged.plan is not None
+    here = environment(found.environment.array, found.environment.dtype, found.environment.device.split()[0])
     theirs = [c for c in found.controls if standard and c.name.startswith("standard/")]
     before = sorted((c for c in found.controls if c not in theirs), key=lambda c: c.name)
     same = (
@@ -280,18 +284,28 @@ def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutc
         and found.seed == seed
         and found.plan == judged.plan
         and found.expected == ("exact" if claim.wrong is None else "wrong")
-        and found.sampler.get("wrong") == claim.wrong
-        and found.sampler.get("batteries") == judged.about.get("batteries")
-        and found.law == claim.law.describe()
+        and found.sampler == _as_written(sampler_of(judged))
+        and found.law == _as_written(claim.law.describe())
         and found.environment == here
-        and found.sampler.get("backend") == claim.about.get("backend")
+        and (found.subjects, found.unread) == about_of(judged)
         and bool(theirs) == standard
         and before == sorted(outcomes, key=lambda c: c.name)
     )
+    if not same or found.reproducible is False:
+        return found if same else None
     try:
-        return found if same and found.probe == probe_of(claim, seed) else None
+        if found.probe != probe_of(claim, seed) or found.redraw is None:
+            return None
+        blocks = [block for stage in blocks_of(judged.plan, claim.law) for block in stage]
+        again = Drawing(judged, judged.plan, seed, evidence).take(blocks[found.redraw.index])
+        return found if again.digest == found.redraw.sha256 else None
     except Exception:  # A sampler that raises an exception now is judged again, and gets a certificate that says so.
         return None
+
+
+def _as_written(value: dict[str, object]) -> dict[str, object]:
+    """What a file holds of this: lists where there are tuples."""
+    return msgspec.json.decode(msgspec.json.encode(value), type=dict[str, object])
 
 
 def _said(error: Exception) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -21,7 +22,7 @@ from ..evidence.summaries.base import Row
 from ..judging.certify import certify_claim
 from ..judging.judgement import adjust, beside_controls, decide, may_pass
 from .executors import Progress
-from .sources import claims_of, controls_of, file_of, is_file_claim, is_saved_source, items_of
+from .sources import claims_of, controls_of, file_of, is_file_claim, is_saved_source, items_of, words_of
 
 _CLOSE = 1e-9
 
@@ -75,7 +76,10 @@ def untraceable(certificate: Certificate) -> str | None:
     if source is None:
         return "it does not say where its claim comes from"
     if (file := file_of(source)) is not None:
-        return None if Path(file).is_file() else f"its claim comes from {file}, which is not here"
+        words = words_of(source)
+        needed = [file, *(value for option, value in pairwise(words) if option == "--paths")]
+        missing = [name for name in needed if not Path(name).exists()]
+        return f"its claim comes from {', '.join(missing)}, which is not here" if missing else None
     try:
         find([source])
     except BadInput as error:
@@ -85,6 +89,13 @@ def untraceable(certificate: Certificate) -> str | None:
 
 def check_arithmetic(certificate: Certificate) -> list[str]:
     """Recompute p-values, their adjustment, bounds, detectable effects and the verdict. Returns a sentence per disagreement."""
+    try:
+        return _disagreements(certificate)
+    except Exception as error:  # A stranger's numbers may make no sense at all, and any formula may fail on them.
+        return [f"its numbers cannot be recomputed, because they make no sense: {type(error).__name__}: {error}"]
+
+
+def _disagreements(certificate: Certificate) -> list[str]:
     faults: list[str] = []
     plan, findings = certificate.plan, certificate.findings
     if certificate.verdict is Verdict.INVALID:
@@ -161,7 +172,8 @@ def repeat(
         moved = [b[0] for a, b in zip(old, now, strict=False) if a[:2] != b[:2] or abs(a[2] - b[2]) > 1e-6 * (1 + abs(b[2]))]
         if moved:
             faults.append(f"the first draws are the same, but some statistics differ: {', '.join(moved[:3])}")
-    return Recheck(faults, "and it repeats")
+    changed = [s.name for s in certificate.subjects if s.kind == "file" and s not in new.subjects]
+    return Recheck(faults, "and it repeats" + (f" (changed since: {', '.join(changed)})" if changed else ""))
 
 
 def _claims_of(certificate: Certificate) -> tuple[list[Claim], list[str] | None]:

@@ -83,12 +83,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_right_draws_are_certified(name, seed):
+def test_right_draws_are_certified(name, seed, tmp_path):
     """False alarms: 1e-6 each, and the bounds fail to be within the tolerance far more rarely."""
     law, sample = RIGHT[name]
     judged = ex.certify(sample, law, plan=PLAN, seed=seed)
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
     assert {finding.battery for finding in judged.findings} == {"frequencies"}
+    assert ex.Certificate.load(judged.save(tmp_path / "certificate.json")) == judged
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -115,6 +116,19 @@ def test_draws_outside_the_support_refute_at_once_and_are_named(outside):
     assert (judged.verdict, judged.paths) == (ex.Verdict.REFUTED, 1_000)
     assert (judged.leading.p_value, judged.leading.where) == (0.0, f"value {outside}")
     assert "support" in judged.leading.name
+
+
+def test_an_impossible_draw_of_either_shard_is_kept():
+    law, shards = ex.DiscreteLaw([0.5, 0.5]), ([0, 1, 5], [0, 4, 9], [1, 7, 6])
+    parts = []
+    for draws in shards:
+        parts.append(B.Frequencies().start(law, np.random.default_rng(0)))
+        parts[-1].update(np.array(draws)[:, None])
+    whole = parts[2]
+    whole.merge(parts[0])
+    whole.merge(parts[1])
+    (found,) = (r for r in whole.results() if r.name == "support")
+    assert (found.where, found.n, round(found.statistic * 9)) == ("values 4, 5, 6", 9, 5)
 
 
 def test_a_uniform_of_few_digits_is_refuted(seed):

@@ -1,4 +1,4 @@
-"""What the judge spends on a batch of draws: counts of compilations, features and copies, which do not depend on the machine."""
+"""The judge's work for a batch of draws, as counts of compilations, features and copies: these do not depend on the machine."""
 
 from __future__ import annotations
 

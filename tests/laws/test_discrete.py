@@ -6,12 +6,14 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 from scipy import stats
 
 import exactness as ex
 from exactness.arrays import digest
 from exactness.errors import InvalidSample
 from exactness.laws.base import Discrete, Drawable
+from exactness.strategies import discrete_laws, seeds
 from tests.conftest import module_or_skip
 
 LAW = ex.DiscreteLaw([0.2, 0.5, 0.3])
@@ -113,6 +115,17 @@ def test_narrow_floats_are_accepted():
         assert LAW.cells(LAW.accept(draws, 3)).tolist() == [2, 0, 1]
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_only_values_that_are_no_whole_numbers_may_be_rounded(dtype):
+    law = ex.DiscreteLaw([0.5, 0.2, 0.3], values=[0.1, 0.7, 1 / 3])
+    rounded = (np.array([0.1, 0.7, 1 / 3]) * 3).astype(dtype) / dtype(3)
+    assert law.cells(rounded).tolist() == [0, 2, 1]
+    assert law.cells(rounded * dtype(1.05)).tolist() == [-1, -1, -1]
+    counts = ex.DiscreteLaw.from_log_mass(lambda k: stats.poisson(3.0).logpmf(np.round(k - 0.1)), support=(0.1, math.inf))
+    assert counts.cells((np.arange(5) + 0.1).astype(dtype)).tolist() == [0, 1, 2, 3, 4]
+    assert LAW.cells(np.array([1.0, 1.0 + 2.0**-10], dtype=dtype)).tolist() == [1, -1]
+
+
 @pytest.mark.parametrize(
     ("draws", "message"),
     [
@@ -165,3 +178,12 @@ def test_saved_labels_may_be_a_vector(tmp_path):
     np.save(tmp_path / "labels.npy", LAW.sample(5_000, 1)[:, 0].astype(np.uint8))
     judged = ex.certify_paths(tmp_path / "labels.npy", LAW, plan=ex.Plan(tolerance=0.1))
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
+
+
+@given(law=discrete_laws(), seed=seeds())
+@settings(max_examples=50)
+def test_draws_of_a_law_lie_in_its_cells(law, seed):
+    cells = law.cells(law.accept(law.sample(20, seed), 20))
+    assert np.all(law.masses[cells] > 0)
+    assert np.array_equal(law.values[cells], law.sample(20, seed)[:, 0])
+    assert law.masses.sum() == pytest.approx(1.0)

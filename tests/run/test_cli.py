@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 
@@ -209,7 +210,10 @@ def test_recheck_runs_nothing_unless_it_is_asked_to(run, tmp_path):
     assert (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("source", [None, "nowhere.py:claim", "rings/sequential", "--paths a.npy --law gone.py:law"])
+@pytest.mark.parametrize(
+    "source",
+    [None, "nowhere.py:claim", "rings/sequential", "--paths a.npy --law gone.py:law", "--paths gone.npy --law claims.py:law"],
+)
 def test_arithmetic_alone_is_no_pass_where_a_claim_cannot_be_found(run, tmp_path, source):
     law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
     judged = ex.certify(law.sample, law, plan=ex.Plan(tolerance=0.1, max_paths=4_000), source=source)
@@ -319,6 +323,23 @@ def test_usage_errors_are_exit_code_two(run):
     assert run()[0] == 2
 
 
+def test_a_reader_that_stops_reading_is_no_failure():
+    """As in ``exactness list | head``: what is printed is lost, and the exit code stays what it is."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stream:
+        terminal = cli._Terminal(file=stream)
+        for _ in range(3):
+            terminal.print("ring/sequential")
+    assert terminal.quiet
+
+
+def test_the_help_says_what_the_exit_codes_mean(run):
+    said = " ".join(run("certify", "--help")[1].out.replace("│", " ").split())
+    assert "5: a control was missed" in said
+    assert "[default: 3600" in said
+
+
 def test_list_names_every_claim_and_what_it_must_be(run):
     code, said = run("list", "ring/*")
     assert code == 0
@@ -344,8 +365,10 @@ def test_certify_report_recheck_and_resume(run, tmp_path, monkeypatch):
     monkeypatch.setattr("exactness.run.jobs.certify_claim", lambda *_, **__: pytest.fail("judged again"))
     assert run("certify", "labelled/sequential", "--out", "certs", "--jobs", "1", "--resume")[0] == 0
     monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
     edited = msgspec.structs.replace(certificate, verdict=ex.Verdict.INCONCLUSIVE)
     edited.save(path)
+    monkeypatch.chdir(tmp_path)
     code, said = run("recheck", "certs")
     assert code == 1
     assert "the verdict is written as inconclusive" in said.out

@@ -19,7 +19,7 @@ from exactness.batteries import ProjectedKS
 from exactness.judging.draws import blocks_of
 from exactness.run.executors import Lost, Workers
 from exactness.run.jobs import Job, Overrides, certificate_path
-from tests.registry import plain_chain
+from tests.registry import another, plain_chain
 
 CLAIMS = """
 import os, signal, time
@@ -113,7 +113,7 @@ def claims():
     plan = ex.Plan(tolerance=0.2, first_paths=300, max_paths=1_200, suspicion=1e-9)
     yield ex.Claim("mixture", lambda n, s: (mixture.sample(n, s), {"rounds": 0.1 * n}), mixture, plan)
     yield ex.Claim("chain", sample, chain, plan)
-    yield ex.Claim("trusted", mixture.sample, trusted, plan)
+    yield ex.Claim("trusted", another(mixture.sample), trusted, plan)
     yield ex.Claim("torch", lambda n, s: torch.as_tensor(mixture.sample(n, s)), mixture, plan)
     yield ex.Claim("shifted", lambda n, s: mixture.sample(n, s) + 0.05, mixture, plan)
     yield ex.Claim("late fault", lambda n, s: mixture.sample(n, s) / (0.0 if n > 300 else 1.0), mixture, ex.Plan(max_paths=100_000))
@@ -250,11 +250,10 @@ def test_a_lost_shard_takes_nothing_with_it(exactness, tmp_path):
     assert "made no progress for 5 seconds" in found["hangs"].reasons[0]
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_killed_run_keeps_what_it_finished_and_resumes(exactness, tmp_path, workers):
+def test_a_killed_run_keeps_what_it_finished_and_resumes(exactness, tmp_path):
     """Users' claims, whole process group killed: what lies in the folder is not made again."""
     out = tmp_path / "out"
-    run = exactness("certify", "claims.py:many", "--out", "out", "--jobs", workers)
+    run = exactness("certify", "claims.py:many", "--out", "out", "--jobs", "2")
     deadline = time.monotonic() + 120
     while len(list(out.glob("*.json"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -263,7 +262,7 @@ def test_a_killed_run_keeps_what_it_finished_and_resumes(exactness, tmp_path, wo
     kept = {path: path.stat().st_mtime_ns for path in out.glob("*.json")}
     assert 2 <= len(kept) < 6, "killed too late, or nothing was finished"
     assert all(ex.Certificate.load(path).verdict is ex.Verdict.CERTIFIED for path in kept)
-    again = exactness("certify", "claims.py:many", "--out", "out", "--jobs", workers, "--resume")
+    again = exactness("certify", "claims.py:many", "--out", "out", "--jobs", "2", "--resume")
     assert again.wait() == 0, again.stderr.read()
     assert len(list(out.glob("*.json"))) == 6
     assert all(path.stat().st_mtime_ns == before for path, before in kept.items())
@@ -298,6 +297,26 @@ def test_workers_pass_on_results_errors_and_progress():
         assert [result for _, result in workers.run([])] == []
     with pytest.raises(ex.BadInput, match="positive number of seconds"):
         Workers(1, timeout=0)
+
+
+def test_a_worker_returns_to_the_folder_that_the_claims_file_enters(tmp_path, monkeypatch):
+    """A worker runs the file once, and its samplers may read files from there. Where a sampler goes matters to no other."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "scale").write_text("1.0")
+    more = """
+os.chdir("there")
+def read(n, seed):
+    draws = law.sample(n, seed) * float(open("scale").read())
+    os.chdir("/")
+    return draws
+both = [ex.Claim(name, lambda n, s: read(n, s) if os.getcwd() != "/" else law.sample(n, s), law, plan=plan) for name in ("a", "b")]
+"""
+    (tmp_path / "claims.py").write_text(CLAIMS + more)
+    monkeypatch.chdir(tmp_path)
+    jobs = [Job(source="claims.py:both", name=name, seed=0, folder=str(tmp_path / "out")) for name in ("a", "b")]
+    with Workers(1) as workers:
+        found = [result for _, result in workers.run(jobs)]
+    assert [certificate.verdict for certificate in found] == [ex.Verdict.CERTIFIED] * 2, found[1].reasons
 
 
 def test_a_lost_job_leaves_an_invalid_certificate(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from .equality import Equality
 from .hilbert import AndersonDarling, CramerVonMises, KernelMean
 from .kolmogorov import BINS, Kolmogorov, TwoSampleKolmogorov
 from .limits import ChiSquareLimit, Permutation
-from .neighbours import Neighbours
+from .neighbours import Neighbours, OwnRepeats
 from .normal import MeanVector, NormalMean, NormalVariance
 from .products import MeanProduct
 from .serial import SerialCorrelation
@@ -23,7 +23,7 @@ from .symmetric import SymmetricMean
 ALL: tuple[type[Null], ...] = (
     Kolmogorov, TwoSampleKolmogorov, CramerVonMises, AndersonDarling, KernelMean, NormalMean, NormalVariance, MeanVector,
     MeanProduct, Share, Promised, SymmetricMean, ChiSquareLimit, Permutation, Equality, Distinct, TotalVariation,
-    Wager, SerialCorrelation, VarianceRatio, Neighbours, Bet,
+    Wager, SerialCorrelation, VarianceRatio, Neighbours, OwnRepeats, Bet,
 )  # fmt: skip
 
 
@@ -39,7 +39,8 @@ def null_of(name: str, parameters: dict[str, Any]) -> Null:
 
 __all__ = [
     "ALL", "BINS", "AndersonDarling", "Bet", "ChiSquareLimit", "CramerVonMises", "Distinct", "Equality", "KernelMean",
-    "Kolmogorov", "MeanProduct", "MeanVector", "Neighbours", "NormalMean", "NormalVariance", "Null", "Permutation", "Promised",
+    "Kolmogorov", "MeanProduct", "MeanVector", "Neighbours", "NormalMean", "NormalVariance", "Null", "OwnRepeats",
+    "Permutation", "Promised",
     "SerialCorrelation", "Share", "SymmetricMean", "TotalVariation", "TwoSampleKolmogorov", "Validity", "VarianceRatio", "Wager",
     "null_of",
 ]  # fmt: skip

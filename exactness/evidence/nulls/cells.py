@@ -25,7 +25,7 @@ def log_wealth(counts: np.ndarray, masses: np.ndarray) -> float:
     seen = counts > 0
     hits, p, n = counts[seen].astype(np.float64), masses[seen], float(counts.sum())
     paid = -float(hits @ np.log(p))
-    each = [paid + gammaln(a) - gammaln(a + n) + float((gammaln(a * p + hits) - gammaln(a * p)).sum()) for a in _WEIGHTS.tolist()]
+    each = [paid + float(gammaln(a) - gammaln(a + n) + (gammaln(a * p + hits) - gammaln(a * p)).sum()) for a in _WEIGHTS.tolist()]
     top = max(each)
     return top + log(sum(exp(e - top) for e in each) / len(each))
 

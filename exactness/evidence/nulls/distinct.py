@@ -40,4 +40,5 @@ class Distinct(Null):
         return n * threshold if threshold < 1.0 else inf
 
     def needed(self, effect: float, alpha: float, miss: float) -> float:
-        return 1.0 if self.probability == 0.0 else super().needed(effect, alpha, miss)
+        """Repeats count, and not draws: the same number of repeats among fewer draws is stronger evidence."""
+        return 1.0

@@ -11,7 +11,7 @@ from .pairs import PairTally
 from .points import Points
 from .products import Products
 from .promises import Promises
-from .repeats import Repeats
+from .repeats import Repeats, RepeatsOfBoth
 from .serial import Serial
 from .shares import Shares
 from .speculation import Speculation
@@ -32,6 +32,7 @@ __all__ = [
     "Products",
     "Promises",
     "Repeats",
+    "RepeatsOfBoth",
     "Serial",
     "THE_DRAW",
     "Shares",

@@ -17,6 +17,7 @@ class Calls(Summary):
     """
 
     distribution = "independent calls"
+    constant = ("rows", "dims")
 
     def __init__(self, rows: Sequence[str], dims: Sequence[int]) -> None:
         self.rows, self.dims = tuple(rows), np.asarray(dims)
@@ -33,7 +34,7 @@ class Calls(Summary):
         self._now = calls
 
     def add(self, sums: Sequence[np.ndarray], squares: np.ndarray) -> None:
-        """Add the calls of a batch: for each row the ``sums`` (calls, d) of their vectors, and the sums of ``squares`` (rows, calls)."""
+        """Add the calls of a batch: each row's ``sums`` (calls, d) of vectors, and the sums of their ``squares`` (rows, calls)."""
         lengths = np.asarray(self._now)
         self.n += int(lengths.sum())
         self.calls += len(lengths)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...arrays import Array, at_hand, device, namespace, to_numpy
-from ..nulls import Distinct
+from ..nulls import Distinct, OwnRepeats
 from .base import Summary, Test
 from .reservoir import Reservoir
 
@@ -60,7 +60,7 @@ class Repeats(Summary):
         bits = np.unique(self.kept.rows[0], axis=0)
         # Only the draws that were kept count, because no others were compared.
         n = len(self.kept)
-        return [Test(Distinct(self._chance(bits, n)), "worst", float(n - len(bits)), n, 1, bounded=False)]
+        return [Test(Distinct(self._chance(bits, n)), "bit by bit", float(n - len(bits)), n, 1, bounded=False)]
 
     def _chance(self, bits: np.ndarray, n: int) -> float:
         """A bound on the probability that rounding makes a draw equal to an earlier one, on average over n draws."""
@@ -73,6 +73,49 @@ class Repeats(Summary):
             coarse = np.where(high > low, np.maximum(1.0, np.abs(middle) / (high - low)), 1.0)
         chance = 0.5 * n * 2.0 ** (-free * _RANDOM_BITS) * float(np.prod(np.sort(coarse)[-free:]))
         return min(1.0, chance)
+
+
+class RepeatsOfBoth(Summary):
+    """Values that come twice or more, in the judged draws and in as many of a trusted sampler: nothing else of the law is known.
+
+    A bounded number of draws is kept, chosen by their values, so that equal draws are all kept or all left out.
+    """
+
+    distribution = "that of the trusted sampler"
+
+    def __init__(self) -> None:
+        self.kept = Reservoir(_KEPT)
+        self.complete = True
+
+    def add(self, ours: np.ndarray, theirs: np.ndarray) -> None:
+        """Add draws (n, D) of either sampler, in the same dtype."""
+        bits = np.concatenate([_bits(ours), _bits(theirs)])
+        wide = np.stack([_mixed(bits), _mixed(bits[:, ::-1] + np.uint64(1))], axis=1)
+        self._keep(wide[:, 0].astype(np.float64), wide, np.repeat([True, False], len(ours)))
+
+    def _keep(self, keys: np.ndarray, *columns: np.ndarray) -> None:
+        self.complete = self.complete and len(self.kept) + len(keys) <= self.kept.most
+        self.kept.add(keys, *columns)
+
+    def merge(self, other: RepeatsOfBoth) -> None:
+        self.complete = self.complete and other.complete
+        if other.kept.rows is not None:
+            self._keep(other.kept.keys, *other.kept.rows)
+
+    def tests(self) -> list[Test]:
+        if self.kept.rows is None:
+            return []
+        values, ours = self.kept.rows
+        # Of the last value, some draws may have been left out.
+        whole = np.full(len(values), True) if self.complete else self.kept.keys < self.kept.keys.max()
+        place = np.unique(values[whole], axis=0, return_inverse=True)[1].ravel()
+        count, own = np.bincount(place), np.bincount(place, weights=ours[whole])
+        repeated = count > 1
+        n = int(repeated.sum())
+        if not n:
+            return []
+        alone = int((own == count)[repeated].sum())
+        return [Test(OwnRepeats(), "values that occur twice or more", alone / n, n, 1, bounded=False)]
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

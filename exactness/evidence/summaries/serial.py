@@ -31,6 +31,7 @@ class Serial(Summary):
     """
 
     distribution = "independent N(0, 1)"
+    constant = ("rows", "dims", "unit")
 
     def __init__(self, rows: Sequence[str], dims: Sequence[int], most: int = MOST_LAGS, unit: str = "lag {}") -> None:
         self.rows, self.dims, self.unit = tuple(rows), tuple(dims), unit

@@ -8,11 +8,13 @@ from math import sqrt
 
 from ...certificate import Certificate, Histogram, Verdict
 from ...controls.matrix import Matrix
-from ..formats.outcome import repeat
+from ..formats.outcome import per_draw, repeat
 from .matrix import MatrixView, view_of
 
 _LOUDEST = 8
 _ALL_BELOW = 12
+# A figure has no room for more rounds or steps than this, and a chain has far fewer.
+_DRAWABLE = 10**6
 
 
 @dataclass(frozen=True)
@@ -107,16 +109,17 @@ def _section(name: str, members: Sequence[Certificate], full: bool) -> Section:
     rows = [_row(c, full) for c in members]
     speed = []
     for c in members:
-        if c.expected == "exact" and c.cost.get("paths") and "rounds" in c.cost:
+        rounds = per_draw(c, "rounds")
+        if c.expected == "exact" and rounds is not None and 0.0 <= rounds <= _DRAWABLE:
             parts = c.name.split("/")
             drafter = str(c.sampler.get("drafter", parts[-1]))
-            speed.append((drafter, str(c.sampler.get("verifier", "sequential")), c.cost["rounds"] / c.cost["paths"], c.as_claimed))
+            speed.append((drafter, str(c.sampler.get("verifier", "sequential")), rounds, c.as_claimed))
     law = members[0].law
     steps, left_out = law.get("steps"), members[0].sampler.get("controls_left_out", {})
     return Section(
         name=name,
         about=str(members[0].sampler.get("law", law.get("kind", ""))),
-        steps=steps if isinstance(steps, int) else None,
+        steps=steps if isinstance(steps, int) and 0 < steps <= _DRAWABLE else None,
         left_out=left_out if isinstance(left_out, dict) else {},
         rows=[r for r in rows if r.certificate.expected == "exact"],
         controls=[r for r in rows if r.certificate.expected == "wrong"],
