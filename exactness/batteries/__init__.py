@@ -16,6 +16,6 @@ from .windows import Acceptance
 __all__ = [
     "Acceptance", "Battery", "CharacteristicFunction", "Couplings", "Evidence", "Frequencies", "Innovations", "MeanEmbedding",
     "MixtureInnovations", "Origin", "PermutationTwoSample", "Possible",
-    "ProjectedKS", "Result", "Rosenblatt", "SteinDiscrepancy", "TwoSample",
+    "ProjectedKS", "Result", "Rosenblatt", "SteinDiscrepancy", "Tokens", "TwoSample",
     "standard",
 ]  # fmt: skip
