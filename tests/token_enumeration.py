@@ -9,7 +9,7 @@ Nothing is sampled, so an error of 1e-12 is seen.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -103,26 +103,40 @@ class Drafts:
 
 
 def drafts(
-    target: Markov, draft: Markov, parents: Sequence[int], replacement: bool = True, drawn: Markov | None = None, width: int = 0
+    target: Markov,
+    draft: Markov,
+    parents: Sequence[int],
+    replacement: bool = True,
+    drawn: Markov | None = None,
+    width: int = 0,
+    present: Sequence[int] | None = None,
 ) -> Drafts:
     """All drafts that have a chance. ``drawn`` is the law that they are really drawn from, if it is not ``draft``.
 
-    ``width`` adds columns past the drafts, up to that number, which a verifier must ignore.
+    ``width`` adds columns past the drafts, up to that number, which a verifier must ignore. Nodes that are not ``present``, or for
+    which nothing is left to draw without replacement, have the draft -1.
     """
-    parents, size = tuple(parents), len(target.start)
-    tokens = np.array(list(itertools.product(range(size), repeat=len(parents))), dtype=int).reshape(-1, len(parents))
-    after = lambda law, node: np.broadcast_to(law.after(None if node == 0 else tokens[:, node - 1]), (len(tokens), size))  # noqa: E731
+    parents, size, shown = tuple(parents), len(target.start), set(present or range(1, len(parents) + 1))
+    choices = [range(-1, size) if node in shown else (-1,) for node in range(1, len(parents) + 1)]
+    tokens = np.array(list(itertools.product(*choices)), dtype=int).reshape(-1, len(parents))
     chance, rows = np.ones(len(tokens)), np.arange(len(tokens))
+
+    def after(law: Markov, node: int) -> Array:
+        return np.broadcast_to(law.after(None if node == 0 else tokens[:, node - 1]), (len(tokens), size))
+
     for node, parent in enumerate(parents, 1):
-        q = after(drawn or draft, parent)
+        q = after(drawn or draft, parent).copy()
         if not replacement:
-            q = q.copy()
             for sibling in range(1, node):
                 if parents[sibling - 1] == parent:
                     q[rows, tokens[:, sibling - 1]] = 0.0
-            total = q.sum(1, keepdims=True)
-            q = np.divide(q, total, out=np.zeros_like(q), where=total > 0)
-        chance = chance * q[rows, tokens[:, node - 1]]
+        total = q.sum(1)
+        if node not in shown:
+            total[:] = 0.0
+        if parent:
+            total = np.where(tokens[:, parent - 1] < 0, 0.0, total)
+        drawing = np.divide(q[rows, tokens[:, node - 1]], total, out=np.zeros(len(rows)), where=total > 0)
+        chance = chance * np.where(tokens[:, node - 1] < 0, total == 0, drawing)
     keep = chance > 0
     # The law that a node was drawn from is that after its parent.
     of_nodes = [after(draft, parent) for parent in parents] + [after(draft, len(parents))]
@@ -136,7 +150,7 @@ def drafts(
         np.concatenate([tokens, np.zeros((len(tokens), more), int)], 1)[keep],
         np.full(int(keep.sum()), len(parents)),
         chance[keep],
-        max((len(path(parents, node)) for node in range(1, len(parents) + 1)), default=0),
+        max((len(path(parents, node)) for node in shown), default=0),
     )
 
 
@@ -148,6 +162,19 @@ class Cells:
     share: Array
     node: Array
     token: Array
+    low: Array | None = None
+    high: Array | None = None
+
+    def corners(self, generator: np.random.Generator, inside: float = 1e-12) -> Iterator[tuple[Array, Array]]:
+        """Noise (m, columns) near two opposite corners of each box, and in between; and the numbers of the boxes that have them.
+
+        A rule that does the same there as the one whose boxes they are has no breakpoint inside them that is further than
+        ``inside`` from an end, if what happens at both ends of an interval happens in between.
+        """
+        wide = np.flatnonzero((self.high - self.low > 4 * inside).all(1))
+        low, high = self.low[wide], self.high[wide]
+        for noise in (low + inside, high - inside, low + (high - low) * (0.1 + 0.8 * generator.random(low.shape))):
+            yield wide, np.clip(noise, 0.0, TOP)
 
 
 def cells(verify: Callable[[Array, Array], tuple[Array, Array]], count: int, order: Sequence[int], columns: int) -> Cells:
@@ -157,6 +184,7 @@ def cells(verify: Callable[[Array, Array], tuple[Array, Array]], count: int, ord
     their greatest value. What happens at both ends of an interval must happen in between.
     """
     rows, noise, share = np.arange(count), np.full((count, columns), TOP), np.ones(count)
+    lower, upper = np.zeros((count, columns)), np.ones((count, columns))
     for column in order:
         done = []
         low = np.zeros(len(rows))
@@ -178,13 +206,14 @@ def cells(verify: Callable[[Array, Array], tuple[Array, Array]], count: int, ord
                     same = (at(middle, rows[split], noise[split]) == here[split]).all(1)
                     inside[split] = np.where(same, middle, inside[split])
                     beyond[split] = np.where(same, beyond[split], middle)
-            settled = noise.copy()
-            settled[:, column] = (low + beyond) / 2
-            done.append((rows, settled, share * (beyond - low)))
+            settled, begins, stops = noise.copy(), lower.copy(), upper.copy()
+            settled[:, column], begins[:, column], stops[:, column] = (low + beyond) / 2, low, beyond
+            done.append((rows, settled, share * (beyond - low), begins, stops))
             rows, noise, share, low, top = (part[~ends] for part in (rows, noise, share, beyond, top))
-        rows, noise, share = (np.concatenate(parts) for parts in zip(*done, strict=True))
+            lower, upper = lower[~ends], upper[~ends]
+        rows, noise, share, lower, upper = (np.concatenate(parts) for parts in zip(*done, strict=True))
     node, token = verify(rows, noise)
-    return Cells(rows, share, node, token)
+    return Cells(rows, share, node, token, lower, upper)
 
 
 def emitted(of: Drafts, found: Cells) -> tuple[Array, Array]:
@@ -217,16 +246,8 @@ def chances(thresholds: Array, parents: Sequence[int], upwards: bool) -> Array:
     below = lambda node: [child for child in range(1, len(parents) + 1) if parents[child - 1] == node]  # noqa: E731
     kept = np.ones((len(thresholds), len(parents) + 1))
     if upwards:
-        order: list[int] = []
-
-        def visit(node: int) -> None:
-            for child in below(node):
-                visit(child)
-                order.append(child)
-
-        visit(0)
         rest = np.ones(len(thresholds))
-        for node in order:
+        for node in _upwards(parents):
             kept[:, node] = rest * thresholds[:, node - 1]
             rest = rest * (1 - thresholds[:, node - 1])
         kept[:, 0] = rest
@@ -246,33 +267,35 @@ def by_tables(thresholds: Array, masses: Array, parents: Sequence[int], upwards:
     return Cells(rows, share[rows, node, token], node, token)
 
 
-def decided(thresholds: Array, parents: Sequence[int], upwards: bool, node: int, generator: np.random.Generator) -> Array:
-    """Coins (m, N), 1e-12 from their thresholds, with which a rule must keep ``node``; NaN where it never does.
+def decided(thresholds: Array, parents: Sequence[int], upwards: bool, generator: np.random.Generator) -> tuple[Array, Array, Array]:
+    """For every row a node that can be kept, and coins (m, N), a trillionth from their thresholds, with which it must be kept.
 
-    Coins that the rule does not look at are random.
+    Returns the node, the coins, and whether this is possible: a threshold may be too near 0 or 1. Coins that no rule of this order
+    would look at are random.
     """
-    siblings = lambda of: [c for c in range(1, len(parents) + 1) if parents[c - 1] == of]  # noqa: E731
-    coins = generator.random(thresholds.shape)
-    along = path(parents, node)
-    if upwards:
-        order = [n for n in _post(parents)]
-        passing = [node] if node else []
-        failing = order[: order.index(node)] if node else order
-    else:
-        passing = along
-        failing = [
-            s for parent, child in zip([0, *along], [*along, 0], strict=True) for s in siblings(parent) if not child or s < child
-        ]
-    for n in passing:
-        coins[:, n - 1] = np.where(thresholds[:, n - 1] > 0, np.maximum(thresholds[:, n - 1] - 1e-12, 0.0), np.nan)
-    for n in failing:
-        coins[:, n - 1] = np.where(thresholds[:, n - 1] < 1 - 1e-12, thresholds[:, n - 1] + 1e-12, np.nan)
-    return coins
+    coins, kept = generator.random(thresholds.shape), chances(thresholds, parents, upwards) > 1e-9
+    node = np.argmax(generator.random(kept.shape) * kept, 1)
+    order, near = _upwards(parents), np.ones(len(coins), bool)
+    for each in range(len(parents) + 1):
+        if upwards:
+            passing = [each] if each else []
+            failing = order[: order.index(each)] if each else order
+        else:
+            passing = path(parents, each)
+            below = zip([0, *passing], [*passing, len(parents) + 1], strict=True)
+            failing = [s for parent, stop in below for s in range(1, stop) if parents[s - 1] == parent]
+        here = node == each
+        for column in (n - 1 for n in [*passing, *failing]):
+            moved = thresholds[here, column] + (-1e-12 if column + 1 in passing else 1e-12)
+            # A coin of exactly h fails, also where h is 0 or 1.
+            coins[here, column] = np.clip(moved, 0.0, TOP)
+            near[here] &= (coins[here, column] < thresholds[here, column]) == (column + 1 in passing)
+    return node, coins, near
 
 
-def _post(parents: Sequence[int], node: int = 0) -> list[int]:
+def _upwards(parents: Sequence[int], node: int = 0) -> list[int]:
     below = [c for c in range(1, len(parents) + 1) if parents[c - 1] == node]
-    return [n for child in below for n in [*_post(parents, child), child]]
+    return [n for child in below for n in [*_upwards(parents, child), child]]
 
 
 def together(parts: Sequence[Drafts]) -> Drafts:

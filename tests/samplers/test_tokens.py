@@ -11,10 +11,11 @@ import pytest
 
 from tests import token_enumeration as by
 from tests.backends import BACKENDS
-from tests.conftest import GOLDEN
+from tests.conftest import GOLDEN, module_or_skip
 
 in_double = pytest.mark.parametrize("backend", [b for b in BACKENDS if not b.single], ids=str)
 crossed = pytest.mark.parametrize("backend", BACKENDS, ids=str)
+TORCH, JAX = (next(b for b in BACKENDS if b.name == name and not b.single) for name in ("torch", "jax"))
 WINDOWS = (1, 2, 3)
 RULES = {
     "token_wise": "token",
@@ -42,8 +43,7 @@ def windows(size=4):
     found = []
     for case in golden_tokens():
         target, draft = (by.Markov.read(case[side], size) for side in ("target", "draft"))
-        for row in case["chain"]:
-            found.append((case, row, by.drafts(target, draft, by.chain(row["window"]), width=max(WINDOWS))))
+        found += [(case, row, by.drafts(target, draft, by.chain(row["window"]), width=max(WINDOWS))) for row in case["chain"]]
     return found
 
 
@@ -57,14 +57,18 @@ def promised(kept: dict, size: int) -> list[float]:
     return [float(Fraction(kept.get(str(i), "0"))) for i in range(size)]
 
 
-@in_double
+@cache
+def found(rule: str) -> by.Cells:
+    """The cells of a rule on all golden windows in one ragged batch, found in torch."""
+    every, width = by.together([part for _, _, part in windows()]), max(WINDOWS)
+    return by.cells(calls_of(TORCH, rule, every), len(every), backwards(rule, width), width + 1)
+
+
 @pytest.mark.parametrize("rule", RULES)
-def test_every_rule_emits_the_target_and_keeps_what_golden_promises(backend, rule):
+def test_every_rule_emits_the_target_and_keeps_what_golden_promises(rule):
     """Zeros, ties, point masses and disjoint supports among the laws; windows of 1, 2 and 3 drafts in one ragged batch."""
     parts = [part for _, _, part in windows()]
-    every, width = by.together(parts), max(WINDOWS)
-    found = by.cells(calls_of(backend, rule, every), len(every), backwards(rule, width), width + 1)
-    for (case, row, part), here in zip(windows(), by.apart(found, parts), strict=True):
+    for (case, row, part), here in zip(windows(), by.apart(found(rule), parts), strict=True):
         law, kept = by.emitted(part, here)
         np.testing.assert_allclose(law, part.law.joint(part.depth + 1), rtol=0, atol=1e-12, err_msg=case["name"])
         if RULES[rule]:
@@ -73,3 +77,16 @@ def test_every_rule_emits_the_target_and_keeps_what_golden_promises(backend, rul
             assert kept @ np.arange(len(kept)) == pytest.approx(float(Fraction(golden["expected_accepted"])), abs=1e-12)
         else:
             assert kept[0] == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_jax_has_the_same_breakpoints(rule, seed):
+    """A trillionth inside two opposite corners of every cell that was found in torch, and between them, JAX emits the same."""
+    module_or_skip("jax")
+    every, boxes = by.together([part for _, _, part in windows()]), found(rule)
+    verify = calls_of(JAX, rule, every)
+    for which, noise in boxes.corners(np.random.default_rng(seed)):
+        node, token = verify(boxes.rows[which], noise)
+        np.testing.assert_array_equal(node, boxes.node[which])
+        np.testing.assert_array_equal(token, boxes.token[which])
+        assert boxes.share.sum() - boxes.share[which].sum() < 1e-9

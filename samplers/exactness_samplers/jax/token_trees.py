@@ -3,9 +3,10 @@
     verify(target_probs, draft_probs, drafts, lengths, noise, parents) -> node, token
 
 A tree has the nodes 0, 1, ..., N. Node 0 is the prefix, and node i > 0 carries the draft ``drafts[:, i - 1]``, drawn from
-``draft_probs[:, i - 1]`` after the node ``parents[i - 1]`` < i. All rows share ``parents``, a tuple of N integers; ``lengths``
-(n,) says how many of the N drafts a row really has. ``target_probs`` (n, N + 1, V) is the target's law after each node, ``drafts``
-is (n, N) and ``draft_probs`` (n, N, V): siblings are given the same law q, also when they were drawn without replacement.
+``draft_probs[:, i - 1]`` after the node ``parents[i - 1]`` < i. All rows share ``parents``, a tuple of N integers. A node is absent
+in a row where i exceeds the row's ``lengths`` (n,) or its draft is -1, so trees that differ share the nodes of one.
+``target_probs`` (n, N + 1, V) is the target's law after each node, ``drafts`` is (n, N) and ``draft_probs`` (n, N, V): siblings are
+given the same law q, also absent ones, and also when they were drawn without replacement.
 
 ``node`` (n,) is the last node that is kept (0: none) and ``token`` (n,) the id emitted after it; :func:`ancestors` tells the path.
 In a chain, with parents (0, 1, ..., L - 1), the node is the number of accepted drafts. ``noise`` (n, N + 1) holds one uniform per
@@ -63,6 +64,12 @@ def upwards(parents: Parents, node: int = 0) -> list[int]:
     for child in children(parents, node):
         order += [*upwards(parents, child), child]
     return order
+
+
+def present(drafts: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Which nodes are there, (n, N), and the drafts (n, N) with an id that can be looked up, 0, where none is."""
+    there = (jnp.arange(drafts.shape[1]) < lengths[:, None]) & (drafts >= 0)
+    return there, jnp.where(there, drafts, 0)
 
 
 @dataclass(frozen=True)
@@ -144,25 +151,26 @@ def recursive_tables(
     b_i is q, and without replacement q without the earlier siblings, normalised.
     """
 
-    def of_row(target: jax.Array, draft: jax.Array, tokens: jax.Array, length: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def of_row(target: jax.Array, draft: jax.Array, tokens: jax.Array, there: jax.Array) -> tuple[jax.Array, jax.Array]:
         def refuse(
             state: tuple[jax.Array, jax.Array], child: tuple[jax.Array, ...]
         ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-            (a, left), (q, x, there) = state, child
+            (a, left), (q, x, here) = state, child
             b = draft_law(q, left)
             rest = _normalised(jnp.maximum(a - b, 0.0), a)
             left_then = left if replacement else left.at[x].set(False)
-            return (jnp.where(there, rest, a), jnp.where(there, left_then, left)), jnp.where(there, ratio(a[x], b[x]), 0.0)
+            return (jnp.where(here, rest, a), jnp.where(here, left_then, left)), jnp.where(here, ratio(a[x], b[x]), 0.0)
 
         thresholds, masses = jnp.zeros(len(parents), target.dtype), target
         for node in sorted(set(parents)):
             below = jnp.array(children(parents, node))
-            columns = draft[below - 1], tokens[below - 1], below <= length
+            columns = draft[below - 1], tokens[below - 1], there[below - 1]
             (a, _), accepts = lax.scan(refuse, (target[node], jnp.ones(target.shape[1], bool)), columns)
             thresholds, masses = thresholds.at[below - 1].set(accepts), masses.at[node].set(a)
         return thresholds, masses
 
-    return jax.vmap(of_row)(target_probs, draft_probs, drafts, lengths)
+    there, drafts = present(drafts, lengths)
+    return jax.vmap(of_row)(target_probs, draft_probs, drafts, there)
 
 
 def traversal_tables(
@@ -180,28 +188,29 @@ def traversal_tables(
     is block verification. Source: arXiv 2505.12398.
     """
 
-    def of_row(target: jax.Array, draft: jax.Array, tokens: jax.Array, length: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def of_row(target: jax.Array, draft: jax.Array, tokens: jax.Array, there: jax.Array) -> tuple[jax.Array, jax.Array]:
         thresholds, masses = jnp.zeros(len(parents), target.dtype), target
         # A node's weight upon entering does not depend on what is below its earlier siblings, so the way is from the root down.
         entering = {0: jnp.ones((), target.dtype)}
         for node in range(len(parents) + 1):
             w, a, left = entering[node], target[node], jnp.ones(target.shape[1], bool)
             for child in children(parents, node):
-                q, x, there = draft[child - 1], tokens[child - 1], child <= length
+                q, x, here = draft[child - 1], tokens[child - 1], there[child - 1]
                 b = draft_law(q, left)
-                entering[child] = jnp.where(there, ratio(w * a[x], b[x]), 0.0)
+                entering[child] = jnp.where(here, ratio(w * a[x], b[x]), 0.0)
                 r = jnp.maximum(w * a - b, 0.0)
                 mass = r.sum()
                 total = mass + 1.0 - w
                 given_up = jnp.where(total > 0, mass / jnp.where(total > 0, total, 1.0), 0.0)
-                w, a = jnp.where(there, given_up, w), jnp.where(there, _normalised(r, a), a)
-                left = left if replacement else left.at[x].set(left[x] & ~there)
+                w, a = jnp.where(here, given_up, w), jnp.where(here, _normalised(r, a), a)
+                left = left if replacement else left.at[x].set(left[x] & ~here)
             masses = masses.at[node].set(a)
             if node:
                 thresholds = thresholds.at[node - 1].set(w)
         return thresholds, masses
 
-    return jax.vmap(of_row)(target_probs, draft_probs, drafts, lengths)
+    there, drafts = present(drafts, lengths)
+    return jax.vmap(of_row)(target_probs, draft_probs, drafts, there)
 
 
 def kseq_tables(
@@ -211,16 +220,17 @@ def kseq_tables(
 
     With beta = sum min(q, p/rho), what is left after k rejections is p - min(q, p/rho) (1 - (1 - beta)^k)/beta.
     """
+    nodes, drafts = present(drafts, lengths)
     thresholds, masses = jnp.zeros(drafts.shape, target_probs.dtype), target_probs
     for node in sorted(set(parents)):
         below = jnp.array(children(parents, node))
-        p, q, there = target_probs[:, node], draft_probs[:, below[0] - 1], below <= lengths[:, None]
+        p, q, there = target_probs[:, node], draft_probs[:, below[0] - 1], nodes[:, below - 1]
         count = there.sum(1)
         rho = best_rho(p, q, count)
         shared = jnp.minimum(q, p / rho[:, None])
         x = drafts[:, below - 1]
         accepts = ratio(jnp.take_along_axis(p, x, 1) / rho[:, None], jnp.take_along_axis(q, x, 1))
-        left = jnp.maximum(p - shared * _geometric(shared.sum(-1), count, len(below))[:, None], 0.0)
+        left = jnp.maximum(p - shared * _geometric(1.0 - shared.sum(-1), count, len(below))[:, None], 0.0)
         thresholds = thresholds.at[:, below - 1].set(jnp.where(there, accepts, 0.0))
         masses = masses.at[:, node].set(jnp.where(jnp.any(left > 0, axis=1, keepdims=True), left, p))
     return thresholds, masses
@@ -241,17 +251,21 @@ def best_rho(target: jax.Array, draft: jax.Array, count: jax.Array) -> jax.Array
         1.5
     """
 
+    def enough(rho: jax.Array) -> jax.Array:
+        # 1 - beta as a sum without cancellation, so that equal laws have the root 1 and nothing near it.
+        rest = jnp.maximum(draft - target / rho[:, None], 0.0).sum(-1)
+        disjoint = ~jnp.any((draft > 0) & (target > 0), axis=-1)
+        return disjoint | (1.0 - rest**count <= rho * (1.0 - rest))
+
     def halve(_: int, bounds: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         low, high = bounds
         middle = 0.5 * (low + high)
-        beta = jnp.minimum(draft, target / middle[:, None]).sum(-1)
-        # 1 - (1 - beta)^k, which is accurate for a small beta.
-        missed = jnp.where(beta < 1, jnp.exp(count * jnp.log1p(-jnp.minimum(beta, 1.0))), 0.0)
-        enough = 1.0 - missed <= middle * beta
-        return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
+        passes = enough(middle)
+        return jnp.where(passes, low, middle), jnp.where(passes, middle, high)
 
-    start = jnp.ones_like(target[:, 0]), jnp.maximum(count, 1).astype(target.dtype)
-    return lax.fori_loop(0, 60, halve, start)[1]
+    one = jnp.ones_like(target[:, 0])
+    most = jnp.where(enough(one), one, jnp.maximum(count, 1).astype(target.dtype))
+    return lax.fori_loop(0, 60, halve, (one, most))[1]
 
 
 recursive = Tree(recursive_tables, walk_down, name="recursive rejection")
@@ -274,11 +288,11 @@ def target_only(
     """
     below = [jnp.array(children(parents, node), int) for node in range(len(parents) + 1)]
 
-    def of_row(target: jax.Array, tokens: jax.Array, length: jax.Array, coins: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def of_row(target: jax.Array, tokens: jax.Array, present_here: jax.Array, coins: jax.Array) -> tuple[jax.Array, jax.Array]:
         following, drawn = [], []
         for node, kids in enumerate(below):
             p, coin = target[node], coins[node]
-            there, x = kids <= length, tokens[kids - 1]
+            there, x = present_here[kids - 1], tokens[kids - 1]
             repeats = jnp.tril(x[:, None] == x[None, :], -1) & there[None, :]
             shares = jnp.where(there & ~repeats.any(1), p[x], 0.0)
             reached = jnp.cumsum(shares)
@@ -292,7 +306,8 @@ def target_only(
         last = lax.while_loop(lambda node: after[node] > 0, lambda node: after[node], jnp.zeros((), after.dtype))
         return last, jnp.stack(drawn)[last]
 
-    return jax.vmap(of_row)(target_probs, drafts, lengths, noise)
+    nodes, drafts = present(drafts, lengths)
+    return jax.vmap(of_row)(target_probs, drafts, nodes, noise)
 
 
 @partial(jax.jit, static_argnames="parents")
@@ -304,7 +319,7 @@ def sampled_tree(
     ``draft_probs`` is not read (may be None).
     """
     drawn = jax.vmap(draw)(target_probs, noise)
-    there = jnp.arange(1, len(parents) + 1) <= lengths[:, None]
+    there, drafts = present(drafts, lengths)
     follows = there & (drafts == drawn[:, jnp.array(parents, int)])
     node = walk_down(follows.astype(noise.dtype), jnp.zeros_like(noise[:, :-1]), parents)
     return node, jax.vmap(lambda row, i: row[i])(drawn, node)
@@ -392,7 +407,7 @@ def chains_of(parents: Parents) -> list[list[int]]:
     """
     paths = [ancestors(parents, node) for node in range(1, len(parents) + 1) if node not in parents]
     if len({len(path) for path in paths}) != 1 or len(parents) != sum(map(len, paths)):
-        raise ValueError(f"the greatest path is taken of chains of one length that part at the root; not {parents}")
+        raise ValueError(f"the greatest path is taken of chains of one length that part at the root, not {parents}")
     return paths
 
 
@@ -406,10 +421,10 @@ def ratio(above: jax.Array, under: jax.Array) -> jax.Array:
     return jnp.minimum(above / jnp.maximum(under, _tiny(under)), 1.0)
 
 
-def _geometric(beta: jax.Array, count: jax.Array, most: int) -> jax.Array:
-    """(1 - (1 - beta)^k)/beta = 1 + (1 - beta) + ... + (1 - beta)^(k - 1) for k = ``count`` <= ``most``, also at beta = 0."""
+def _geometric(rest: jax.Array, count: jax.Array, most: int) -> jax.Array:
+    """(1 - (1 - beta)^k)/beta = 1 + (1 - beta) + ... with k = ``count`` <= ``most`` terms, from ``rest`` = 1 - beta."""
     powers = jnp.arange(most)
-    return jnp.where(powers < count[:, None], (1.0 - beta)[:, None] ** powers, 0.0).sum(1)
+    return jnp.where(powers < count[:, None], rest[:, None] ** powers, 0.0).sum(1)
 
 
 def _normalised(masses: jax.Array, instead: jax.Array) -> jax.Array:

@@ -3,9 +3,10 @@
     verify(target_probs, draft_probs, drafts, lengths, noise, parents) -> node, token
 
 A tree has the nodes 0, 1, ..., N. Node 0 is the prefix, and node i > 0 carries the draft ``drafts[:, i - 1]``, drawn from
-``draft_probs[:, i - 1]`` after the node ``parents[i - 1]`` < i. All rows share ``parents``, a tuple of N integers; ``lengths``
-(n,) says how many of the N drafts a row really has. ``target_probs`` (n, N + 1, V) is the target's law after each node, ``drafts``
-is (n, N) and ``draft_probs`` (n, N, V): siblings are given the same law q, also when they were drawn without replacement.
+``draft_probs[:, i - 1]`` after the node ``parents[i - 1]`` < i. All rows share ``parents``, a tuple of N integers. A node is absent
+in a row where i exceeds the row's ``lengths`` (n,) or its draft is -1, so trees that differ share the nodes of one.
+``target_probs`` (n, N + 1, V) is the target's law after each node, ``drafts`` is (n, N) and ``draft_probs`` (n, N, V): siblings are
+given the same law q, also absent ones, and also when they were drawn without replacement.
 
 ``node`` (n,) is the last node that is kept (0: none) and ``token`` (n,) the id emitted after it; :func:`ancestors` tells the path.
 In a chain, with parents (0, 1, ..., L - 1), the node is the number of accepted drafts. ``noise`` (n, N + 1) holds one uniform per
@@ -65,6 +66,12 @@ def upwards(parents: Parents, node: int = 0) -> list[int]:
     return [found for child in children(parents, node) for found in [*upwards(parents, child), child]]
 
 
+def present(drafts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Which nodes are there, (n, N), and the drafts (n, N) with an id that can be looked up, 0, where none is."""
+    there = (torch.arange(drafts.shape[1], device=drafts.device) < lengths[:, None]) & (drafts >= 0)
+    return there, torch.where(there, drafts, 0)
+
+
 @dataclass(frozen=True)
 class Tree:
     """A rule with one threshold per node, which no coin has a part in, and the order in which the coins are compared with them.
@@ -122,15 +129,16 @@ def recursive_tables(
 
     b_i is q, and without replacement q without the earlier siblings, normalised.
     """
+    there, drafts = present(drafts, lengths)
     thresholds, masses = torch.zeros_like(draft_probs[:, : len(parents), 0]), []
     for node in range(len(parents) + 1):
         a, refused = target_probs[:, node], torch.zeros_like(target_probs[:, 0], dtype=torch.bool)
         for child in children(parents, node):
-            there = child <= lengths
+            here = there[:, child - 1]
             b, x = draft_law(draft_probs, child, None if replacement else refused), drafts[:, child - 1 : child]
-            thresholds[:, child - 1] = torch.where(there, ratio(a, b, x), 0.0)
-            a = torch.where(there[:, None], _normalised(torch.clamp(a - b, min=0.0), a), a)
-            refused = refused.scatter(1, x, refused.gather(1, x) | there[:, None])
+            thresholds[:, child - 1] = torch.where(here, ratio(a, b, x), 0.0)
+            a = torch.where(here[:, None], _normalised(torch.clamp(a - b, min=0.0), a), a)
+            refused = refused.scatter(1, x, refused.gather(1, x) | here[:, None])
         masses.append(a)
     return thresholds, torch.stack(masses, 1)
 
@@ -144,20 +152,21 @@ def traversal_tables(
     it is given up, r = (w a - b)_+ with the sum Z, w becomes Z/(Z + 1 - w), and a becomes r/Z. A tree with one child per node
     is block verification. Source: arXiv 2505.12398.
     """
+    there, drafts = present(drafts, lengths)
     weights = [torch.ones_like(target_probs[:, 0, 0])] * (len(parents) + 1)
     masses = list(target_probs.unbind(1))
 
     def give_up_children(node: int) -> None:
         refused = torch.zeros_like(masses[0], dtype=torch.bool)
         for child in children(parents, node):
-            there, x = child <= lengths, drafts[:, child - 1 : child]
+            here, x = there[:, child - 1], drafts[:, child - 1 : child]
             w, a, b = weights[node], masses[node], draft_law(draft_probs, child, None if replacement else refused)
-            weights[child] = torch.where(there, ratio(w[:, None] * a, b, x), 0.0)
+            weights[child] = torch.where(here, ratio(w[:, None] * a, b, x), 0.0)
             give_up_children(child)
             r = torch.clamp(w[:, None] * a - b, min=0.0)
-            weights[node] = torch.where(there, _share(r.sum(-1), 1.0 - w), w)
-            masses[node] = torch.where(there[:, None], _normalised(r, a), a)
-            refused = refused.scatter(1, x, refused.gather(1, x) | there[:, None])
+            weights[node] = torch.where(here, _share(r.sum(-1), 1.0 - w), w)
+            masses[node] = torch.where(here[:, None], _normalised(r, a), a)
+            refused = refused.scatter(1, x, refused.gather(1, x) | here[:, None])
 
     give_up_children(0)
     return torch.stack(weights[1:], 1) if parents else target_probs[:, 0, :0], torch.stack(masses, 1)
@@ -170,17 +179,18 @@ def kseq_tables(
 
     With beta = sum min(q, p/rho), what is left after k rejections is p - min(q, p/rho) (1 - (1 - beta)^k)/beta.
     """
+    there, drafts = present(drafts, lengths)
     thresholds, masses = torch.zeros_like(draft_probs[:, : len(parents), 0]), []
     for node in range(len(parents) + 1):
         p, below = target_probs[:, node], children(parents, node)
         if below:
-            q, count = draft_probs[:, below[0] - 1], sum((child <= lengths).long() for child in below)
+            q, count = draft_probs[:, below[0] - 1], there[:, [child - 1 for child in below]].sum(1)
             rho = best_rho(p, q, count)
             shared = torch.minimum(q, p / rho[:, None])
             for child in below:
                 accepts = ratio(p / rho[:, None], q, drafts[:, child - 1 : child])
-                thresholds[:, child - 1] = torch.where(child <= lengths, accepts, 0.0)
-            p = _or(torch.clamp(p - shared * _geometric(shared.sum(-1), count)[:, None], min=0.0), p)
+                thresholds[:, child - 1] = torch.where(there[:, child - 1], accepts, 0.0)
+            p = _or(torch.clamp(p - shared * _geometric(1.0 - shared.sum(-1), count)[:, None], min=0.0), p)
         masses.append(p)
     return thresholds, torch.stack(masses, 1)
 
@@ -199,11 +209,17 @@ def best_rho(target: Tensor, draft: Tensor, count: Tensor) -> Tensor:
         1.5
     """
     low, high = torch.ones_like(target[:, 0]), count.clamp(min=1).to(target.dtype)
+
+    def enough(rho: Tensor) -> Tensor:
+        shared = torch.minimum(draft, target / rho[:, None])
+        # 1 - beta as a sum without cancellation, so that equal laws have the root 1 and nothing near it.
+        return (shared.sum(-1) == 0) | (_geometric((draft - shared).sum(-1), count) <= rho)
+
+    high = torch.where(enough(low), low, high)
     for _ in range(60):
         middle = (low + high) / 2
-        beta = torch.minimum(draft, target / middle[:, None]).sum(-1)
-        enough = _geometric(beta, count) <= middle
-        low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
+        passes = enough(middle)
+        low, high = torch.where(passes, low, middle), torch.where(passes, middle, high)
     return high
 
 
@@ -224,15 +240,16 @@ def target_only(
     Column i of ``noise`` is the coin of node i, and is used once. ``draft_probs`` is not read (may be None). A child that repeats
     an earlier sibling has no share.
     """
+    there, drafts = present(drafts, lengths)
     node, token = torch.zeros_like(lengths), torch.zeros_like(lengths)
     for here in range(len(parents) + 1):
         p, coin = target_probs[:, here], noise[:, here].to(target_probs.dtype)
         visited, rest, passed = node == here, p, torch.zeros_like(p[:, 0])
         for child in children(parents, here):
             x = drafts[:, child - 1 : child]
-            share = torch.where(child <= lengths, rest.gather(1, x)[:, 0], 0.0)
+            share = torch.where(there[:, child - 1], rest.gather(1, x)[:, 0], 0.0)
             node = torch.where(visited & (passed <= coin) & (coin < passed + share), child, node)
-            rest = torch.where((child <= lengths)[:, None], rest.scatter(1, x, 0.0), rest)
+            rest = torch.where(there[:, child - 1, None], rest.scatter(1, x, 0.0), rest)
             passed = passed + share
         drawn = draw(_or(rest, p), torch.clamp(coin - passed, min=0.0) / (1.0 - passed).clamp(min=torch.finfo(p.dtype).tiny))
         token = torch.where(visited & (node == here), drawn, token)
@@ -248,9 +265,10 @@ def sampled_tree(
     """
     n, nodes, vocabulary = target_probs.shape
     drawn = draw(target_probs.reshape(-1, vocabulary), noise.reshape(-1)).reshape(n, nodes)
+    there, drafts = present(drafts, lengths)
     node = torch.zeros_like(lengths)
     for child, parent in enumerate(parents, 1):
-        follows = (node == parent) & (child <= lengths) & (drafts[:, child - 1] == drawn[:, parent])
+        follows = (node == parent) & there[:, child - 1] & (drafts[:, child - 1] == drawn[:, parent])
         node = torch.where(follows, child, node)
     return node, drawn.gather(1, node[:, None])[:, 0]
 
@@ -327,7 +345,7 @@ def chains_of(parents: Parents) -> list[list[int]]:
     leaves = [node for node in range(1, len(parents) + 1) if not children(parents, node)]
     paths = [ancestors(parents, leaf) for leaf in leaves]
     if sum(map(len, paths)) != len(parents) or len({len(path) for path in paths}) != 1:
-        raise ValueError(f"the greatest path is taken of chains of one length that part at the root; not {parents}")
+        raise ValueError(f"the greatest path is taken of chains of one length that part at the root, not {parents}")
     return paths
 
 
@@ -343,12 +361,12 @@ def ratio(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
     return torch.clamp(above / under.clamp(min=torch.finfo(under.dtype).tiny), max=1.0)
 
 
-def _geometric(beta: Tensor, count: Tensor) -> Tensor:
-    """(1 - (1 - beta)^k)/beta = 1 + (1 - beta) + ... + (1 - beta)^(k - 1), also at beta = 0."""
-    total, term = torch.zeros_like(beta), torch.ones_like(beta)
+def _geometric(rest: Tensor, count: Tensor) -> Tensor:
+    """(1 - (1 - beta)^k)/beta = 1 + (1 - beta) + ... + (1 - beta)^(k - 1), also at beta = 0, from ``rest`` = 1 - beta."""
+    total, term = torch.zeros_like(rest), torch.ones_like(rest)
     for i in range(int(count.max()) if len(count) else 0):
         total = total + torch.where(i < count, term, 0.0)
-        term = term * (1.0 - beta)
+        term = term * rest
     return total
 
 
