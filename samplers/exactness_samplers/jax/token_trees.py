@@ -329,7 +329,8 @@ def sampled_tree(
 class GreedyMultiPath:
     """Of k i.i.d. paths the greatest is kept, in a lexicographic order that the prefix fixes, and verified as a block.
 
-    The tree must be k chains of equal length L from the root, and ``noise`` is (n, L + 1). With F the distribution function of a
+    The tree must be k chains of equal length L from the root, and of ``noise`` the first L columns and the last one are
+    read. With F the distribution function of a
     path in this order and F_- that below it, the greatest of k paths has the law F^k - F_-^k, which is computed token by token;
     block verification against that law is exact. ``lengths`` must be N for every row.
 
@@ -390,7 +391,8 @@ def _verify_greatest(rule: GreedyMultiPath, parents: Parents, *inputs: jax.Array
     nodes, laws = rule.greatest(target_probs, draft_probs, drafts, parents)
     along = jnp.concatenate([jnp.zeros_like(nodes[:, :1]), nodes], axis=1)
     pick = jax.vmap(lambda row, i: row[i])
-    kept, token = block(pick(target_probs, along), laws, pick(drafts, nodes - 1), jnp.full_like(lengths, nodes.shape[1]), noise)
+    coins = jnp.concatenate([noise[:, : nodes.shape[1]], noise[:, -1:]], axis=1)
+    kept, token = block(pick(target_probs, along), laws, pick(drafts, nodes - 1), jnp.full_like(lengths, nodes.shape[1]), coins)
     return pick(along, kept), token
 
 

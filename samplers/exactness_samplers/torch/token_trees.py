@@ -277,7 +277,8 @@ def sampled_tree(
 class GreedyMultiPath:
     """Of k i.i.d. paths the greatest is kept, in a lexicographic order that the prefix fixes, and verified as a block.
 
-    The tree must be k chains of equal length L from the root, and ``noise`` is (n, L + 1). With F the distribution function of a
+    The tree must be k chains of equal length L from the root, and of ``noise`` the first L columns and the last one are
+    read. With F the distribution function of a
     path in this order and F_- that below it, the greatest of k paths has the law F^k - F_-^k, which is computed token by token;
     block verification against that law is exact. ``lengths`` must be N for every row.
 
@@ -294,8 +295,9 @@ class GreedyMultiPath:
         nodes, laws = self.greatest(target_probs, draft_probs, drafts, parents)
         along = torch.cat([torch.zeros_like(nodes[:, :1]), nodes], 1)
         rows = torch.arange(len(drafts), device=drafts.device)[:, None]
+        coins = torch.cat([noise[:, : nodes.shape[1]], noise[:, -1:]], 1)
         kept, token = block(
-            target_probs[rows, along], laws, drafts[rows, nodes - 1], torch.full_like(lengths, nodes.shape[1]), noise
+            target_probs[rows, along], laws, drafts[rows, nodes - 1], torch.full_like(lengths, nodes.shape[1]), coins
         )
         return _at(along, kept), token
 
