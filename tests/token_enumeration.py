@@ -177,11 +177,13 @@ class Cells:
             yield wide, np.clip(noise, 0.0, TOP)
 
 
-def cells(verify: Callable[[Array, Array], tuple[Array, Array]], count: int, order: Sequence[int], columns: int) -> Cells:
+def cells(
+    verify: Callable[[Array, Array], tuple[Array, Array]], count: int, order: Sequence[int], columns: int, bits: int = 52
+) -> Cells:
     """The boxes of ``verify(rows, noise (m, columns))`` for ``count`` rows of drafts.
 
     ``order`` lists the columns as the rule looks at them, so that a coin that settles nothing leaves it to the later ones, here at
-    their greatest value. What happens at both ends of an interval must happen in between.
+    their greatest value. What happens at both ends of an interval must happen in between. Breakpoints have so many ``bits``.
     """
     rows, noise, share = np.arange(count), np.full((count, columns), TOP), np.ones(count)
     lower, upper = np.zeros((count, columns)), np.ones((count, columns))
@@ -201,11 +203,11 @@ def cells(verify: Callable[[Array, Array], tuple[Array, Array]], count: int, ord
             inside, beyond = low.copy(), np.where(ends, 1.0, TOP)
             if not ends.all():
                 split = ~ends
-                for _ in range(52):
-                    middle = (inside[split] + beyond[split]) / 2
-                    same = (at(middle, rows[split], noise[split]) == here[split]).all(1)
-                    inside[split] = np.where(same, middle, inside[split])
-                    beyond[split] = np.where(same, beyond[split], middle)
+
+                def asked(value: Array, times: int, rows: Array = rows[split], noise: Array = noise[split]) -> Array:
+                    return at(value, np.repeat(rows, times), np.repeat(noise, times, 0))
+
+                inside[split], beyond[split] = _first_change(asked, here[split], inside[split], beyond[split], bits)
             settled, begins, stops = noise.copy(), lower.copy(), upper.copy()
             settled[:, column], begins[:, column], stops[:, column] = (low + beyond) / 2, low, beyond
             done.append((rows, settled, share * (beyond - low), begins, stops))
@@ -214,6 +216,22 @@ def cells(verify: Callable[[Array, Array], tuple[Array, Array]], count: int, ord
         rows, noise, share, lower, upper = (np.concatenate(parts) for parts in zip(*done, strict=True))
     node, token = verify(rows, noise)
     return Cells(rows, share, node, token, lower, upper)
+
+
+def _first_change(at: Callable[[Array, int], Array], here: Array, inside: Array, beyond: Array, bits: int) -> tuple[Array, Array]:
+    """Where each row first does something else than ``here``: the ends of an interval of 2^-bits.
+
+    Few rows cost no more than one, so a few are asked at fifteen places at once.
+    """
+    places = int(np.clip(4000 // len(here), 1, 15))
+    fractions = np.arange(1, places + 1) / (places + 1)
+    for _ in range(int(np.ceil(bits / np.log2(places + 1)))):
+        width = (beyond - inside) / (places + 1)
+        middle = inside[:, None] + (beyond - inside)[:, None] * fractions
+        same = (at(middle.ravel(), places).reshape(len(here), places, -1) == here[:, None]).all(2)
+        passed = np.cumprod(same, 1).sum(1)
+        inside, beyond = inside + passed * width, inside + (passed + 1) * width
+    return inside, beyond
 
 
 def emitted(of: Drafts, found: Cells) -> tuple[Array, Array]:
@@ -247,7 +265,7 @@ def chances(thresholds: Array, parents: Sequence[int], upwards: bool) -> Array:
     kept = np.ones((len(thresholds), len(parents) + 1))
     if upwards:
         rest = np.ones(len(thresholds))
-        for node in _upwards(parents):
+        for node in post_order(parents):
             kept[:, node] = rest * thresholds[:, node - 1]
             rest = rest * (1 - thresholds[:, node - 1])
         kept[:, 0] = rest
@@ -275,7 +293,7 @@ def decided(thresholds: Array, parents: Sequence[int], upwards: bool, generator:
     """
     coins, kept = generator.random(thresholds.shape), chances(thresholds, parents, upwards) > 1e-9
     node = np.argmax(generator.random(kept.shape) * kept, 1)
-    order, near = _upwards(parents), np.ones(len(coins), bool)
+    order, near = post_order(parents), np.ones(len(coins), bool)
     for each in range(len(parents) + 1):
         if upwards:
             passing = [each] if each else []
@@ -293,9 +311,9 @@ def decided(thresholds: Array, parents: Sequence[int], upwards: bool, generator:
     return node, coins, near
 
 
-def _upwards(parents: Sequence[int], node: int = 0) -> list[int]:
+def post_order(parents: Sequence[int], node: int = 0) -> list[int]:
     below = [c for c in range(1, len(parents) + 1) if parents[c - 1] == node]
-    return [n for child in below for n in [*_upwards(parents, child), child]]
+    return [n for child in below for n in [*post_order(parents, child), child]]
 
 
 def together(parts: Sequence[Drafts]) -> Drafts:

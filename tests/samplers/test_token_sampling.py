@@ -31,7 +31,7 @@ CONFIGURATIONS = {
     "target-only": (TREE, "target_only"),
     "greatest path": (PATHS, "greedy_multi_path"),
 }
-ON_JAX = ("plain", "block", "gumbel", "lookup", "traversal", "target-only")
+ON_JAX = ("block", "gumbel", "lookup", "traversal")
 """Compiling a configuration takes a second, and each of these runs code that the others do not."""
 configured = pytest.mark.parametrize("name", CONFIGURATIONS)
 

@@ -42,20 +42,24 @@ class TokenRun(NamedTuple):
     accepted: jax.Array
 
 
+class Asking(NamedTuple):
+    """Who asks for noise: the number of the round, the row, and how many tokens the row has emitted before, each (m,)."""
+
+    rounds: jax.Array
+    rows: jax.Array
+    emitted: jax.Array
+
+
 class Noise(ABC):
-    """The source of a run's randomness. ``rounds`` (m,) and ``rows`` (m,) say which rows ask, and in which of their rounds."""
+    """The source of a run's randomness."""
 
     @abstractmethod
-    def drafts(self, rounds: jax.Array, rows: jax.Array, count: int) -> jax.Array:
-        """The uniforms of the drafts, (m, N)."""
+    def uniforms(self, asking: Asking, count: int) -> tuple[jax.Array, jax.Array]:
+        """The uniforms of N = ``count`` drafts, (m, N), and those of their verification, (m, N + 1)."""
 
     @abstractmethod
-    def uniforms(self, rounds: jax.Array, rows: jax.Array, count: int) -> jax.Array:
-        """The uniforms of the verification, (m, N + 1)."""
-
-    @abstractmethod
-    def exponentials(self, rounds: jax.Array, rows: jax.Array, count: int, vocabulary: int) -> jax.Array:
-        """The exponentials of a race, (m, N + 1, V)."""
+    def exponentials(self, asking: Asking, count: int, vocabulary: int) -> jax.Array:
+        """The exponentials of the race of N = ``count`` drafts, (m, N + 1, V)."""
 
 
 @partial(register_dataclass, data_fields=["key"], meta_fields=[])
@@ -63,27 +67,24 @@ class Noise(ABC):
 class KeyNoise(Noise):
     """Noise from a typed key, in the widest dtype that is enabled: a function of the key, the row and its round.
 
-    >>> KeyNoise(jax.random.key(0)).uniforms(jnp.zeros(2, int), jnp.arange(2), 3).shape
-    (2, 3)
+    >>> KeyNoise(jax.random.key(0)).uniforms(Asking(jnp.zeros(2, int), jnp.arange(2), jnp.zeros(2, int)), 3)[1].shape
+    (2, 4)
     """
 
     key: jax.Array
 
-    def drafts(self, rounds: jax.Array, rows: jax.Array, count: int) -> jax.Array:
-        return self._uniform(0, rounds, rows, (count,))
+    def uniforms(self, asking: Asking, count: int) -> tuple[jax.Array, jax.Array]:
+        every = self._uniform(asking, (2 * count + 1,))
+        return every[:, :count], every[:, count:]
 
-    def uniforms(self, rounds: jax.Array, rows: jax.Array, count: int) -> jax.Array:
-        return self._uniform(1, rounds, rows, (count,))
+    def exponentials(self, asking: Asking, count: int, vocabulary: int) -> jax.Array:
+        return -jnp.log1p(-self._uniform(asking, (count + 1, vocabulary)))
 
-    def exponentials(self, rounds: jax.Array, rows: jax.Array, count: int, vocabulary: int) -> jax.Array:
-        return -jnp.log1p(-self._uniform(1, rounds, rows, (count, vocabulary)))
-
-    def _uniform(self, kind: int, rounds: jax.Array, rows: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    def _uniform(self, asking: Asking, shape: tuple[int, ...]) -> jax.Array:
         def of_row(which: jax.Array, row: jax.Array) -> jax.Array:
-            key = jax.random.fold_in(jax.random.fold_in(jax.random.fold_in(self.key, kind), row), which)
-            return jax.random.uniform(key, shape, float)
+            return jax.random.uniform(jax.random.fold_in(jax.random.fold_in(self.key, row), which), shape, float)
 
-        return jax.vmap(of_row)(rounds, rows)
+        return jax.vmap(of_row)(asking.rounds, asking.rows)
 
 
 @partial(register_dataclass, data_fields=["of_drafts", "of_rule"], meta_fields=[])
@@ -97,14 +98,11 @@ class InjectedNoise(Noise):
     of_drafts: jax.Array
     of_rule: jax.Array
 
-    def drafts(self, rounds: jax.Array, rows: jax.Array, count: int) -> jax.Array:
-        return self.of_drafts[rounds, rows]
+    def uniforms(self, asking: Asking, count: int) -> tuple[jax.Array, jax.Array]:
+        return self.of_drafts[asking.rounds, asking.rows], self.of_rule[asking.rounds, asking.rows]
 
-    def uniforms(self, rounds: jax.Array, rows: jax.Array, count: int) -> jax.Array:
-        return self.of_rule[rounds, rows]
-
-    def exponentials(self, rounds: jax.Array, rows: jax.Array, count: int, vocabulary: int) -> jax.Array:
-        return self.of_rule[rounds, rows]
+    def exponentials(self, asking: Asking, count: int, vocabulary: int) -> jax.Array:
+        return self.of_rule[asking.rounds, asking.rows]
 
 
 @dataclass(frozen=True)
@@ -154,14 +152,14 @@ class TokenSampler:
             row[: len(prompt)] = prompt
         start = jnp.array([len(prompt) for prompt in prompts])
         empty = jnp.zeros(text.shape, int)
-        rows = _Rows(jnp.asarray(text), start, empty, empty, jnp.full(n, self.length))
+        rows = _Rows(jnp.asarray(text), start, empty, empty, jnp.full(n, self.length, int), jnp.zeros(n, int))
         # The compiled round is found again by the sampler, without the prompts, which need not be hashable.
         sampler = replace(self, prompts=())
         step, counts = (_compiled_round if self.compiled else _round), []
         while bool(jnp.any(rows.room > 0)):
             rows, found = step(sampler, rows, jnp.array(len(counts)), noise)
             counts.append(found)
-        columns, emitted = jnp.arange(self.length), rows.at - start
+        columns, emitted = jnp.arange(self.length), rows.emitted
         pick = lambda table: jnp.where(  # noqa: E731
             columns < emitted[:, None], jnp.take_along_axis(table, start[:, None] + columns, axis=1), -1
         )
@@ -169,7 +167,7 @@ class TokenSampler:
         return TokenRun(pick(rows.text), emitted, pick(rows.rounds), pick(rows.places), drafted, accepted)
 
 
-@partial(register_dataclass, data_fields=["text", "at", "rounds", "places", "room"], meta_fields=[])
+@partial(register_dataclass, data_fields=["text", "at", "rounds", "places", "room", "emitted"], meta_fields=[])
 @dataclass(frozen=True)
 class _Rows:
     """The rows of a run: ``text`` (n, W) is filled up to ``at`` (n,), and ``room`` (n,) tokens may follow, none after the end."""
@@ -179,6 +177,7 @@ class _Rows:
     rounds: jax.Array
     places: jax.Array
     room: jax.Array
+    emitted: jax.Array
 
 
 def _round(sampler: TokenSampler, rows: _Rows, number: jax.Array, noise: Noise) -> tuple[_Rows, tuple[jax.Array, jax.Array]]:
@@ -199,8 +198,8 @@ def _round(sampler: TokenSampler, rows: _Rows, number: jax.Array, noise: Noise) 
     put = lambda table, values: write(table, jnp.broadcast_to(values, new.shape).astype(table.dtype), rows.at)  # noqa: E731
     running = rows.room > 0
     room = jnp.where(ended.any(1), 0, rows.room - count)
-    following = _Rows(put(rows.text, new), rows.at + count, put(rows.rounds, number), put(rows.places, place), room)
-    return following, (jnp.where(running, drafted, -1), jnp.where(running, kept, -1))
+    texts = put(rows.text, new), rows.at + count, put(rows.rounds, number), put(rows.places, place)
+    return _Rows(*texts, room, rows.emitted + count), (jnp.where(running, drafted, -1), jnp.where(running, kept, -1))
 
 
 _compiled_round = jax.jit(_round, static_argnums=0)
@@ -208,18 +207,18 @@ _compiled_round = jax.jit(_round, static_argnums=0)
 
 def _verified(sampler: TokenSampler, rows: _Rows, rounds: jax.Array, noise: Noise) -> tuple[jax.Array, ...]:
     """The node that is kept and the token after it, the drafts (n, N) and how many there were."""
-    of, drafter = jnp.arange(len(rows.text)), sampler.drafter
+    asking, drafter = Asking(rounds, jnp.arange(len(rows.text)), rows.emitted), sampler.drafter
     if drafter is None:
         laws = sampler.target(rows.text, rows.at)[:, None]
         nothing = jnp.zeros_like(rows.at)
-        token = sampler.rule(laws, laws[:, :0], rows.text[:, :0], nothing, noise.uniforms(rounds, of, 1))[1]
+        token = sampler.rule(laws, laws[:, :0], rows.text[:, :0], nothing, noise.uniforms(asking, 0)[1])[1]
         return nothing, token, rows.text[:, :0], nothing
     nodes = len(drafter.parents) + 1
     if getattr(drafter, "races", False):
         vocabulary = sampler.target(rows.text[:1], rows.at[:1]).shape[1]
-        coins = uniforms = noise.exponentials(rounds, of, nodes, vocabulary)
+        coins = uniforms = noise.exponentials(asking, nodes - 1, vocabulary)
     else:
-        uniforms, coins = noise.drafts(rounds, of, nodes - 1), noise.uniforms(rounds, of, nodes)
+        uniforms, coins = noise.uniforms(asking, nodes - 1)
     drafts, draft_probs, counts = drafter.draft(rows.text, rows.at, uniforms)
     if drafter.chain:
         # No draft for a place past the last one: the last token of a row is the one after the drafts.

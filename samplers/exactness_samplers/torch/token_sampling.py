@@ -38,40 +38,41 @@ class TokenRun(NamedTuple):
     accepted: Tensor
 
 
+class Asking(NamedTuple):
+    """Who asks for noise: the number of the round, the row, and how many tokens the row has emitted before, each (m,)."""
+
+    rounds: Tensor
+    rows: Tensor
+    emitted: Tensor
+
+
 class Noise(ABC):
-    """The source of a run's randomness. ``rounds`` (m,) and ``rows`` (m,) say which rows ask, and in which of their rounds."""
+    """The source of a run's randomness."""
 
     @abstractmethod
-    def drafts(self, rounds: Tensor, rows: Tensor, count: int) -> Tensor:
-        """The uniforms of the drafts, (m, N)."""
+    def uniforms(self, asking: Asking, count: int) -> tuple[Tensor, Tensor]:
+        """The uniforms of N = ``count`` drafts, (m, N), and those of their verification, (m, N + 1)."""
 
     @abstractmethod
-    def uniforms(self, rounds: Tensor, rows: Tensor, count: int) -> Tensor:
-        """The uniforms of the verification, (m, N + 1)."""
-
-    @abstractmethod
-    def exponentials(self, rounds: Tensor, rows: Tensor, count: int, vocabulary: int) -> Tensor:
-        """The exponentials of a race, (m, N + 1, V)."""
+    def exponentials(self, asking: Asking, count: int, vocabulary: int) -> Tensor:
+        """The exponentials of the race of N = ``count`` drafts, (m, N + 1, V)."""
 
 
 @dataclass(frozen=True)
 class GeneratorNoise(Noise):
     """Noise from a ``torch.Generator``, in double precision: a float32 uniform has only 2^24 values.
 
-    >>> GeneratorNoise(torch.Generator().manual_seed(0)).uniforms(torch.zeros(2), torch.arange(2), 3).shape
-    torch.Size([2, 3])
+    >>> GeneratorNoise(torch.Generator().manual_seed(0)).uniforms(Asking(*torch.zeros(3, 2)), 3)[1].shape
+    torch.Size([2, 4])
     """
 
     generator: torch.Generator
 
-    def drafts(self, rounds: Tensor, rows: Tensor, count: int) -> Tensor:
-        return self._uniform(len(rows), count)
+    def uniforms(self, asking: Asking, count: int) -> tuple[Tensor, Tensor]:
+        return self._uniform(len(asking.rows), count), self._uniform(len(asking.rows), count + 1)
 
-    def uniforms(self, rounds: Tensor, rows: Tensor, count: int) -> Tensor:
-        return self._uniform(len(rows), count)
-
-    def exponentials(self, rounds: Tensor, rows: Tensor, count: int, vocabulary: int) -> Tensor:
-        return -torch.log1p(-self._uniform(len(rows), count, vocabulary))
+    def exponentials(self, asking: Asking, count: int, vocabulary: int) -> Tensor:
+        return -torch.log1p(-self._uniform(len(asking.rows), count + 1, vocabulary))
 
     def _uniform(self, *shape: int) -> Tensor:
         return torch.rand(*shape, dtype=torch.float64, device=self.generator.device, generator=self.generator)
@@ -87,14 +88,11 @@ class InjectedNoise(Noise):
     of_drafts: Tensor
     of_rule: Tensor
 
-    def drafts(self, rounds: Tensor, rows: Tensor, count: int) -> Tensor:
-        return self.of_drafts[rounds, rows]
+    def uniforms(self, asking: Asking, count: int) -> tuple[Tensor, Tensor]:
+        return self.of_drafts[asking.rounds, asking.rows], self.of_rule[asking.rounds, asking.rows]
 
-    def uniforms(self, rounds: Tensor, rows: Tensor, count: int) -> Tensor:
-        return self.of_rule[rounds, rows]
-
-    def exponentials(self, rounds: Tensor, rows: Tensor, count: int, vocabulary: int) -> Tensor:
-        return self.of_rule[rounds, rows]
+    def exponentials(self, asking: Asking, count: int, vocabulary: int) -> Tensor:
+        return self.of_rule[asking.rounds, asking.rows]
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,8 @@ class TokenSampler:
             room = self.length - rows.emitted[active]
             at = rows.start[active] + rows.emitted[active]
             which = torch.full_like(active, len(counts))
-            node, token, drafts, drafted = self._round(rows.text[active], at, which, active, noise, room)
+            asking = Asking(which, active, rows.emitted[active])
+            node, token, drafts, drafted = self._round(rows.text[active], at, asking, noise, room)
             kept = rows.depths[node]
             rows.emit(active, node, token, drafts, which, room, self.end)
             counts.append((active, torch.stack([drafted, kept])))
@@ -151,21 +150,19 @@ class TokenSampler:
             by_round[:, active, i] = found
         return TokenRun(*rows.result(self.length), *by_round)
 
-    def _round(
-        self, text: Tensor, at: Tensor, rounds: Tensor, rows: Tensor, noise: Noise, room: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _round(self, text: Tensor, at: Tensor, asking: Asking, noise: Noise, room: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The node that is kept and the token after it, the drafts (m, N) and how many there were."""
         if self.drafter is None:
             nothing = torch.zeros_like(at)
             laws = self.target(text, at)[:, None]
-            token = self.rule(laws, laws[:, :0], text[:, :0], nothing, noise.uniforms(rounds, rows, 1))[1]
+            token = self.rule(laws, laws[:, :0], text[:, :0], nothing, noise.uniforms(asking, 0)[1])[1]
             return nothing, token, text[:, :0], nothing
         parents, races = self.drafter.parents, getattr(self.drafter, "races", False)
         if races:
             vocabulary = self.target(text[:1], at[:1]).shape[1]
-            coins = uniforms = noise.exponentials(rounds, rows, len(parents) + 1, vocabulary)
+            coins = uniforms = noise.exponentials(asking, len(parents), vocabulary)
         else:
-            uniforms, coins = noise.drafts(rounds, rows, len(parents)), noise.uniforms(rounds, rows, len(parents) + 1)
+            uniforms, coins = noise.uniforms(asking, len(parents))
         drafts, draft_probs, counts = self.drafter.draft(text, at, uniforms)
         if self.drafter.chain:
             # No draft for a place past the last one: the last token of a row is the one after the drafts.
