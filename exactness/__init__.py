@@ -13,12 +13,15 @@ from .evidence.base import Battery
 from .judging.certify import certify, certify_paths, compare
 from .judging.shards import Shard, certify_shards, draw_shard
 from .laws import (
+    DensityLaw,
+    DiscreteLaw,
     GaussianChain,
     GaussianCoupling,
     GaussianMixture,
     GridLaw,
     Law,
     ProductLaw,
+    RosenblattLaw,
     TrustedSampler,
     UnivariateLaw,
     VerifiedWindow,
@@ -34,6 +37,9 @@ __all__ = [
     "GaussianChain",
     "GridLaw",
     "UnivariateLaw",
+    "DensityLaw",
+    "RosenblattLaw",
+    "DiscreteLaw",
     "ProductLaw",
     "TrustedSampler",
     "chain_marginals",

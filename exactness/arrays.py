@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -67,6 +68,35 @@ def to_numpy(x: Array) -> np.ndarray:
     if compat.is_torch_array(x):
         return x.detach().cpu().numpy()
     return np.asarray(x)
+
+
+def at_hand(x: Array) -> Array:
+    """A JAX array in the host's memory as a numpy array that shares it; any other array as it is.
+
+    The judge computes operation by operation, and JAX compiles each operation anew for every shape. That takes seconds for every
+    new number of draws, and numpy takes none. On an accelerator the array stays where it is, and so does one of bfloat16, which
+    numpy does not know.
+
+    >>> at_hand(np.ones(2))
+    array([1., 1.])
+    """
+    if not compat.is_jax_array(x) or any(place.platform != "cpu" for place in x.devices()):
+        return x
+    return np.asarray(x) if np.dtype(x.dtype).kind in "biufc" else x
+
+
+def copied(x: Array) -> Array:
+    """A copy of an array that may be written to. JAX arrays cannot be, and stay as they are."""
+    return x if compat.is_jax_array(x) else namespace(x).asarray(x, copy=True)
+
+
+def joined(parts: Sequence[Array]) -> Array:
+    """Arrays of the same kind (n_i, ...), one after the other. JAX compiles nothing (see :func:`at_hand`)."""
+    if len(parts) == 1:
+        return parts[0]
+    hosted = [at_hand(part) for part in parts]
+    whole = namespace(hosted[0]).concat(hosted, axis=0)
+    return whole if hosted[0] is parts[0] else like(whole, parts[0])
 
 
 KINDS = ("numpy", "torch", "jax")
@@ -184,7 +214,12 @@ def digest(x: Array) -> int:
     Each 32-bit word is mixed with a key of its column, by the finalizer of Appleby's MurmurHash3. The sum of each row is mixed with
     a key of the row, and all rows are summed. This is done twice, with different keys.
     """
+    x = at_hand(x)
     count = int(x.shape[0])
+    xp = namespace(x)
+    if x.dtype.itemsize < 4:
+        # Narrow numbers are widened, so that they fill words.
+        x = xp.astype(x, xp.float32 if xp.isdtype(x.dtype, "real floating") else xp.int32)
     words: Array
     if compat.is_torch_array(x):
         import torch

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import enum
+import json
 import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from .canonical import digest
 from .errors import BadInput
+from .evidence.pictures import Picture
 from .plan import Plan
+from .strangers import Count, parse_json, read_text, reading
+from .subject import Subject
 
-FORMAT = "exactness-certificate/2"
+FORMAT = "exactness-certificate/3"
 
 
 class Verdict(enum.Enum):
@@ -43,6 +48,15 @@ class Verdict(enum.Enum):
         }[self]
 
 
+class LoosestRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The row of a summary with the largest bound: its name, statistic and number of values, and the parameters of its test."""
+
+    where: str
+    statistic: float
+    n: int
+    parameters: dict[str, Any] = {}
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one test.
 
@@ -57,8 +71,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         statistic, p_value: the observed statistic, and its p-value over all ``rows``.
         adjusted_p: the p-value adjusted for all tests (Holm), stages and claims. At or below the plan's alpha it refutes.
         effect: the size of the observed effect, in ``unit``.
-        bound: an upper confidence bound on the effect, in ``unit``. None if the test has no bound.
+        bound: an upper confidence bound on the effect, in ``unit``: the largest over all ``rows``. None if the test has no bound.
         bounded: whether every draw counts in the statistic, so that a bound makes sense.
+        loosest: the row with the largest bound. None if it is the row with the smallest p-value, which is called ``where``.
         detectable: the smallest effect that would have been refuted with the plan's power, in ``unit``. None if no effect would
             have been, because the level is beyond the reach of the test.
     """
@@ -69,9 +84,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     null: str
     validity: str
     where: str
-    rows: int
-    n: int
-    paths: int
+    rows: Count
+    n: Count
+    paths: Count
     statistic: float
     p_value: float
     adjusted_p: float
@@ -81,6 +96,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     detectable: float | None
     parameters: dict[str, Any] = {}
     bounded: bool = True
+    loosest: LoosestRow | None = None
+
+    @property
+    def bound_where(self) -> str:
+        """The name of the row with the largest bound."""
+        return self.where if self.loosest is None else self.loosest.where
 
 
 TOLERATED = "probability"
@@ -95,7 +116,7 @@ def largest_bound(findings: Sequence[Finding]) -> float | None:
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """One look at the evidence: the draws so far, the smallest adjusted p-value, the largest bound and the decision."""
 
-    paths: int
+    paths: Count
     smallest_p: float
     largest_bound: float | None
     decision: str
@@ -107,7 +128,7 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     battery: str
     where: str
-    counts: list[int]
+    counts: Annotated[list[Count], msgspec.Meta(min_length=1)]
 
 
 class ControlOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,10 +144,10 @@ class ControlOutcome(msgspec.Struct, frozen=True, kw_only=True):
     wrong: str
     must_be_refuted: bool
     verdict: Verdict
-    paths: int
+    paths: Count
     leading: str
     required: bool = True
-    needs: int | None = None
+    needs: Count | None = None
 
     @property
     def as_it_should(self) -> bool:
@@ -145,6 +166,18 @@ def missed(controls: Sequence[ControlOutcome]) -> list[ControlOutcome]:
     others = [c for c in controls if not c.required]
     blind = others and not any(c.as_it_should for c in others)
     return [c for c in controls if not c.as_it_should and (c.required or blind)]
+
+
+class Redraw(msgspec.Struct, frozen=True, kw_only=True):
+    """One block of draws, by which a later run sees that judging again would give the same certificate.
+
+    Attributes:
+        index: the number of the block (:func:`exactness.judging.draws.blocks_of`).
+        sha256: the digest of all sums that the batteries kept of this block: of every draw, and of what the law says of it.
+    """
+
+    index: Count
+    sha256: str
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,6 +206,11 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         probe: the SHA-256 digest of a first small sample.
         reproducible: whether the same seed gave the same draws. None if that cannot be known, as for saved draws.
         expected: ``"exact"``, or ``"wrong"`` for a sampler that is a control itself.
+        pictures: tables of numbers for the page: z-scores by step and direction, and draws next to the law.
+        subjects: digests of what the certificate is about: source files, weights and settings of the sampler and of the law.
+        unread: what of the sampler and the law could not be read, in words.
+        evidence: the SHA-256 digest of all sums that the batteries kept.
+        redraw: the same of one block, which ``--resume`` draws and judges again.
 
     >>> import exactness as ex
     >>> law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
@@ -197,11 +235,16 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     cost: dict[str, float]
     environment: Environment
     created: str
-    calls: int | None = None
+    calls: Count | None = None
     source: str | None = None
     probe: str | None = None
     reproducible: bool | None = None
     expected: str = "exact"
+    pictures: list[Picture] = []
+    subjects: list[Subject] = []
+    unread: list[str] = []
+    evidence: str | None = None
+    redraw: Redraw | None = None
     format: str = FORMAT
 
     @property
@@ -240,11 +283,20 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         known = [effect for effect in effects if effect is not None]
         return max(known) if known and len(known) == len(effects) else None
 
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the certificate in its canonical form (:mod:`exactness.canonical`). A file of it holds this digest too."""
+        return digest(msgspec.json.decode(msgspec.json.encode(self)))
+
+    def to_json(self) -> bytes:
+        """The certificate as JSON, with its digest."""
+        return msgspec.json.encode(self)[:-1] + f',"digest":"{self.digest}"}}'.encode()
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the certificate as JSON, and return the path. A run that is killed leaves no incomplete file."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        text = msgspec.json.format(msgspec.json.encode(self), indent=1)
+        text = msgspec.json.format(self.to_json(), indent=1)
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -258,15 +310,44 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Certificate:
-        """Read a certificate that ``save`` wrote. Raises ``BadInput`` if the file is missing, unreadable or not a certificate."""
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise BadInput(f"cannot read {path}: {error.strerror}") from None
-        try:
-            certificate = msgspec.json.decode(data, type=cls)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
-            raise BadInput(f"{path} is not a certificate: {error}") from None
-        if certificate.format != FORMAT:
-            raise BadInput(f"{path} has format {certificate.format!r}; this version reads {FORMAT!r}: certify again to get one")
+        """Read a certificate that ``save`` wrote.
+
+        Raises ``BadInput`` if the file is missing, unreadable or not a certificate, and ``Edited`` if it is no longer what was
+        written. An edit is noticed by the digest in the file. Whoever edits on purpose can write another digest: against that,
+        somebody must sign (see :mod:`exactness.statement`).
+        """
+        return cls.from_json(read_text(path, "a certificate"), str(path))
+
+    @classmethod
+    def from_json(cls, text: bytes, name: str) -> Certificate:
+        """Read what ``to_json`` wrote. ``name`` is the file, for messages. Raises like :meth:`load`."""
+        head = parse_json(text, _Head, name, "a certificate")
+        if head.format != FORMAT:
+            raise BadInput(f"{name} has format {head.format!r}; this version reads {FORMAT!r}: certify again to get one")
+        certificate = parse_json(text, cls, name, "a certificate")
+        with reading(name):
+            document = json.loads(text, object_pairs_hook=_without_repetition)
+            document.pop("digest")
+            found = digest(document)
+        if found != head.digest:
+            raise Edited(
+                f"{name} was changed after it was written: it states the digest {head.digest:.12}, but its contents give "
+                f"{found:.12}; certify again, or ask for the original"
+            )
         return certificate
+
+
+class Edited(BadInput):
+    """A certificate was changed after it was written."""
+
+
+class _Head(msgspec.Struct):
+    format: str
+    digest: str = ""
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise BadInput("the file is no certificate: it holds a name twice, and readers would disagree about its value")
+    return found

@@ -1,7 +1,6 @@
-"""The command line: ``exactness list | certify | controls | report | recheck``. Only this module ends the process.
+"""The command line: ``exactness list | certify | controls | report | recheck | verify``. Only this module ends the process.
 
-Exit codes: 0 if everything is as claimed, 1 if something was refuted (or a control was not), 2 for wrong usage or bad input,
-3 if something was inconclusive, 4 if something was invalid.
+Users' files run in worker processes and never in this one, so they cannot end or block it. ``EXIT_CODES`` lists the exit codes.
 """
 
 from __future__ import annotations
@@ -14,26 +13,36 @@ from typing import Annotated, NoReturn
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from .catalogue import BACKENDS, Setting, entries, find, tour
-from .certificate import Certificate, Verdict
+from .certificate import Certificate, Edited, Verdict
 from .controls.matrix import Record, is_matrix
 from .errors import BadInput
 from .plan import Plan
-from .run.executors import Workers
+from .readers import FORMATS as FORMATS_OF_DRAWS
+from .run.executors import TIMEOUT, Executor, Lost, Workers
 from .run.faults import BUDGET, PATIENCE
 from .run.jobs import Overrides, certificate_path
-from .run.runner import check_writable, exit_code, run_claims, with_controls
-from .run.sources import Item, item_of, items_of, saved_source
+from .run.recheck import Recheck, RecheckJob
+from .run.recheck import recheck as check_again
+from .run.runner import absent, check_writable, exit_code, found_items, run_claims, with_controls
+from .run.sources import Item, item_of, saved_source
 from .show.console import findings_table, law_table, matrix_table, print_certificate, print_score, summary_table
 from .show.formats import FORMATS, files
 from .show.report import require_report_extra, write_report
+from .show.text import PlainConsole
+
+EXIT_CODES = """
+Exit codes: 0: everything is as claimed. 1: a sampler was refuted. 2: wrong usage or bad input. 3: something was inconclusive.
+4: something was invalid, or its certificate is missing. 5: a control was missed, so a pass next to it means little.
+130: the run was stopped.
+"""
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Certify that a fast sampler is lossless.", rich_markup_mode=None
-)
+    add_completion=False, no_args_is_help=True, help="Certify that a fast sampler is lossless.", epilog=EXIT_CODES,
+    rich_markup_mode=None,
+)  # fmt: skip
 # A longer run is summarised law by law. The page lists everything.
 _LISTED = 40
 _FORMAT = typer.Option(
@@ -41,8 +50,18 @@ _FORMAT = typer.Option(
     help=f"Also write {', '.join(FORMATS)}, for example --format sarif or --format sarif=FILE. May be given several times.",
     metavar="FORMAT[=FILE]",
 )
-console = Console()
-errors = Console(stderr=True)
+
+
+class _Terminal(PlainConsole):
+    """A terminal. Where nobody reads on, as in ``exactness list | head``, the rest is not printed, and nothing else changes."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
+console = _Terminal()
+errors = _Terminal(stderr=True)
 
 
 def main() -> None:
@@ -80,7 +99,12 @@ _DEVICE = Annotated[str, typer.Option(help="The device of the catalogue's sample
 _DTYPE = Annotated[str | None, typer.Option(help="float32 or float64. Default: the dtype of each law.")]
 _BACKEND = Annotated[str, typer.Option(help="The library of the catalogue's samplers: torch or jax.")]
 _JOBS = Annotated[int | None, typer.Option(help="Number of worker processes. Default: one per core, or 1 on a GPU.", min=1)]
-_TIMEOUT = Annotated[float | None, typer.Option(help="Stop a claim after this many seconds, and continue with the others.")]
+_TIMEOUT = Annotated[
+    float,
+    typer.Option(
+        help="Stop a claim that makes no progress for this many seconds, and continue with the others. 0 means never.", min=0
+    ),
+]
 _REPORT = Annotated[Path | None, typer.Option(help="Also write an HTML page to this file.")]
 _ASK = (
     "say what to certify, for example: exactness certify 'ring/*', or exactness certify file.py:claim; "
@@ -88,7 +112,7 @@ _ASK = (
 )
 
 
-@app.command()
+@app.command(epilog=EXIT_CODES)
 def certify(
     claims: Annotated[list[str] | None, typer.Argument(help="Names or patterns of the catalogue, or file.py:claim.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Judge the whole catalogue.")] = False,
@@ -108,13 +132,18 @@ def certify(
     dtype: _DTYPE = None,
     backend: _BACKEND = "torch",
     jobs: _JOBS = None,
-    timeout: _TIMEOUT = None,
+    timeout: _TIMEOUT = TIMEOUT,
     shards: Annotated[int, typer.Option(help="Split each certificate into this many jobs. The result is the same.", min=1)] = 1,
     saved: Annotated[
-        Path | None, typer.Option("--paths", help="Judge the saved draws in this .npy, .npz or .safetensors file.")
+        list[str] | None,
+        typer.Option(
+            "--paths",
+            help=f"Judge the saved draws in this file ({', '.join(FORMATS_OF_DRAWS)}) or folder of them. Several are one sample.",
+        ),
     ] = None,
     law: Annotated[str | None, typer.Option(help="The law of the saved draws, as file.py:law.")] = None,
     entry: Annotated[str | None, typer.Option(help="The array to judge, if the file of saved draws has several.")] = None,
+    chains: Annotated[bool, typer.Option("--chains", help="The saved arrays have the axes (chain, draw, ...).")] = False,
     resume: Annotated[bool, typer.Option(help="Keep the certificates that judging again would give.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the summary.")] = False,
 ) -> None:
@@ -128,36 +157,39 @@ def certify(
     overrides = Overrides(alpha, tolerance, max_paths, quick=profile == "quick")
     overrides.apply(Plan())
     setting = _setting(device, dtype, backend)
-    if (saved is None) != (law is None) or (entry is not None and saved is None):
+    if bool(saved) != (law is not None) or ((entry is not None or chains) and not saved):
         raise BadInput("saved draws need both --paths FILE and --law file.py:law, and --entry NAME if the file has several arrays")
-    names = [*(claims or []), *([saved_source(str(saved), law, entry)] if saved is not None and law is not None else [])]
-    items = _chosen(names, everything, short)
-    paths = Counter(certificate_path(out, item.name) for item in items)
-    if twice := [path.stem for path, count in paths.items() if count > 1]:
-        raise BadInput(f"two claims would be saved as {twice[0]!r}: give each claim a different name")
+    names = [*(claims or []), *([saved_source(saved, law, entry, chains)] if saved and law is not None else [])]
     _check_writable(out, report)
+    folder = out.resolve()
     outputs = files.targets(formats or [], [out], report)
-    # One run is one family: alpha is the probability of refuting any of its exact samplers.
-    overrides = msgspec.structs.replace(overrides, claims=max(1, sum(not item.wrong for item in items)))
-    console.print(f"The seed is {seed}. Certificates are written to {out}.", highlight=False)
     done: list[Certificate] = []
-    total = len(with_controls(items))
-    with _Bars(total, quiet) as bars, Workers(_count(jobs, device, total * shards), timeout, bars.step) as workers:
-
-        def note(certificate: Certificate) -> None:
-            done.append(certificate)
-            bars.finished(certificate.name)
-            if not certificate.as_claimed:
-                print_certificate(bars.console, certificate)
-
+    with Workers(_count(jobs, device), timeout or None) as workers:
         try:
-            found = run_claims(
-                items, folder=out, workers=workers, setting=setting, seed=seed, overrides=overrides, resume=resume, shards=shards,
-                done=note,
-            )  # fmt: skip
+            items = _chosen(names, everything, short, workers)
+            paths = Counter(certificate_path(folder, item.name) for item in items)
+            if twice := [path.stem for path, count in paths.items() if count > 1]:
+                raise BadInput(f"two claims would be saved as {twice[0]!r}: give each claim a different name")
+            # One run is one family: alpha is the probability of refuting any of its exact samplers.
+            overrides = msgspec.structs.replace(overrides, claims=max(1, sum(not item.wrong for item in items)))
+            console.print(f"The seed is {seed}. Certificates are written to {out}.", highlight=False)
+            total = len(with_controls(items))
+            workers.count = min(workers.count, total * shards)
+            with _Bars(total, quiet) as bars:
+
+                def note(certificate: Certificate) -> None:
+                    done.append(certificate)
+                    bars.finished(certificate.name)
+                    if not certificate.as_claimed:
+                        print_certificate(bars.console, certificate)
+
+                workers.progress = bars.step
+                found = run_claims(
+                    items, folder=folder, workers=workers, setting=setting, seed=seed, overrides=overrides, resume=resume,
+                    shards=shards, done=note,
+                )  # fmt: skip
         except KeyboardInterrupt:
-            bars.stop()
-            _stopped(len(done), total, out)
+            _stopped(len(done), out)
     order = {entry.name: i for i, entry in enumerate(entries())}
     # In the order of the catalogue, a user's own claims first, whichever was finished first.
     found.sort(key=lambda c: order.get(c.name, -1))
@@ -170,6 +202,13 @@ def certify(
         console.print(
             f"This run judged {total} of {len(entries())} claims. `exactness certify --all` judges all of them.", highlight=False
         )
+    if lacking := absent(found, folder):
+        errors.print(
+            f"exactness: {out} no longer holds the certificates that this run wrote of {', '.join(lacking[:3])}: another program, "
+            "or a second run into the same folder, has changed them; certify again into a folder of its own",
+            style="red", highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip
+        raise SystemExit(4)
     raise SystemExit(exit_code(found))
 
 
@@ -189,11 +228,12 @@ def controls(
     dtype: _DTYPE = None,
     backend: _BACKEND = "torch",
     jobs: _JOBS = None,
-    timeout: _TIMEOUT = None,
+    timeout: _TIMEOUT = TIMEOUT,
     resume: Annotated[bool, typer.Option(help="Keep the records that judging again would give.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the score.")] = False,
 ) -> None:
-    """Judge broken samplers, and right ones that look broken, test by test. The exit code is 1 if one of them is misjudged."""
+    """Judge broken samplers, and right ones that look broken, test by test. The exit code is 0, 1 if a right one is
+    refuted, and 5 if a broken one is not."""
     from .controls.judge import chosen
     from .run.faults import run_faults
 
@@ -203,7 +243,7 @@ def controls(
     _check_writable(out, report)
     console.print(f"The seed is {seed}. Records are written to {out}.", highlight=False)
     finished = 0
-    with _Bars(total, quiet) as bars, Workers(_count(jobs, device, total), timeout) as workers:
+    with _Bars(total, quiet) as bars, Workers(min(_count(jobs, device), total), timeout or None) as workers:
 
         def note(record: Record) -> None:
             nonlocal finished
@@ -217,7 +257,7 @@ def controls(
             )  # fmt: skip
         except KeyboardInterrupt:
             bars.stop()
-            _stopped(finished, total, out)
+            _stopped(finished, out)
     matrix.save(out / "controls.json")
     if not quiet:
         console.print(matrix_table(matrix))
@@ -225,7 +265,8 @@ def controls(
     if report is not None:
         write_report([], report, matrix)
         console.print(f"report: {report}", highlight=False)
-    raise SystemExit(0 if matrix.holds else 1)
+    missed = any(not record.as_it_should for record in matrix.wrong)
+    raise SystemExit(0 if matrix.holds else 5 if missed else 1)
 
 
 @app.command("report")
@@ -236,39 +277,99 @@ def make_report(
     ] = None,
     formats: Annotated[list[str] | None, _FORMAT] = None,
 ) -> None:
-    """Make one self-contained HTML page from certificates and a matrix of controls, or write files for other programs."""
+    """Make one self-contained HTML page from certificates and a matrix of controls, or write files for other programs.
+
+    A file that cannot be read does not cost the page: the page is made of the others and names it, and the exit code is 2. Files
+    for other programs are then not written, because these would take them for complete.
+    """
     from .controls import Matrix
 
     outputs = files.targets(formats or [], sources, output)
-    of_controls = [path for path in sources if is_matrix(path)]
-    matrices = [Matrix.load(path) for path in of_controls]
+    found: list[Certificate] = []
+    matrices: list[Matrix] = []
+    broken: list[tuple[str, str]] = []
+    for path in _files(sources):
+        try:
+            if is_matrix(path):
+                matrices.append(Matrix.load(path))
+            else:
+                found.append(Certificate.load(path))
+        except BadInput as error:
+            broken.append((path.name, str(error)))
     if len(matrices) > 1:
         raise BadInput(f"a page shows one matrix of controls, but {len(matrices)} were given: name one of them")
-    found = [Certificate.load(path) for path in _files([path for path in sources if path not in of_controls])]
+    unread = "; ".join(why for _, why in broken)
+    if broken and not (found or matrices):
+        raise BadInput(unread)
     if output is not None or not outputs:
         page = output or Path("report.html")
-        write_report(found, page, *matrices)
+        write_report(found, page, matrices[0] if matrices else None, broken)
         console.print(f"report on {len(found)} certificates: {page}", highlight=False)
+    if broken:
+        raise BadInput(unread + ("; no other file was written" if outputs else ""))
     _write(outputs, found)
 
 
 @app.command()
 def recheck(
     sources: Annotated[list[Path], typer.Argument(help="Certificates, or folders of them.")],
-    run: Annotated[bool, typer.Option(help="Also run each claim again, if its source is recorded.")] = True,
+    run: Annotated[
+        bool,
+        typer.Option("--run", help="Also run each claim again. This executes the Python files that the certificates name."),
+    ] = False,
 ) -> None:
-    """Check that verdicts follow from their findings, and that claims repeat. The exit code is 1 if something is wrong."""
-    from .run.recheck import recheck as check
+    """Check that verdicts follow from their findings, and with --run that claims repeat.
 
-    wrong = 0
-    for path in _files(sources):
-        found = check(Certificate.load(path), run=run)
-        wrong += bool(found.faults)
-        console.print(
-            f"{path}: {'; '.join(found.faults) if found.faults else found.how}",
-            style="red" if found.faults else None, highlight=False, markup=False, soft_wrap=True,
-        )  # fmt: skip
-    raise SystemExit(1 if wrong else 0)
+    Without --run nothing is executed and nothing is sampled. The exit code is 1 if something is wrong, 2 if a file cannot be
+    read, and 3 if only the arithmetic was checked on a certificate whose claim cannot be found from here.
+    """
+    codes = {0}
+    with Workers(1, TIMEOUT) as workers:
+        for path in _files(sources):
+            try:
+                found = _rechecked(path, run, workers)
+            except Edited as error:
+                codes.add(1)
+                console.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+                continue
+            except BadInput as error:
+                codes.add(2)
+                errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+                continue
+            said = "; ".join(found.faults) or found.how + (f" ({found.untraced})" if found.untraced else "")
+            codes.add(1 if found.faults else 3 if found.untraced else 0)
+            console.print(f"{path}: {said}", style="red" if found.faults else None, highlight=False, markup=False, soft_wrap=True)
+    if not run:
+        console.print("Nothing was sampled again: only the arithmetic was checked. --run samples again.", highlight=False)
+    raise SystemExit(next(code for code in (1, 2, 3, 0) if code in codes))
+
+
+@app.command()
+def verify(
+    sources: Annotated[list[Path], typer.Argument(help="Certificates, in-toto statements, signed envelopes, or folders of them.")],
+) -> None:
+    """Check that certificates are as they were written, and that they are about the files that lie here.
+
+    Nothing is run. Signatures are not checked: cosign or gh check them. The exit code is 1 if something is wrong, and 2 if a file
+    cannot be read.
+    """
+    from .run.verify import verified_files
+
+    found, broken = verified_files(_files(sources))
+    for file, one in found:
+        style = "red" if one.faults else None
+        console.print(f"{file}: {'; '.join(one.faults or one.said)}", style=style, highlight=False, markup=False, soft_wrap=True)
+    for why in broken:
+        errors.print(why, style="red", highlight=False, markup=False, soft_wrap=True)
+    raise SystemExit(1 if any(one.faults for _, one in found) else 2 if broken else 0)
+
+
+def _rechecked(path: Path, run: bool, workers: Workers) -> Recheck:
+    certificate = Certificate.load(path)  # Here, so that an edit is told from other bad input.
+    if not run:
+        return check_again(certificate)
+    ((_, found),) = workers.run([RecheckJob(path=str(path))])
+    return Recheck([found.why]) if isinstance(found, Lost) else found
 
 
 def _setting(device: str, dtype: str | None, backend: str) -> Setting:
@@ -279,16 +380,16 @@ def _setting(device: str, dtype: str | None, backend: str) -> Setting:
     return Setting(device, dtype, backend)  # type: ignore[arg-type]
 
 
-def _chosen(names: Sequence[str], everything: bool, short: bool) -> list[Item]:
+def _chosen(names: Sequence[str], everything: bool, short: bool, workers: Executor) -> list[Item]:
     """The claims that the user asked for, without duplicates. Raises ``BadInput`` if the user named none."""
     if not (names or everything or short):
         raise BadInput(_ASK.format(count=len(entries())))
     more = entries() if everything else tour() if short else ()
-    return list(dict.fromkeys([*items_of(names), *map(item_of, more)]))
+    return list(dict.fromkeys([*found_items(names, workers), *map(item_of, more)]))
 
 
-def _count(jobs: int | None, device: str, most: int) -> int:
-    return jobs or (1 if device.startswith("cuda") else min(os.cpu_count() or 1, max(1, most)))
+def _count(jobs: int | None, device: str) -> int:
+    return jobs or (1 if device.startswith("cuda") else os.cpu_count() or 1)
 
 
 def _check_writable(out: Path, page: Path | None) -> None:
@@ -328,9 +429,9 @@ class _Bars:
             self._progress.update(self._claims[name], visible=False)
 
 
-def _stopped(finished: int, total: int, out: Path) -> NoReturn:
+def _stopped(finished: int, out: Path) -> NoReturn:
     errors.print(
-        f"The run was stopped after {finished} of {total}, which are in {out}. To continue, add --resume to the same command.",
+        f"The run was stopped. {finished} results are finished and lie in {out}. To continue, add --resume to the same command.",
         highlight=False,
     )
     raise SystemExit(130)

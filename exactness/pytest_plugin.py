@@ -10,9 +10,11 @@ import dataclasses
 import os
 import re
 import shlex
+import time
 import warnings
 import zlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +22,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from .certificate import Certificate
+from .certificate import Certificate, Verdict
 from .claim import Claim, Sample
 from .errors import BadInput
 from .evidence.base import Battery
@@ -31,6 +33,12 @@ from .run.runner import Overrides, check_writable
 from .show.pytest_text import facts_of, message_of, properties_of, section_of
 
 _NAME = 100
+_STANDS = (
+    "the test was run again, and the sampler gave other draws although the seed was the same; another run is no other chance, so "
+    "this verdict of the first run stands"
+)
+# After this many seconds, a test that still draws says so.
+_PATIENCE = 5.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,28 @@ def claims_of_call(tests: int, call: int, declared: int | None = None) -> int:
     return tests * declared
 
 
+class SignOfLife:
+    """A progress function that writes a line to pytest's terminal while a certificate takes long.
+
+    The first line comes after 5 seconds, and each later one when twice as much time has passed. They are not part of the test's
+    captured output. With ``-q`` it writes nothing, and neither does a worker of pytest-xdist, which has no terminal.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._reporter = config.pluginmanager.get_plugin("terminalreporter") if config.get_verbosity() >= 0 else None
+        self._capture = config.pluginmanager.get_plugin("capturemanager")
+        self._started, self._due = time.monotonic(), _PATIENCE
+
+    def __call__(self, what: str, done: int, most: int) -> None:
+        waited = time.monotonic() - self._started
+        if self._reporter is None or waited < self._due:
+            return
+        self._due = 2.0 * waited
+        with nullcontext() if self._capture is None else self._capture.global_and_fixture_disabled():
+            self._reporter.ensure_newline()
+            self._reporter.write_line(f"exactness: {what}: {done:,} of at most {most:,} draws after {waited:.0f} s")
+
+
 class Judge:
     """Makes all certificates of one process."""
 
@@ -132,15 +162,16 @@ class Judge:
         run.names.add(named)
         plan = self._plan(claim, run, claims_of_call(tests, call, run.marks.get("claims")))
         repeat = self._command(run, tests)
-        certificate = self._standing.get((test, call))
-        if certificate is None:
+        first = self._standing.get((test, call))
+        if first is not None and first.reproducible is False:
+            certificate = first
+        else:
             certificate = certify(
                 claim.sample, claim.law, plan=plan, seed=self.settings.seed, name=named, batteries=claim.batteries,
                 controls=claim.controls, wrong=claim.wrong, about={**claim.about, "test": test, "repeat": repeat},
+                progress=SignOfLife(self.config),
             )  # fmt: skip
-        # If a sampler does not repeat its draws, running its test again would give it another chance: the first result stands.
-        if certificate.reproducible is False:
-            self._standing[test, call] = certificate
+            certificate = self._first_of(first, certificate, test, call)
         saved = self._save(certificate, test, call)
         fact = facts_of(certificate, call, saved)
         run.facts.append(fact)
@@ -152,6 +183,18 @@ class Judge:
             if check:
                 raise NotAsClaimed(message_of(certificate, test, call, saved, self.settings.profile), certificate)
         return certificate
+
+    def _first_of(self, first: Certificate | None, new: Certificate, test: str, call: int) -> Certificate:
+        """The certificate that counts when a test is run again: the first one, unless it was as claimed or invalid.
+
+        A plugin may run a test again until it passes. If the sampler repeats its draws, so does the verdict. If it does not, as one
+        that ignores its seed for some numbers of draws, each run would be another chance. An invalid certificate is no verdict.
+        """
+        if first is not None and new.evidence != first.evidence:
+            return msgspec.structs.replace(first, reasons=[*first.reasons, _STANDS])
+        if new.reproducible is False or not (new.as_claimed or new.verdict is Verdict.INVALID):
+            self._standing[test, call] = new
+        return new
 
     def _plan(self, claim: Claim, run: Run, claims: int) -> Plan:
         """The plan of the claim or of the ini file, changed by the marker and the profile, with this call's share of alpha."""

@@ -6,8 +6,10 @@ import hashlib
 import math
 import os
 import zipfile
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,6 +18,8 @@ from .arrays import Array, is_array, namespace, to_numpy
 from .errors import BadInput
 from .laws.base import Law
 from .plan import Plan
+from .readers import Joined, chosen, csv, files_of, pt
+from .strangers import MOST_JSON, check_room, check_shape, reading, unpacked
 
 # This many numbers are hashed at a time.
 _PIECE = 1 << 22
@@ -28,6 +32,8 @@ _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
 
+Source = Array | str | os.PathLike[str]
+
 
 class SavedPaths:
     """Saved draws (n, ...), as an array or in a file. They are the ``sample`` of a claim whose sampler is not available.
@@ -37,35 +43,64 @@ class SavedPaths:
     the verdict is ``INCONCLUSIVE``.
 
     Args:
-        source: an array, or the name of a file. ``.npy`` and ``.safetensors`` files are mapped, so memory stays constant; ``.npz``
-            files are read whole.
-        entry: the name of the array in an ``.npz`` or ``.safetensors`` file. The default is the only array, or ``"paths"``.
+        source: an array, the name of a file, or the name of a folder of files whose names differ in one number. Or a list of these,
+            which are one sample, in this order. ``.npy``, ``.safetensors`` and ``.pt`` files are mapped, so memory stays constant;
+            ``.npz`` and ``.csv`` files are read whole.
+        entry: the name of the array in an ``.npz``, ``.safetensors`` or ``.pt`` file. The default is the only one, or ``"paths"``.
+        chains: whether each array has the axes (chain, draw, ...). The chains are then judged one after the other.
 
     Raises:
-        BadInput: if the file is missing, unreadable, pickled or empty, or holds no real numbers.
+        BadInput: if a file is missing, unreadable, pickled or empty, or holds no real numbers; if the arrays differ in shape or
+            dtype; if a file is named twice; or if the files of a folder are not one series.
 
     >>> saved = SavedPaths(np.random.default_rng(0).standard_normal((100, 3)))
     >>> saved.count, saved.copies
     (100, 0)
     """
 
-    def __init__(self, source: Array | str | os.PathLike[str], *, entry: str | None = None) -> None:
-        self.values: Array
-        if is_array(source):
-            self.name, self.values = "saved paths", source
-        elif isinstance(source, (str, os.PathLike)):
-            path = Path(source)
-            self.name, self.values = path.name, _read(path, entry)
-        else:
-            raise BadInput(f"saved paths must be an array or the name of a file; got {type(source).__name__}")
-        self.shape = tuple(int(s) for s in self.values.shape)
-        if len(self.shape) < 2 or not math.prod(self.shape):
-            raise BadInput(
-                f"{self.name} holds an array of shape {self.shape}; draws are rows, (n, d) or (n, K + 1, d), one or more"
-            )
-        # Which of these a law can judge, the law says.
-        if not _is_numeric(self.values):
-            raise BadInput(f"{self.name} holds {self.values.dtype}; save real numbers, floats or integers")
+    def __init__(self, source: Source | Sequence[Source], *, entry: str | None = None, chains: bool = False) -> None:
+        sources = list(source) if isinstance(source, (list, tuple)) else [source]
+        if not sources or not all(is_array(one) or isinstance(one, (str, os.PathLike)) for one in sources):
+            wrong = next((type(one).__name__ for one in sources if not is_array(one)), "an empty list")
+            raise BadInput(f"saved paths must be an array or the name of a file or folder, or a list of these; got {wrong}")
+        named = [one for one in sources if isinstance(one, (str, os.PathLike))]
+        if len(named) not in (0, len(sources)):
+            raise BadInput("saved paths must be all arrays or all files: save the arrays, or load the files")
+        self.files = files = files_of(named)
+        self.parts: list[tuple[str, int]] = []
+        """The name of each part, in their order, and its number of draws."""
+        self.name, self.chains, values = self._read_parts(sources, files, entry, chains)
+        if named and Path(named[0]).is_dir() and len(named) == 1:
+            self.name = Path(named[0]).resolve().name
+        self.values = Joined(values, [name for name, _ in self.parts])
+        self.shape = self.values.shape
+
+    def _read_parts(
+        self, sources: Sequence[Any], files: Sequence[Path], entry: str | None, chains: bool
+    ) -> tuple[str, tuple[int, ...], list[Array]]:
+        """The name of the sample, the numbers of draws that belong together, and the arrays (n_i, ...)."""
+        arrays = [_read(file, entry) for file in files] or list(sources)
+        numbered = [f"array {i}" for i in range(1, len(arrays) + 1)] if len(arrays) > 1 else ["saved paths"]
+        names = [file.name for file in files] or numbered
+        calls: list[int] = []
+        values = []
+        for name, array in zip(names, arrays, strict=True):
+            shape = tuple(int(s) for s in array.shape)
+            if len(shape) < 1 + chains or not math.prod(shape):
+                raise BadInput(
+                    f"{name} holds an array of shape {shape}; draws are rows, (n,), (n, d) or (n, K + 1, d), one or more"
+                    + (", and with chains (chains, n), (chains, n, d) or (chains, n, K + 1, d)" if chains else "")
+                )
+            # Which of these a law can judge, the law says.
+            if not _is_numeric(array):
+                raise BadInput(f"{name} holds {array.dtype}; save real numbers, floats or integers")
+            calls += [shape[1]] * shape[0] if chains else [shape[0]]
+            rows = array.reshape((shape[0] * shape[1], *shape[2:])) if chains else array
+            # A vector of n numbers is n draws of one number.
+            values.append(rows if len(rows.shape) > 1 else rows[:, None])
+            self.parts.append((name, int(values[-1].shape[0])))
+        more = len(names) - 1
+        return (names[0] + (f" and {more} more" if more else "") if files else "saved paths"), tuple(calls), values
 
     def __call__(self, n: int, seed: int) -> Array:
         """The first n draws, whatever the seed. ``certify`` uses ``rows`` instead and takes each row once."""
@@ -78,11 +113,17 @@ class SavedPaths:
 
     def rows(self, start: int, stop: int) -> Array:
         """The draws from ``start`` to ``stop`` - 1, in memory."""
-        part = self.values[start:stop]
+        part = self.values.rows(start, stop)
         if not isinstance(part, np.ndarray):
             return part
         # A copy: aligned, contiguous, in this machine's byte order.
         return np.array(part, dtype=part.dtype.newbyteorder("="), order="C")
+
+    def calls(self, start: int, stop: int) -> tuple[int, ...]:
+        """How many of the draws from ``start`` to ``stop`` - 1 each file, array or chain holds, in their order."""
+        ends = np.cumsum(self.chains)
+        inside = [start, *(int(end) for end in ends if start < end < stop), stop]
+        return tuple(int(length) for length in np.diff(inside))
 
     @property
     def digest(self) -> str:
@@ -138,6 +179,7 @@ class SavedPaths:
         It takes a few words of memory per draw.
         """
         found, step = hashlib.sha256(), max(1, _PIECE // math.prod(self.shape[1:]))
+        check_room(self.name, 8 * self.count, "judge fewer draws, in a file of their own")
         keys = np.empty(self.count, dtype=np.int64)
         for start in range(0, self.count, step):
             part = np.ascontiguousarray(to_numpy(self.rows(start, start + step)))
@@ -150,44 +192,53 @@ class SavedPaths:
         """The plan that looks once at all draws, at most ``max_paths``. Raises ``BadInput`` if their shape is not the law's."""
         if self.shape[1:] != law.event_shape:
             needs = ", ".join(str(s) for s in law.event_shape)
+            chained = self.shape[2:] == law.event_shape
             raise BadInput(
                 f"{self.name} holds an array of shape {self.shape}; this law needs (n, {needs})"
-                + (": paths in running order, x_K first, images flattened" if len(law.event_shape) == 2 else "")
+                + (
+                    law.hint(self.shape)
+                    or (": paths in running order, x_K first, images flattened" if len(law.event_shape) == 2 else "")
+                )
+                + ("; if its axes are (chain, draw, ...), say so with chains=True or --chains" if chained else "")
             )
-        kind = self.values.dtype.name if isinstance(self.values, np.ndarray) else str(self.values.dtype).removeprefix("torch.")
+        kind = getattr(self.values.dtype, "name", str(self.values.dtype).removeprefix("torch."))
         if refusal := law.refuses(kind):
             raise BadInput(f"{self.name} holds {kind}; save {refusal}")
         looked = min(self.count, plan.max_paths)
         return msgspec.structs.replace(plan, first_paths=looked, max_paths=looked, seed_must_count=False)
 
     def describe(self) -> dict[str, object]:
-        """The facts that identify the draws in a certificate."""
-        return {"name": self.name, "count": self.count, "sha256": self.digest}
+        """The facts that identify the draws in a certificate. Several files and chains are listed in their order."""
+        found: dict[str, object] = {"name": self.name, "count": self.count, "sha256": self.digest}
+        if len(self.parts) > 1:
+            found["files"] = [{"name": name, "count": count} for name, count in self.parts]
+        if len(self.chains) > len(self.parts):
+            found["chains"] = len(self.chains)
+        return found
 
     def caveat(self, plan: Plan) -> str:
         """A sentence for readers of a verdict on saved draws: how many were judged, and what is not known."""
         part = "" if plan.max_paths == self.count else f"the first {plan.max_paths:,} of "
         copies = f"; {self.copies:,} of them are copies of others, bit by bit" if self.copies else ""
+        pieces = f" in {len(self.parts)} parts" if len(self.parts) > 1 else ""
+        pieces += f" of {len(self.chains)} chains" if len(self.chains) > len(self.parts) else ""
         return (
-            f"judged on {part}{self.count:,} saved paths ({self.name}){copies}: it is not known whether their sampler repeats, and "
-            "more evidence takes more saved paths"
+            f"judged on {part}{self.count:,} saved paths{pieces} ({self.name}){copies}: it is not known whether their sampler "
+            "repeats, and more evidence takes more saved paths"
         )
 
 
 def _read(path: Path, entry: str | None) -> np.ndarray:
     if not path.is_file():
         raise BadInput(f"there is no file {path}")
-    readers = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors}
+    readers = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors, ".csv": csv, ".pt": pt}
     if path.suffix not in readers:
         raise BadInput(f"{path.name}: paths are read from {', '.join(readers)} files")
-    if path.suffix == ".npy" and entry is not None:
+    if path.suffix in (".npy", ".csv") and entry is not None:
         raise BadInput(f"{path.name} holds one array: leave the entry {entry!r} out")
-    try:
+    with reading(path.name, " (arrays of numbers only, nothing pickled)"):
         return readers[path.suffix](path, entry)
-    except BadInput:
-        raise
-    except (OSError, ValueError, OverflowError, EOFError, KeyError, zipfile.BadZipFile, msgspec.MsgspecError) as error:
-        raise BadInput(f"{path.name} cannot be read: {error} (arrays of numbers only, nothing pickled)") from None
+    raise AssertionError("reading() swallows nothing")
 
 
 def _npy(path: Path, entry: str | None) -> np.ndarray:
@@ -195,8 +246,9 @@ def _npy(path: Path, entry: str | None) -> np.ndarray:
 
 
 def _npz(path: Path, entry: str | None) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as arrays:
-        return arrays[_chosen(path, arrays.files, entry)]
+    with zipfile.ZipFile(path) as archive:
+        members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        return unpacked(archive, members[chosen(path, list(members), entry)], path.name)
 
 
 class _Tensor(msgspec.Struct):
@@ -211,31 +263,25 @@ def _safetensors(path: Path, entry: str | None) -> np.ndarray:
     """Map an array. The file has eight bytes of length, a JSON header, then the arrays (github.com/huggingface/safetensors)."""
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        if length > path.stat().st_size:
+        if length > min(path.stat().st_size, MOST_JSON):
             raise BadInput(f"{path.name} is not a safetensors file, or is cut short")
         header = msgspec.json.decode(stream.read(length), type=dict[str, msgspec.Raw])
     header.pop("__metadata__", None)
-    tensor = msgspec.json.decode(header[_chosen(path, list(header), entry)], type=_Tensor)
+    tensor = msgspec.json.decode(header[chosen(path, list(header), entry)], type=_Tensor)
     if tensor.dtype not in _DTYPES:
         raise BadInput(f"{path.name} holds {tensor.dtype}, which numpy does not know; save one of {', '.join(_DTYPES)}")
     dtype = np.dtype(_DTYPES[tensor.dtype])
-    if not math.prod(tensor.shape):
+    needed = check_shape(path.name, tensor.shape, dtype.itemsize)
+    if not needed:
         raise BadInput(f"{path.name} holds an array of shape {tensor.shape}, which is empty")
     first, last = tensor.data_offsets
-    size, needed = path.stat().st_size - 8 - length, math.prod(tensor.shape) * dtype.itemsize
-    if not 0 <= first <= last <= size or last - first != needed or min(tensor.shape) < 0:
+    size = path.stat().st_size - 8 - length
+    if not 0 <= first <= last <= size or last - first != needed:
         raise BadInput(
             f"{path.name} is damaged or cut short: its header says {tensor.dtype} of shape {tensor.shape} in bytes {first} to "
             f"{last}, {needed} bytes, of the {size} that follow it; save it again"
         )
     return np.memmap(path, dtype, "r", offset=8 + length + first, shape=tensor.shape)
-
-
-def _chosen(path: Path, names: list[str], entry: str | None) -> str:
-    wanted = entry or (names[0] if len(names) == 1 else "paths")
-    if wanted not in names:
-        raise BadInput(f"{path.name} has no array {wanted!r}: name one of {', '.join(sorted(names)) or 'none'} as the entry")
-    return wanted
 
 
 def _is_numeric(values: Array) -> bool:

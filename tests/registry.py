@@ -131,3 +131,8 @@ def plain_chain(dim: int = 2, steps: int = 4) -> tuple[ex.GaussianChain, object]
         return np.stack(path, axis=1)
 
     return ex.GaussianChain.from_mean(mean, sigma=sigma, dim=dim), sample
+
+
+def another(sample):
+    """Another function with the same draws: no sampler is certified by its own."""
+    return lambda n, seed: sample(n, seed)

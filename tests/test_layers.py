@@ -9,11 +9,11 @@ ROOT = Path(__file__).parents[1]
 
 # From the ground up. A module imports its own layer and those below; what is deferred into a function counts as well.
 LAYERS = (
-    ("errors", "arrays", "seeds", "version"),
+    ("errors", "arrays", "canonical", "seeds", "strangers", "subject", "version"),
     ("laws",),
     ("evidence",),
     ("batteries",),
-    ("plan", "saved", "certificate", "environment", "claim"),
+    ("plan", "readers", "saved", "certificate", "statement", "environment", "claim"),
     ("judging",),
     ("adapters", "catalogue", "controls", "strategies"),
     ("run",),

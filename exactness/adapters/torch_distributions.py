@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..laws import Law
-from .libraries import needs
-from .normals import law_of
+from .discrete import whole_numbers
+from .distributions import law_of
+from .libraries import Library, needs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,17 +18,18 @@ if TYPE_CHECKING:
 
 
 def from_torch(distribution: Distribution) -> Law:
-    """Make the law of a torch distribution.
+    """Make the law of a torch distribution, from anything but its draws.
 
-    Normals and their mixtures become a :class:`exactness.GaussianMixture`. Other one-dimensional distributions are known by their
-    cdf. For all others, torch's own draws are trusted.
+    Normals and their mixtures become a :class:`exactness.GaussianMixture`. Other distributions are known by the
+    distribution function of their counterpart in scipy, by a standard construction of their family (Dirichlet, Wishart, ...),
+    through the inverse of a transformation, or by integrating ``log_prob`` (on the line). All is computed in double precision.
 
     Args:
         distribution: a distribution with any event shape and batch shape (). ``Independent(..., 1)`` turns a batch into
             coordinates.
 
     Raises:
-        BadInput: if it is not a distribution, or is a batch of several.
+        BadInput: if it is not a distribution, is a batch of several, or if nothing but its draws is known.
 
     >>> import exactness as ex, torch
     >>> from torch.distributions import Categorical, MixtureSameFamily, Normal
@@ -38,16 +40,30 @@ def from_torch(distribution: Distribution) -> Law:
     with needs("torch"):
         import torch
 
-    draw = sample_torch(distribution)
-
     def array(t: np.ndarray) -> Tensor:
-        return torch.as_tensor(t, device=draw(1, 0).device)
+        return torch.as_tensor(t, dtype=torch.float64, device=_device(distribution))
 
-    return law_of(distribution, torch.distributions, array, draw, "Independent(..., 1)")
+    library = Library(torch.distributions, array, torch.no_grad, lambda f: f, "Independent(..., 1)", ("from_torch", "sample_torch"))
+    return law_of(distribution, library)
+
+
+def _device(distribution: Distribution) -> str:
+    """Where the parameters of a distribution live."""
+    import torch
+
+    seen, waiting = set[int](), [distribution]
+    while waiting:
+        for value in vars(waiting.pop()).values():
+            if isinstance(value, torch.Tensor):
+                return str(value.device)
+            if isinstance(value, torch.distributions.Distribution) and id(value) not in seen:
+                seen.add(id(value))
+                waiting.append(value)
+    return "cpu"
 
 
 def sample_torch(distribution: Distribution) -> Callable[[int, int], Tensor]:
-    """Make a sampler ``sample(n, seed)`` -> (n, d) of a torch distribution, on its device. Discrete draws become floats.
+    """Make a sampler ``sample(n, seed)`` -> (n, d) of a torch distribution, on its device. Booleans become integers.
 
     The distributions of torch do not take a generator. The global generators are therefore seeded for the draw and restored
     afterwards.
@@ -68,6 +84,6 @@ def sample_torch(distribution: Distribution) -> Callable[[int, int], Tensor]:
                 with torch.cuda.device(device):
                     torch.cuda.manual_seed(seed)
             draws = distribution.sample((n,)).reshape(n, -1)
-        return draws if draws.is_floating_point() else draws.to(torch.float64)
+        return whole_numbers(draws)
 
     return sample

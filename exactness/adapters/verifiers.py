@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -13,11 +13,14 @@ from ..errors import BadInput, InvalidSample
 from ..laws import GaussianCoupling, VerifiedWindow
 from ..laws.couplings import Kind
 from ..laws.windows import Mode
+from .emissions import coordinate_transforms, token_transforms
 from .libraries import needs
 
 Arrays = Literal["numpy", "torch", "jax"]
 Drafts = Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 """``drafts(n, generator)`` -> log-ratios (n, L), and what the masses of residuals follow from (n, ...), both numpy."""
+
+Emits = Literal["coordinates", "tokens"]
 
 # The distances of the windows that are drafted here: from nearly right to nearly always rejected.
 _NEAR, _FAR = 0.05, 3.0
@@ -31,10 +34,13 @@ def from_verifier(
     length: int = 6,
     mode: Mode = "token",
     drafts: Drafts | None = None,
+    emits: Emits | None = None,
     arrays: Arrays = "numpy",
     name: str = "verifier",
 ) -> Claim:
-    """Claim that a verification function keeps the right number of drafts. The windows are drafted here, and it verifies them.
+    """Claim that a verification function keeps the right number of drafts, and emits the right thing after them.
+
+    The windows are drafted here, and the function verifies them.
 
     Args:
         verify: ``verify(log_ratios, deltas, uniforms)``, three arrays (n, L). It returns tau (n,), the number of drafts kept, or
@@ -45,6 +51,15 @@ def from_verifier(
         drafts: another source of windows, a function ``drafts(n, generator)``. It returns two arrays with one row per window: the
             log-ratios (n, L), and what ``verify`` takes for ``deltas``. For tokens these are the laws of target and draft at each
             position, from which the masses are sums. They must not depend on later drafts.
+        emits: what else ``verify`` returns, if it does: a tuple of tau (n,) and what it emits after the kept drafts, (n,). It then
+            takes a fourth argument, n fresh uniforms for that. Without ``emits``, only the number of kept drafts is judged, and the
+            certificate says so.
+
+            * ``"coordinates"``: the coordinate s of the state emitted at step tau + 1, along the line from the target's mean to the
+              draft's, counted from the target's mean in units of sigma (log p/q = delta^2/2 - delta s). What is emitted after a
+              full window is not judged.
+            * ``"tokens"``: the number of the token, an integer. ``drafts`` then returns the laws as an array (n, L, 2, V), the
+              target's before the draft's; with an (L + 1)-th position, the token after a full window is judged too.
         arrays: the kind of array that ``verify`` takes, in double precision wherever the backend has it.
         name: the name of the claim.
 
@@ -57,28 +72,52 @@ def from_verifier(
     >>> claim = from_verifier(verify, length=4, mode="token")
     >>> ex.certify(claim.sample, claim.law, plan=ex.Plan(tolerance=0.1)).verdict.value
     'certified'
+
+    A verifier of tokens that emits a draw from the target in place of the residual:
+
+    >>> p, q = np.array([0.6, 0.3, 0.1]), np.array([0.2, 0.3, 0.5])
+    >>> def drafts(n, generator):
+    ...     return np.log(p / q)[generator.choice(3, size=(n, 4), p=q)], np.tile(np.stack([p, q]), (n, 4, 1, 1))
+    >>> def careless(log_ratios, laws, uniforms, fresh):
+    ...     return verify(log_ratios, laws, uniforms), np.searchsorted(np.cumsum(p), fresh)
+    >>> claim = from_verifier(careless, length=4, drafts=drafts, emits="tokens")
+    >>> ex.certify(claim.sample, claim.law, plan=ex.Plan(tolerance=0.1)).verdict.value
+    'refuted'
     """
     if not callable(verify):
         raise BadInput(f"verify must be a function (log_ratios, deltas, uniforms) -> tau; got {type(verify).__name__}")
+    if emits not in (None, *get_args(Emits)):
+        raise BadInput(f"emits must be {', '.join(get_args(Emits))} or None, not {emits!r}")
+    if emits == "tokens" and drafts is None:
+        raise BadInput("tokens need drafts of their own: pass drafts(n, generator) -> log-ratios (n, L) and laws (n, L, 2, V)")
+    law = VerifiedWindow(length, mode, emits is not None)
     source, convert, listens = drafts or _windows(length), _converter(arrays), False
 
-    def kept(ratios: np.ndarray, deltas: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
-        result = verify(convert(ratios), convert(deltas), convert(uniforms))
-        tau = np.asarray(_host(result[0] if isinstance(result, tuple) else result), dtype=np.float64)
-        if tau.shape != (len(ratios),):
-            raise InvalidSample(f"verify gave tau of shape {tau.shape}; it must be ({len(ratios)},), one number per window")
-        return tau
+    def kept(ratios: np.ndarray, deltas: np.ndarray, uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """tau and what is emitted, if it is."""
+        fresh = (uniforms[:, length],) if emits else ()
+        result = verify(*(convert(values) for values in (ratios, deltas, uniforms[:, :length], *fresh)))
+        if emits and not (isinstance(result, tuple) and len(result) == 2):
+            raise InvalidSample(f"verify must return tau and the emitted {emits}, two arrays; it returned {type(result).__name__}")
+        parts = result if isinstance(result, tuple) else (result,)
+        tau, emitted = (np.asarray(_host(part), dtype=np.float64) for part in (parts[0], parts[1 if emits else 0]))
+        for label, part in (("tau", tau), (f"emitted {emits}", emitted)):
+            if part.shape != (len(ratios),):
+                raise InvalidSample(
+                    f"verify gave {label} of shape {part.shape}; it must be ({len(ratios)},), one number per window"
+                )
+        return tau, emitted
 
     def check(generator: np.random.Generator) -> None:
         """Check that tau is a function of the arguments, and that it depends on the uniforms. Raises ``BadInput``."""
         ratios, deltas = source(_ASKED, generator)
-        first, other = generator.random((2, _ASKED, length))
-        tau = kept(ratios, deltas, first)
-        if not np.array_equal(tau, kept(ratios, deltas, first)):
+        first, other = generator.random((2, _ASKED, length + law.emits))
+        both = kept(ratios, deltas, first)
+        if not np.array_equal(both, kept(ratios, deltas, first), equal_nan=True):
             raise BadInput("verify gave two answers to the same uniforms: it must not draw noise of its own")
         # Where drafts are certainly kept or certainly rejected, uniforms need not matter.
         chancy = int(((ratios[:, 0] > -3.0) & (ratios[:, 0] < -0.1)).sum())
-        if chancy > _ASKED // 5 and np.array_equal(tau, kept(ratios, deltas, other)):
+        if chancy > _ASKED // 5 and np.array_equal(both[0], kept(ratios, deltas, other)[0]):
             raise BadInput(
                 "verify gave the same answers to other uniforms: it ignores the uniforms that it is given, but these must decide"
             )
@@ -90,11 +129,30 @@ def from_verifier(
             listens = True
         generator = np.random.default_rng(seed)
         ratios, deltas = source(n, generator)
-        tau = kept(ratios, deltas, generator.random((n, length)))
+        tau, emitted = kept(ratios, deltas, generator.random((n, length + law.emits)))
         # The ratios are judged as they were verified, in the precision of the arrays.
-        return np.concatenate([_host(convert(ratios)).astype(np.float64), tau[:, None]], axis=1)
+        judged = _host(convert(ratios)).astype(np.float64)
+        columns = [judged, tau[:, None]]
+        if emits:
+            # Numbers that the law refuses are left for it to refuse.
+            inside = np.isin(tau, np.arange(length + 1))
+            at, log_weight = np.where(inside, tau, 0).astype(int), np.zeros(n)
+            if mode == "block":
+                with np.errstate(divide="ignore"):
+                    log_weight[at > 0] = np.log(law.promised(judged))[at > 0, at[at > 0] - 1]
+            transform = token_transforms if emits == "tokens" else coordinate_transforms
+            columns.append(transform(emitted, at, log_weight, np.asarray(deltas, dtype=np.float64), length, generator)[:, None])
+        return np.concatenate(columns, axis=1)
 
-    return Claim(name, sample, VerifiedWindow(length, mode), about={"judged": "verification alone", "arrays": arrays})
+    about: dict[str, object] = {"judged": "verification alone", "arrays": arrays}
+    if not emits:
+        about["not judged"] = (
+            "what is emitted after the kept drafts, on rejection or after a full window (pass emits='coordinates' or 'tokens', or "
+            "judge it with from_coupling)"
+        )
+    elif emits == "coordinates":
+        about["not judged"] = "the state emitted after a full window, and states orthogonally to the line of the means"
+    return Claim(name, sample, law, about=about)
 
 
 def from_coupling(

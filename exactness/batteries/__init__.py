@@ -3,15 +3,18 @@
 from ..evidence.base import Battery, Evidence, Origin, Result
 from .chains import Innovations
 from .couplings import Couplings
+from .discrete import Frequencies
 from .kernels import CharacteristicFunction, MeanEmbedding, SteinDiscrepancy
 from .mixtures import MixtureInnovations, Rosenblatt
 from .projections import ProjectedKS
 from .standard import standard
+from .support import Possible
 from .trusted import PermutationTwoSample, TwoSample
 from .windows import Acceptance
 
 __all__ = [
-    "Acceptance", "Battery", "CharacteristicFunction", "Couplings", "Evidence", "Innovations", "MeanEmbedding",
-    "MixtureInnovations", "Origin", "PermutationTwoSample", "ProjectedKS", "Result", "Rosenblatt", "SteinDiscrepancy", "TwoSample",
+    "Acceptance", "Battery", "CharacteristicFunction", "Couplings", "Evidence", "Frequencies", "Innovations", "MeanEmbedding",
+    "MixtureInnovations", "Origin", "PermutationTwoSample", "Possible",
+    "ProjectedKS", "Result", "Rosenblatt", "SteinDiscrepancy", "TwoSample",
     "standard",
 ]  # fmt: skip

@@ -4,32 +4,34 @@ Under the law, the innovations eps_k = (x_{k-1} - m_k(x_k))/sigma_k are independ
 numbers count, and the p-values are exact however small they are. A direction that depends on x_K..x_k alone is predictable, and
 the innovation along it is again an independent N(0, 1) sequence. Speculative samplers err along some of these directions: where
 the drift has just changed (a reused prediction is stale there), along the previous innovation (when rounds share their
-randomness), and along the state. The n paths are also independent of each other: the innovations of one path say nothing about
-those of another, and no path comes twice.
+randomness), and along the state. The n paths are also independent of each other, so all innovations of a path are one long vector
+whose dependence on those of other paths is looked at.
 Source: M. Rosenblatt, Remarks on a multivariate transformation, 1952.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from ..arrays import Array, dot, like, namespace
+from ..arrays import Array, dot, like, namespace, rows_where
 from ..evidence.base import Battery, Evidence, Origin
+from ..evidence.dependence import Dependence
 from ..evidence.summaries import Lags, Points, Repeats, Summary, Tally, Vectors
-from ..laws.base import Innovating, Innovation, Law, unit_directions
+from ..laws.base import Innovating, Innovation, Law, Stepped, frame, unit_directions
 
 # How many steps back the drift is compared. In d = 64, a change over two steps shows the errors of block verification best.
 _CHANGES = {1: "along drift change", 2: "along drift change over 2 steps"}
 _PREVIOUS, _STATE = "along previous innovation", "along state"
+_LARGE = "coordinates of large variance"
 # Up to this many dimensions, every coordinate and every pair is tested. Beyond, as many random orthogonal directions are.
 _MOST_COORDINATES = 64
-# The paths that each path is compared with. Shared and antithetic noise pairs a path with its neighbour, or the two halves of a
-# batch with each other.
-_WHO = ("next path", "half a batch on")
+# The coordinates of several steps are added together if they are few, because each call of numpy takes a microsecond or more.
+_HELD = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,7 @@ class Innovations(Battery):
     """Tests that a chain's innovations are independent N(0, I), per step and pooled over all steps.
 
     The tests look at coordinates, norms, predictable directions and the covariance, and at the dependence on earlier innovations
-    and on other paths. Applies to a law that knows the innovations of its paths, such as :class:`exactness.GaussianChain`. A path
-    is compared with other paths of the same batch. So the same shards give the same sums in any order, and different shards
-    compare different pairs.
+    and on other paths. Applies to a law that knows the innovations of its paths, such as :class:`exactness.GaussianChain`.
 
     Args:
         directions: the number of fixed random directions, in addition to the predictable ones. It does not matter in one
@@ -77,7 +77,7 @@ class Innovations(Battery):
 
         def update(paths: Array, noise: np.random.Generator) -> None:
             looks.repeats.add(paths)
-            batch = _Batch(looks)
+            batch = _Batch(looks, noise)
             for row, step in enumerate(law.innovations(paths), start=0 if law.noisy[0] else 1):
                 batch.take(row, step)
             batch.close()
@@ -95,21 +95,26 @@ class _Looks:
         self.fixed = fixed.T
         self.frame: np.ndarray | None = None
         if dim > _MOST_COORDINATES:
-            self.frame = np.linalg.qr(generator.standard_normal((dim, _MOST_COORDINATES)))[0]
+            self.frame = frame(_MOST_COORDINATES, dim, generator)
         self.random = [f"along random direction {i}" for i in range(len(fixed))]
         names = ["coordinates", *_CHANGES.values(), _PREVIOUS, _STATE, *self.random]
         self.tallies = {name: Tally(steps, "normal", relation="independent") for name in names}
+        # A variance that is right on average may be wrong state by state. The states decide how many values there are, so these
+        # rows have no bounds.
+        self.large: Tally | None = None
+        if isinstance(law, Stepped) and law.spread is not None:
+            self.large = self.tallies[_LARGE] = Tally([*steps, "all steps"], "normal", relation="disjoint")
         self.tallies["squared norm"] = Tally(steps, "chi2", freedom=dim, relation="independent")
         self.lags = Lags(law.noisy, min(battery.lags, law.steps))
         self.vectors, self.points = Vectors(min(dim, _MOST_COORDINATES)), Points()
-        self.pairs = Tally([f"{who}, {what}" for what in ("same step", "all steps") for who in _WHO], "normal", relation="paired")
         moving = np.flatnonzero(law.noisy[1:])[:, None] + 1
         self.repeats = Repeats((moving * dim + np.arange(dim)).ravel())
+        self.dependence = Dependence(dim, generator, noisy=law.noisy, repeats=self.repeats)
 
     def summaries(self) -> dict[str, Summary]:
         return {
-            **self.tallies, "along neighbouring path": self.pairs, "lags": self.lags, "vectors": self.vectors,
-            "deterministic steps": self.points, "repeated draws": self.repeats,
+            **self.tallies, "lags": self.lags, "vectors": self.vectors, "deterministic steps": self.points,
+            **self.dependence.summaries(),
         }  # fmt: skip
 
 
@@ -119,15 +124,13 @@ class _Batch:
     Projections are collected over the steps and summed at the end, because one sum over all steps is much cheaper than many.
     """
 
-    def __init__(self, looks: _Looks) -> None:
-        self.looks = looks
+    def __init__(self, looks: _Looks, judge: np.random.Generator) -> None:
+        self.looks, self.judge = looks, judge
         self.noises: deque[Array | None] = deque(maxlen=max(looks.most_lags, 1))
         self.drifts: deque[Array] = deque(maxlen=max(_CHANGES))
+        self.held: dict[int, Array] = {}
         self.lines: dict[str, dict[int, Array]] = {"squared norm": {}, **{name: {} for name in looks.random}}
         self.along: dict[str, dict[int, Along]] = {name: {} for name in (_PREVIOUS, _STATE, *_CHANGES.values())}
-        self.neighbours: dict[int, list[Along]] = {row: [] for row in range(len(_WHO))}
-        self.total: Array | None = None
-        self.count = 0
         self.squared: Array | None = None
 
     def take(self, row: int, step: Innovation) -> None:
@@ -137,7 +140,7 @@ class _Batch:
             self.looks.points.add(step.mismatch, step.state.dtype)
         else:
             self._project(row, step, step.noise)
-            self._neighbours(step.noise, step.squared)
+            self.looks.dependence.take(step.noise, step.squared)
             for lag, before in enumerate(reversed(self.noises), start=1):
                 if before is not None and lag in self.looks.lags.sums:
                     self.looks.lags.add(lag, step.noise, before)
@@ -151,7 +154,13 @@ class _Batch:
         looks = self.looks
         # This makes a copy, because a view would keep the noise of every step in memory.
         first = noise[:, 0] + 0.0
-        looks.tallies["coordinates"].add(row, noise)
+        self.held[row] = noise
+        if len(self.held) * math.prod(noise.shape) > _HELD:
+            self._release()
+        if step.large is not None and looks.large is not None:
+            values = rows_where(_flat(noise), _flat(step.large))
+            for where in (row, len(looks.large.rows) - 1):
+                looks.large.add(where, values)
         looks.vectors.add(noise if looks.frame is None else noise @ like(looks.frame, noise))
         self.lines["squared norm"][row] = step.squared
         if looks.random:
@@ -166,14 +175,16 @@ class _Batch:
             if len(self.drifts) >= lag:
                 self.along[name][row] = _along(noise, step.drift - self.drifts[-lag], first)
 
-    def _neighbours(self, noise: Array, squared: Array) -> None:
-        """Project the noise of each path on the noise of another path."""
-        self.total, self.count = noise if self.total is None else self.total + noise, self.count + 1
-        for which, later, earlier in _others(int(noise.shape[0])):
-            self.neighbours[which].append(_along(noise[later], noise[earlier], noise[later, 0] + 0.0, squared[earlier]))
+    def _release(self) -> None:
+        """Add the coordinates of the steps that are held."""
+        if self.held:
+            noises = list(self.held.values())
+            self.looks.tallies["coordinates"].add(list(self.held), namespace(noises[0]).stack(noises))
+            self.held.clear()
 
     def close(self) -> None:
         """Sum what was collected. Each group is released as soon as it is summed, because memory limits the size of a batch."""
+        self._release()
         tallies = self.looks.tallies
         for name, rows in self.lines.items():
             if rows:
@@ -182,24 +193,11 @@ class _Batch:
             directed = self.along.pop(name)
             if directed:
                 tallies[name].add(list(directed), _scaled(list(directed.values())))
-        for which in list(self.neighbours):
-            parts = self.neighbours.pop(which)
-            if parts:
-                values = _scaled(parts)
-                self.looks.pairs.add(which, namespace(values).reshape(values, (-1,)))
-        # Two paths may share noise at different steps, so their sums over all steps are compared too.
-        if self.total is not None:
-            total = self.total / self.count**0.5
-            for which, later, earlier in _others(int(total.shape[0])):
-                one = _along(total[later], total[earlier], total[later, 0])
-                self.looks.pairs.add(len(_WHO) + which, _scaled([one])[0])
+        self.looks.dependence.close(self.judge)
 
 
-def _others(n: int) -> list[tuple[int, slice, slice]]:
-    """For each entry of ``_WHO``: its place, and which of n draws come later and which come earlier in the pairs."""
-    half = n // 2
-    found = [(0, slice(1, n), slice(0, n - 1))] if n > 1 else []
-    return found + ([(1, slice(half, 2 * half), slice(0, half))] if half > 1 else [])
+def _flat(x: Array) -> Array:
+    return namespace(x).reshape(x, (-1,))
 
 
 class Along(NamedTuple):

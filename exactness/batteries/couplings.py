@@ -12,10 +12,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, like, namespace, ndtr, normal_scores
+from ..arrays import Array, dot, like, namespace, ndtr, normal_scores
 from ..evidence.base import Battery, Evidence, Origin
-from ..evidence.summaries import Points, Products, Shares, Summary, Tally, Vectors
-from ..laws.base import Law
+from ..evidence.dependence import RankedDependence
+from ..evidence.summaries import Points, Products, Repeats, Shares, Summary, Tally, Vectors
+from ..laws.base import Law, frame
 from ..laws.couplings import GaussianCoupling
 
 # Up to this many dimensions, every pair of coordinates is tested. Beyond, pairs of as many random orthogonal directions are.
@@ -74,9 +75,16 @@ class Couplings(Battery):
             summaries |= {f"vectors of the {end} given rejection": v for end, v in zip(ends, apart, strict=True)}
         if law.kind == "reflection":
             summaries["reflection"] = points
+        # The draft of a draw is continuous. The target may equal it.
+        names, repeats = [f"{what} of the {end}" for end in ends for what in (_ALONG, "length")], Repeats(range(dim, 2 * dim))
+        dependence = RankedDependence(names, repeats)
+        summaries |= dependence.summaries()
 
         def update(sample: Array, noise: np.random.Generator) -> None:
             x, y = law.noise(sample)
+            if not dependence.silent:
+                repeats.add(sample)
+                dependence.add(namespace(x).stack([x[:, 0], dot(x, x), y[:, 0], dot(y, y)], axis=1), noise)
             margins["draft"].add(y)
             if "target" in margins:
                 margins["target"].add(x if law.weight == 1.0 else x[:, 1:])
@@ -131,8 +139,8 @@ def _thinner(dim: int, generator: np.random.Generator) -> Callable[[Array], Arra
     """A function that projects (n, dim) on at most ``_MOST_COORDINATES`` orthonormal directions."""
     if dim <= _MOST_COORDINATES:
         return lambda z: z
-    frame = np.linalg.qr(generator.standard_normal((dim, _MOST_COORDINATES)))[0]
-    return lambda z: z @ like(frame, z)
+    axes = frame(_MOST_COORDINATES, dim, generator)
+    return lambda z: z @ like(axes, z)
 
 
 def _size(z: Array) -> Array:

@@ -7,15 +7,19 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, double, like, namespace, to_numpy
+from ..arrays import Array, dot, double, like, namespace, to_numpy
 from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.summaries import Differences, Embedding
 from ..evidence.summaries.embedded import EmbeddedDraws
-from ..laws.base import Characterised, Embedded, Law, Scored
+from ..laws.base import Characterised, Embedded, Law, Scored, frame
 from .reference import side_by_side
 
 # The bandwidths, as fractions of the root mean square distance between two draws of the law.
 _FACTORS = (0.25, 0.5, 1.0)
+# The work per draw grows with the square of the number of features, and that of a test with its cube.
+_MOST_FEATURES = 256
+# Draws of the law whose mean stands for its middle.
+_PILOT = 256
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,11 @@ class SteinDiscrepancy(Battery):
     unknown and their distribution has heavy tails, so an asymptotic test cannot support very small p-values. Paired differences
     with the judge's own draws are symmetric, and can, at the price of twice the variance. Applies to a law that knows its score
     and can draw, such as :class:`exactness.GaussianMixture`.
+    In d dimensions a place has d features. At most 256 features are kept, so that the work per draw grows with d and not with its
+    square: those of each place along the lines from all places to the middle of the law, and along random directions, 256/places
+    in all. The directions that are left out are not looked at. But a test of all d places features sees nothing before there are
+    about as many draws: of 4,000 normal draws in d = 300, a scale that is wrong by a fifth gives p = 5e-3 with all 1,200 features
+    and 3e-17 with these 256, and a shift by 0.3 standard deviations 0.4 and 1e-7.
     Sources: Liu, Lee and Jordan 2016; Chwialkowski, Strathmann and Gretton 2016; for finitely many places v: Jitkrittum et al., A
     linear-time kernel goodness-of-fit test, 2017.
 
@@ -146,20 +155,35 @@ class SteinDiscrepancy(Battery):
         assert reference is not None
         places = np.asarray(output.sample(self.places, int(generator.integers(1 << 31))))
         width = 0.5 * output.typical_distance()
-        features = Differences(self.places * output.dim)
+        kept = max(1, _MOST_FEATURES // self.places)
+        axes = _axes_of_places(output, places, kept, generator) if output.dim > kept else [None] * self.places
+        features = Differences(self.places * min(kept, output.dim))
 
         def stein(x: Array) -> Array:
-            xp = namespace(x)
-            offset = like(places, x)[None] - x[:, None, :]
-            kernel = xp.exp(-0.5 * xp.sum(offset * offset, axis=2) / width**2)
-            pull = output.score(x)[:, None, :] + offset / width**2
-            return xp.reshape(kernel[:, :, None] * pull, (x.shape[0], -1))
+            xp, score = namespace(x), output.score(x)
+            columns = []
+            for place, some in zip(places, axes, strict=True):
+                offset = like(place, x) - x
+                kernel = xp.exp(-0.5 * dot(offset, offset) / width**2)
+                pull = score + offset / width**2
+                columns.append(kernel[:, None] * (pull if some is None else pull @ like(some, x)))
+            return xp.concat(columns, axis=1)
 
         def update(sample: Array, noise: np.random.Generator) -> None:
             for ours, theirs in side_by_side(reference, law.output(sample), noise):
                 features.add(stein(ours) - stein(theirs))
 
         return Evidence(Origin(self, law, generator), {"features": features}, update)
+
+
+def _axes_of_places(law: Scored, places: np.ndarray, kept: int, generator: np.random.Generator) -> list[np.ndarray]:
+    """For each place, ``kept`` orthogonal directions (d, kept): the lines from all places to the law's middle, then random ones.
+
+    Draws that are too wide or too narrow show on the line of the place itself, and less noise is left there once the features of
+    the other places on the same line are known.
+    """
+    middle = np.asarray(law.sample(_PILOT, int(generator.integers(1 << 31)))).mean(axis=0)
+    return [frame(kept, law.dim, generator, first=(places - middle).T) for _ in places]
 
 
 def moments_of_waves(law: Characterised, omega: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

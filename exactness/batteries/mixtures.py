@@ -10,13 +10,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, clip, double, like, namespace, rows_where, to_numpy
+from ..arrays import Array, clip, double, like, namespace, normal_scores, rows_where, to_numpy
 from ..evidence.base import Battery, Evidence, Origin
-from ..evidence.summaries import COMPONENT_NOISE, THE_DRAW, Shares, Summary, Tally, Vectors
-from ..laws.base import Law, Mixed, Transformed, unit_directions
+from ..evidence.dependence import Dependence, labels_as_normals
+from ..evidence.summaries import COMPONENT_NOISE, THE_DRAW, Repeats, Shares, Summary, Tally, Vectors
+from ..laws.base import Law, Mixed, Transformed, frame, unit_directions
 
 # With more components than this, only all of them together are tested.
 _MOST_COMPONENTS = 64
+# Up to this many dimensions, every pair of coordinates is tested. Beyond, as many random orthogonal directions are.
+_MOST_COORDINATES = 256
 _TINY = 1e-37
 
 
@@ -28,6 +31,10 @@ class MixtureInnovations(Battery):
     sampler is right exactly if c has the mixture's weights and z ~ N(0, I) is independent of c. The battery sees what projections
     hide: a correlation inside components, a missing mode, or a mode that is too wide. Applies to a law that is a mixture, such as
     :class:`exactness.GaussianMixture`.
+
+    Up to 256 dimensions, z is tested in every pair of coordinates. Beyond, the pairs are those of 256 random orthogonal directions,
+    so that the work per draw grows with d and not with its square. A correlation of two coordinates alone is then hardly seen by
+    these pairs, and one that many coordinates share is.
 
     Args:
         directions: the number of fixed random directions along which z is tested. It does not matter in one dimension.
@@ -61,22 +68,25 @@ class MixtureInnovations(Battery):
         norm = Tally(["all components"], "chi2", freedom=dim, relation="independent")
         by_component, norms = Tally(each, "normal", relation="disjoint"), Tally(each, "chi2", freedom=dim, relation="disjoint")
         along = Tally([f"direction {i}" for i in range(len(fixed))], "normal", relation="dependent")
-        vectors = Vectors(dim)
+        axes = frame(_MOST_COORDINATES, dim, generator) if dim > _MOST_COORDINATES else None
+        vectors = Vectors(min(dim, _MOST_COORDINATES))
+        # Components depend on each other as easily as the noise within them: think of draws that are sorted by component.
+        dependence = Dependence(dim + (count > 1), generator, repeats=Repeats(range(dim)) if law.atomless else None)
         # The mean and the variance of each coordinate are those of the vectors.
         coordinates.measures = vectors.measures = THE_DRAW if dim == count == 1 else COMPONENT_NOISE
 
         def update(sample: Array, noise: np.random.Generator) -> None:
             draws = law.output(sample)
             label, z = mixture.decompose(draws, noise.random(int(draws.shape[0])))
+            dependence.add(z if count == 1 else labels_as_normals(label, z, mixture.weights, noise), noise, draws)
             squared = namespace(z).sum(z * z, axis=1)
             if count > 1:
                 shares.add(np.bincount(to_numpy(label), minlength=count), int(label.shape[0]))
-            for i in range(dim):
-                coordinates.add(i, z[:, i])
+            coordinates.add(range(dim), namespace(z).stack([z[:, i] for i in range(dim)]))
             norm.add(0, squared)
-            vectors.add(z)
-            for i, v in enumerate(fixed):
-                along.add(i, z @ like(v, z))
+            vectors.add(z if axes is None else z @ like(axes, z))
+            if len(fixed):
+                along.add(range(len(fixed)), namespace(z).stack([z @ like(v, z) for v in fixed]))
             for c in range(len(each)):
                 here = label == c
                 by_component.add(c, rows_where(z, here))
@@ -89,7 +99,7 @@ class MixtureInnovations(Battery):
         }  # fmt: skip
         if each:
             summaries |= {"coordinates by component": by_component, "squared norm by component": norms}
-        return Evidence(Origin(self, law, generator), summaries, update)
+        return Evidence(Origin(self, law, generator), {**summaries, **dependence.summaries()}, update)
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,7 @@ class Rosenblatt(Battery):
         low = Tally(["all"], "chi2", freedom=2 * output.dim, relation="independent")
         high = Tally(["all"], "chi2", freedom=2 * output.dim, relation="independent")
 
+        dependence = Dependence(output.dim, generator, repeats=Repeats(range(output.dim)) if law.atomless else None)
         if output.dim == 1:
             for tally in (coordinates, low, high):
                 tally.measures = THE_DRAW
@@ -130,11 +141,13 @@ class Rosenblatt(Battery):
             coordinates.measures = COMPONENT_NOISE
 
         def update(sample: Array, noise: np.random.Generator) -> None:
-            u = output.rosenblatt(double(law.output(sample)))
+            draws = law.output(sample)
+            u = output.rosenblatt(double(draws))
+            dependence.add(normal_scores(u), noise, draws)
             xp = namespace(u)
-            for i in range(output.dim):
-                coordinates.add(i, u[:, i])
+            coordinates.add(range(output.dim), u.T)
             for tally, tail in ((low, u), (high, 1.0 - u)):
                 tally.add(0, -2.0 * xp.sum(xp.log(clip(tail, _TINY, 1.0)), axis=1))
 
-        return Evidence(Origin(self, law, generator), {"transforms": coordinates, "lower tails": low, "upper tails": high}, update)
+        summaries: dict[str, Summary] = {"transforms": coordinates, "lower tails": low, "upper tails": high}
+        return Evidence(Origin(self, law, generator), {**summaries, **dependence.summaries()}, update)

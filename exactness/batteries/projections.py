@@ -7,10 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, double, namespace, normal_scores
 from ..evidence.base import Battery, Evidence, Origin
-from ..evidence.summaries import THE_DRAW, Tally
+from ..evidence.dependence import Dependence, RankedDependence
+from ..evidence.summaries import THE_DRAW, Repeats, Tally
 from ..laws.base import Law, Projected
+
+# Of as many projections, dependence between draws is looked at.
+_MOST_RANKED = 4
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,22 @@ class ProjectedKS(Battery):
         assert isinstance(output, Projected)
         projections = output.projections(self.directions, generator)
         tally = Tally(projections.names, "uniform", relation="dependent")
+        dependence: Dependence | RankedDependence
         if projections.whole:
             tally.measures = THE_DRAW
+            dependence = Dependence(1, generator, repeats=Repeats(range(1)) if law.atomless else None)
+        else:
+            dependence = RankedDependence(projections.names[:_MOST_RANKED])
 
         def update(sample: Array, noise: np.random.Generator) -> None:
-            for row, values in enumerate(projections.transform(law.output(sample))):
-                tally.add(row, values)
+            draws = law.output(sample)
+            found = projections.transform(draws)
+            values = namespace(found[0]).stack(found)
+            tally.add(range(len(found)), values)
+            columns = values[:_MOST_RANKED].T
+            if isinstance(dependence, Dependence):
+                dependence.add(normal_scores(double(columns)), noise, draws)
+            else:
+                dependence.add(columns, noise)
 
-        return Evidence(Origin(self, law, generator), {"final states": tally}, update)
+        return Evidence(Origin(self, law, generator), {"final states": tally, **dependence.summaries()}, update)

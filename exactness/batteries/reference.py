@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..arrays import Array, double, like, namespace, to_numpy
+from ..arrays import Array, at_hand, double, like, namespace, to_numpy
 from ..errors import BadInput, InvalidSample
 from ..laws.base import Drawable, Law
 
@@ -18,7 +18,7 @@ def exact_draws(law: Law, n: int, seed: int) -> Array:
     """n draws of a drawable law, of shape (n, *event_shape). Raises ``BadInput`` if they cannot be used: the law is at fault."""
     assert isinstance(law, Drawable)
     try:
-        return law.accept(law.sample(n, seed), n)
+        return at_hand(law.accept(law.sample(n, seed), n))
     except BadInput:
         raise
     except InvalidSample as error:

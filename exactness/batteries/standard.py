@@ -8,9 +8,11 @@ from ..errors import BadInput
 from ..evidence.base import Battery
 from .chains import Innovations
 from .couplings import Couplings
+from .discrete import Frequencies
 from .kernels import CharacteristicFunction, SteinDiscrepancy
 from .mixtures import MixtureInnovations, Rosenblatt
 from .projections import ProjectedKS
+from .support import Possible
 from .trusted import TwoSample
 from .windows import Acceptance
 
@@ -22,6 +24,8 @@ STANDARD: tuple[type[Battery], ...] = (
     CharacteristicFunction,
     SteinDiscrepancy,
     TwoSample,
+    Frequencies,
+    Possible,
     Couplings,
     Acceptance,
 )

@@ -16,15 +16,18 @@ import numpy as np
 from ..arrays import Array, double, histogram, like, namespace, to_numpy
 from ..errors import BadInput
 from ..evidence.base import Battery, Evidence, Origin
-from ..evidence.summaries import Differences, PairTally, Summary
+from ..evidence.dependence import RankedDependence
+from ..evidence.summaries import Differences, PairTally, RepeatsOfBoth, Summary
 from ..evidence.summaries.permuted import Permuted
-from ..laws.base import Drawable, Law, Transformed
+from ..laws.base import Discrete, Drawable, Law, Transformed, frame
 from .reference import exact_draws, side_by_side
 
 _PILOT = 512
 # In more dimensions than this, as many random orthogonal directions are tested instead of the coordinates.
 _MOST_DIMENSIONS = 16
 _CELLS = 128
+# Of as many coordinates or directions, dependence between draws is looked at.
+_MOST_RANKED = 4
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class TwoSample(Battery):
 
     The tests compare means, second moments, characteristic functions at three bandwidths, and distribution functions along
     projections. Everything is scaled by a pilot sample of the trusted sampler, which is not used again. Applies to a law that can
-    draw, unless it knows its conditional distribution functions.
+    draw, unless it knows its conditional distribution functions or its probabilities.
     Source: Chwialkowski et al., Fast two-sample testing with analytic representations of probability measures, 2015, for the
     smooth characteristic functions.
 
@@ -54,8 +57,9 @@ class TwoSample(Battery):
     name: ClassVar[str] = "two-sample"
 
     def applies(self, law: Law) -> bool:
-        # A law that knows its conditional distribution functions is judged by them: more draws would only add noise.
-        return isinstance(law.output_law, Drawable) and not isinstance(law.output_law, Transformed)
+        # A law that knows its conditional distribution functions, or its probabilities, is judged by them: more draws would only
+        # add noise.
+        return isinstance(law.output_law, Drawable) and not isinstance(law.output_law, (Discrete, Transformed))
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
         view = _View(law.output_law, generator)
@@ -67,11 +71,19 @@ class TwoSample(Battery):
         tally = PairTally([f"{view.label} {c}" for c in range(view.dim)], _CELLS)
         means, squares = Differences(view.dim), Differences(len(i))
         fields = {factor: Differences(2 * self.frequencies) for factor in waves}
+        ranked = [f"{view.label} {c}" for c in range(min(view.dim, _MOST_RANKED))]
+        repeats = RepeatsOfBoth()
+        dependence = RankedDependence([*ranked, "distance from the middle"], repeats)
         all_waves = np.concatenate(list(waves.values()), axis=1)
 
         def update(sample: Array, noise: np.random.Generator) -> None:
+            columns = []
             for ours, theirs in side_by_side(view.law, law.output(sample), noise):
                 x, y = view(ours), view(theirs)
+                if not dependence.silent:
+                    repeats.add(to_numpy(ours), to_numpy(theirs))
+                    seen = to_numpy(x)
+                    columns.append(np.column_stack([seen[:, : len(ranked)], (seen**2).sum(axis=1)]))
                 tally.add(np.stack([_cells(x, edges), _cells(y, edges)]), int(x.shape[0]))
                 means.add(x - y)
                 squares.add(x[:, i] * x[:, j] - y[:, i] * y[:, j])
@@ -83,10 +95,12 @@ class TwoSample(Battery):
                 for f, field in enumerate(fields.values()):
                     here = slice(f * self.frequencies, (f + 1) * self.frequencies)
                     field.add(xp.concat([cosines[:, here], sines[:, here]], axis=1))
+            if columns:
+                dependence.add(np.concatenate(columns), noise)
 
         summaries: dict[str, Summary] = {"means": means, "second moments": squares}
         summaries |= {f"characteristic function, bandwidth {factor:g} x median": field for factor, field in fields.items()}
-        return Evidence(Origin(self, law, generator), {**summaries, "projections": tally}, update)
+        return Evidence(Origin(self, law, generator), {**summaries, "projections": tally, **dependence.summaries()}, update)
 
 
 @dataclass(frozen=True)
@@ -156,10 +170,8 @@ class _View:
         self._spread = np.where(spread > 1e-12 * (1.0 + np.abs(self._centre)), spread, 1.0)
         size = pilot.shape[1]
         self.label = "coordinate" if size <= _MOST_DIMENSIONS else "direction"
-        frame = np.eye(size)
-        if size > _MOST_DIMENSIONS:
-            frame = np.linalg.qr(generator.standard_normal((size, _MOST_DIMENSIONS)))[0]
-        self._frame, self.dim = frame / self._spread[:, None], frame.shape[1]
+        axes = np.eye(size) if size <= _MOST_DIMENSIONS else frame(_MOST_DIMENSIONS, size, generator)
+        self._frame, self.dim = axes / self._spread[:, None], axes.shape[1]
         self.pilot = (pilot - self._centre) @ self._frame
         half = _PILOT // 2
         distances = np.linalg.norm(self.pilot[:half] - self.pilot[half:], axis=1)

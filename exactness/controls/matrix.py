@@ -12,6 +12,7 @@ import numpy as np
 from ..certificate import Environment
 from ..errors import BadInput
 from ..plan import Plan
+from ..strangers import read_json
 
 FORMAT = "exactness-controls/1"
 
@@ -141,12 +142,7 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Matrix:
         """Read a matrix that ``save`` wrote. Raises ``BadInput`` if the file is missing, unreadable or not a matrix."""
-        try:
-            found = msgspec.json.decode(Path(path).read_bytes(), type=cls)
-        except OSError as error:
-            raise BadInput(f"cannot read {path}: {error.strerror}") from None
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
-            raise BadInput(f"{path} is not a matrix of controls: {error}") from None
+        found = read_json(path, cls, "a matrix of controls")
         if found.format != FORMAT:
             raise BadInput(
                 f"{path} has format {found.format!r}; this version reads {FORMAT!r}: run `exactness controls` again to get one"
@@ -161,8 +157,8 @@ class _Formatted(msgspec.Struct):
 def is_matrix(path: Path) -> bool:
     """Whether a file says that it is a matrix of controls."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Formatted).format.startswith(FORMAT.rpartition("/")[0] + "/")
-    except (OSError, msgspec.MsgspecError):
+        return read_json(path, _Formatted, "").format.startswith(FORMAT.rpartition("/")[0] + "/")
+    except BadInput:
         return False
 
 

@@ -15,11 +15,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, digest
+from ..arrays import Array, at_hand, digest
 from ..errors import BadInput
 from ..laws.base import Law
 from .nulls import Null
+from .pictures import Picture, heat_maps
 from .summaries import Summary
+from .summaries.base import Row
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,22 @@ class Result:
     rows: int
     bounded: bool = True
     measures: str | None = None
+    ends: tuple[Row, ...] = ()
 
     def bound(self, error: float) -> float | None:
-        """An upper confidence bound on the effect, which fails with probability ``error``. None if this test has no bound."""
-        return self.null.bound(self.statistic, self.paths, error) if self.bounded else None
+        """An upper confidence bound on the effect, the largest over all rows. None if this test has no bound.
+
+        The bound of each row fails with probability ``error``.
+        """
+        return self.loosest(error)[0]
+
+    def loosest(self, error: float) -> tuple[float | None, Row]:
+        """The largest bound, and its row. The row of the p-value comes first among rows with equal bounds."""
+        own = Row(self.null, self.where, self.statistic, self.n)
+        if not self.bounded:
+            return None, own
+        bounds = [(bound, row) for row in (own, *self.ends) if (bound := row.bound(self.paths, error)) is not None]
+        return max(bounds, key=lambda pair: pair[0], default=(None, own))
 
     @property
     def p_value(self) -> float:
@@ -69,6 +83,10 @@ class Origin:
     def __getstate__(self) -> dict[str, object]:
         # The law itself does not travel: it may hold a network, or functions that no other process knows.
         return {"battery": self.battery, "law": self.law, "state": self.state}
+
+    def arrays_of(self, sample: Array) -> Array:
+        """The sample as the law takes it: see :attr:`.Law.portable`."""
+        return at_hand(sample) if self._law.portable else sample
 
     def noise_of(self, sample: Array) -> np.random.Generator:
         """The judge's noise for a sample, where nothing else identifies it: the noise depends on every bit of the sample."""
@@ -132,7 +150,8 @@ class Evidence:
         count = int(sample.shape[0])
         for summary in self.summaries.values():
             summary.open((count,) if calls is None else tuple(calls))
-        self._update(sample, noise or self.origin.noise_of(sample))
+        noise = noise or self.origin.noise_of(sample)
+        self._update(self.origin.arrays_of(sample), noise)
         for summary in self.summaries.values():
             summary.close()
         self.paths += count
@@ -196,6 +215,7 @@ class Evidence:
                 t.rows,
                 t.bounded,
                 summary.measures,
+                t.ends,
             )
             for name, summary in self.summaries.items()
             for t in summary.tests()
@@ -209,6 +229,10 @@ class Evidence:
         """``(name, where, counts)`` of probability integral transforms. The counts are flat if the law is right."""
         found = {name: summary.histogram(bins) for name, summary in self.summaries.items()}
         return [(name, *h) for name, h in found.items() if h is not None]
+
+    def pictures(self) -> list[Picture]:
+        """Heat maps of z-scores, for the page."""
+        return heat_maps(self.battery, {name: summary.scores() for name, summary in self.summaries.items()})
 
 
 class Battery(ABC):
@@ -272,13 +296,32 @@ class Battery(ABC):
         """Empty evidence. ``generator`` belongs to the judge: the same root seed gives the same directions."""
 
 
+def once(evidence: Sequence[Evidence]) -> Sequence[Evidence]:
+    """The same evidence, in which every quantity with ``Summary.once`` is looked at by the first battery that can.
+
+    Call it before the first draws. The law and the batteries decide what is left out, and never the draws.
+    """
+    seen: set[str] = set()
+    for one in evidence:
+        doubles = [name for name, summary in one.summaries.items() if summary.once in seen]
+        seen.update(summary.once for summary in one.summaries.values() if summary.once is not None)
+        for name in doubles:
+            one.summaries[name].silent = True
+        one.summaries = {name: summary for name, summary in one.summaries.items() if name not in doubles}
+    return evidence
+
+
+_SIMPLE = (int, float, str, type(None))
+"""Values that nobody can write into, so they need not be copied."""
+
+
 def _remembered(summary: Summary) -> dict[str, object]:
     """The contents of an empty summary. Arrays of zeros, which most of them are, take no memory."""
     return {
-        name: np.broadcast_to(value.dtype.type(0), value.shape)
+        name: value
+        if name in summary.constant or isinstance(value, _SIMPLE)
+        else np.broadcast_to(value.dtype.type(0), value.shape)
         if isinstance(value, np.ndarray) and not value.any()
-        else value
-        if name in summary.constant
         else copy.deepcopy(value)
         for name, value in vars(summary).items()
     }
@@ -287,6 +330,10 @@ def _remembered(summary: Summary) -> dict[str, object]:
 def _recalled(contents: Mapping[str, object], constant: Collection[str]) -> dict[str, object]:
     """The same contents, to be written into."""
     return {
-        name: value if name in constant else np.array(value) if isinstance(value, np.ndarray) else copy.deepcopy(value)
+        name: value
+        if name in constant or isinstance(value, _SIMPLE)
+        else np.array(value)
+        if isinstance(value, np.ndarray)
+        else copy.deepcopy(value)
         for name, value in contents.items()
     }

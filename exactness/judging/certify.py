@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 
-from ..arrays import Array
 from ..batteries.standard import chosen_batteries
 from ..certificate import Certificate, ControlOutcome, Finding, Stage, Verdict, largest_bound, missed
 from ..claim import Claim, Sample
@@ -19,11 +17,23 @@ from ..environment import environment
 from ..errors import BadInput, InvalidSample
 from ..evidence.base import Battery, Evidence
 from ..laws.base import Law
+from ..laws.draws_only import caveat_of, refuse_itself
 from ..laws.trusted import TrustedSampler
 from ..plan import Plan, monitored_by
-from ..saved import SavedPaths
+from ..saved import SavedPaths, Source
+from ..subject import Subject, files_as_subjects, subjects_of
+from .digits import remark, too_few
 from .draws import Draws, Probe, Progress, Take, started
-from .judgement import beside_controls, decide, draws_to_refute, findings_of, histograms_of, may_pass
+from .judgement import (
+    beside_controls,
+    decide,
+    draws_to_refute,
+    evidence_digest,
+    findings_of,
+    histograms_of,
+    may_pass,
+)
+from .looking import Looking, pictures_of
 from .own_controls import standard_controls
 
 
@@ -66,7 +76,7 @@ def certify(
 
     Raises:
         BadInput: if the law, plan or batteries cannot be used, before anything is sampled; or if the law's own prediction
-            raises an exception or returns another shape.
+            raises an exception or returns another shape. Also if the law is known only by the draws of this very sampler.
 
     >>> import numpy as np
     >>> import exactness as ex
@@ -101,18 +111,23 @@ def certify_claim(
     if isinstance(controls, str):
         controls = standard_controls(claim.sample, claim.law)
     judged = [*outcomes, *(_control(control, claim, int(seed), progress) for control in controls)]
+    about = about_of(claim)
     run = _Run(Draws(claim, claim.plan, int(seed), evidence, progress, probe=probe, take=take))
     verdict, reason = run.judge(judged)
     reasons = [reason]
+    if verdict is Verdict.REFUTED and (hint := remark(run.findings, claim.plan)):
+        reasons.append(hint)
     if isinstance(claim.sample, SavedPaths):
         reasons.append(claim.sample.caveat(claim.plan))
+    if caveat := caveat_of(claim.law):
+        reasons.append(caveat)
     if others := [c for c in judged if not c.required]:
         reasons.append(_seen(others))
     if verdict is Verdict.CERTIFIED and not isinstance(claim.sample, SavedPaths):
         reasons.append(_of_seeds(claim.plan, run.draws.calls))
     if blind := [_with_need(c) for c in missed(judged)]:
         reasons.append(f"these controls got the wrong verdict: {', '.join(blind)}; a pass next to them means little")
-    return run.certificate(beside_controls(verdict, judged), reasons, judged, source)
+    return run.certificate(beside_controls(verdict, judged), reasons, judged, source, about)
 
 
 def ready(claim: Claim, seed: int) -> tuple[Claim, list[Evidence]]:
@@ -126,12 +141,13 @@ def ready(claim: Claim, seed: int) -> tuple[Claim, list[Evidence]]:
             f"no battery applies to {type(claim.law).__name__}, and an empty set of checks certifies nothing: name other "
             "batteries, or give the law what they need, such as an exact sample(n, seed)"
         )
+    refuse_itself(claim.sample, claim.law)
     plan, about = claim.plan or Plan(), claim.about
     if claim.batteries is not None:
         about = {**about, "batteries": [repr(battery) for battery in claim.batteries]}
     if isinstance(claim.sample, SavedPaths):
         plan, about = claim.sample.plan_for(claim.law, plan), {**about, "saved": claim.sample.describe()}
-    evidence = started(claim, chosen, int(seed))
+    evidence = started(claim, [*chosen, Looking()], int(seed))
     if not isinstance(claim.sample, SavedPaths):
         plan = plan.with_calls(monitored_by(evidence))
     return replace(claim, plan=plan, about=about), evidence
@@ -145,6 +161,7 @@ def compare(
     seed: int = 0,
     name: str = "sampler",
     reference_name: str = "reference",
+    atoms: bool = False,
     batteries: Sequence[Battery] | None = None,
     controls: Sequence[Claim] = (),
 ) -> Certificate:
@@ -153,6 +170,7 @@ def compare(
     Args:
         sample, reference: functions ``sample(n, seed)`` that return (n, d) or (n, K + 1, d). They get different seeds.
         name, reference_name: their names in the certificate.
+        atoms: whether draws of the reference may repeat; see :class:`exactness.TrustedSampler`.
         plan, seed, batteries, controls: see :func:`exactness.certify`. The standard battery is
             :class:`exactness.batteries.TwoSample`.
 
@@ -160,7 +178,7 @@ def compare(
         A certificate.
 
     Raises:
-        BadInput: if the reference, plan or batteries cannot be used.
+        BadInput: if the reference, plan or batteries cannot be used, or if both samplers are the same one.
 
     >>> import numpy as np
     >>> from exactness import compare
@@ -169,12 +187,12 @@ def compare(
     >>> compare(normals, lambda n, seed: normals(n, seed, 0.5)).verdict.value
     'refuted'
     """
-    law = TrustedSampler(reference, name=reference_name)
+    law = TrustedSampler(reference, name=reference_name, atoms=atoms)
     return certify(sample, law, plan=plan, seed=seed, name=name, batteries=batteries, controls=controls)
 
 
 def certify_paths(
-    paths: Array | str | os.PathLike[str] | SavedPaths,
+    paths: Source | Sequence[Source] | SavedPaths,
     law: Law,
     *,
     plan: Plan | None = None,
@@ -183,16 +201,19 @@ def certify_paths(
     batteries: Sequence[Battery] | None = None,
     controls: Sequence[Claim] = (),
     entry: str | None = None,
+    chains: bool = False,
 ) -> Certificate:
     """Judge draws that were saved before, by any program in any language.
 
     Args:
-        paths: an array (n, d) or (n, K + 1, d) with x_K first, or a ``.npy``, ``.npz`` or ``.safetensors`` file of one.
+        paths: an array (n, d) or (n, K + 1, d) with x_K first, a file of one (``.npy``, ``.npz``, ``.safetensors``, ``.csv`` or
+            ``.pt``), a folder of such files, or a list of these, which are judged as one sample.
         law, batteries, controls: see :func:`exactness.certify`.
         plan: at most ``max_paths`` of the draws are judged; without a plan, all of them are.
         seed: the seed of the judge's own noise.
         name: the name in the certificate. If left out, it is the name of the file.
         entry: which array of the file to judge. :class:`SavedPaths` explains what is and is not claimed of saved draws.
+        chains: whether the arrays have the axes (chain, draw, ...).
 
     Returns:
         A certificate. Its ``reproducible`` is None, because nobody can run the sampler again.
@@ -206,7 +227,7 @@ def certify_paths(
     >>> certificate.verdict.value, certificate.paths, certificate.reproducible
     ('certified', 20000, None)
     """
-    saved = paths if isinstance(paths, SavedPaths) else SavedPaths(paths, entry=entry)
+    saved = paths if isinstance(paths, SavedPaths) else SavedPaths(paths, entry=entry, chains=chains)
     plan = plan or Plan(max_paths=saved.count)
     return certify(saved, law, plan=plan, seed=seed, name=name or saved.name, batteries=batteries, controls=controls)
 
@@ -254,19 +275,27 @@ class _Run:
             return Verdict.INVALID, str(error)
         raise AssertionError("the last stage always decides")
 
-    def certificate(self, verdict: Verdict, reasons: list[str], controls: list[ControlOutcome], source: str | None) -> Certificate:
+    def certificate(
+        self,
+        verdict: Verdict,
+        reasons: list[str],
+        controls: list[ControlOutcome],
+        source: str | None,
+        about: tuple[list[Subject], list[str]],
+    ) -> Certificate:
         draws, claim = self.draws, self.draws.claim
         return Certificate(
             name=claim.name,
             verdict=verdict,
             reasons=reasons,
             law=claim.law.describe(),
-            sampler={"function": qualified_name(claim.sample), **claim.about, **({"wrong": claim.wrong} if claim.wrong else {})},
+            sampler=sampler_of(claim),
             plan=self.plan,
             seed=draws.seed,
             findings=self.findings,
             stages=self.stages,
             histograms=histograms_of(draws.evidence) if draws.paths else [],
+            pictures=pictures_of(draws.evidence, claim.law) if draws.paths else [],
             controls=controls,
             cost={**{k: round(v, 6) for k, v in draws.cost.items()}, "paths": float(draws.paths)},
             calls=None if isinstance(claim.sample, SavedPaths) else draws.calls,
@@ -276,12 +305,18 @@ class _Run:
             probe=draws.probed.digest,
             reproducible=draws.probed.reproducible,
             expected="exact" if claim.wrong is None else "wrong",
+            subjects=about[0],
+            unread=about[1],
+            evidence=evidence_digest(draws.evidence) if draws.paths else None,
+            redraw=draws.redraw,
         )
 
     def _look(self, last: bool, may_pass: bool) -> tuple[Verdict | None, str]:
         started = time.perf_counter()
         self.findings = findings_of(self.draws.evidence, self.plan)
         verdict, reason = decide(self.findings, self.plan, last, may_pass)
+        if verdict is Verdict.REFUTED and (lost := too_few(self.findings, self.plan, self.draws.digits)):
+            verdict, reason = Verdict.INVALID, lost
         self.stages.append(
             Stage(
                 paths=self.draws.paths,
@@ -292,6 +327,18 @@ class _Run:
         )
         self.draws.cost["seconds_judging"] += time.perf_counter() - started
         return verdict, reason
+
+
+def about_of(claim: Claim) -> tuple[list[Subject], list[str]]:
+    """What the certificate is about, and what of it cannot be read. It is looked up before anything is sampled."""
+    # A law that finds out its shape by drawing has found it out from here on, in every process.
+    _ = claim.law.event_shape
+    law, unread = subjects_of(claim.law, "law")
+    if isinstance(claim.sample, SavedPaths):
+        draws = Subject(role="draws", kind="draws", name=claim.sample.name, sha256=claim.sample.digest)
+        return [*files_as_subjects(claim.sample.files), draws, *law], unread
+    sampler, more = subjects_of(claim.sample, "sampler")
+    return [*sampler, *law], [*more, *unread]
 
 
 def _control(control: Claim, beside: Claim, seed: int, progress: Progress | None) -> ControlOutcome:
@@ -313,6 +360,11 @@ def outcome_of(judged: Certificate, wrong: str | None, required: bool = True) ->
         required=required,
         needs=draws_to_refute(judged) if wrong is not None and judged.verdict is not Verdict.REFUTED else None,
     )
+
+
+def sampler_of(claim: Claim) -> dict[str, object]:
+    """What a certificate says of the sampler of a claim."""
+    return {"function": qualified_name(claim.sample), **claim.about, **({"wrong": claim.wrong} if claim.wrong else {})}
 
 
 def qualified_name(function: object) -> str:

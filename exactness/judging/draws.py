@@ -18,14 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, device_of, kind_of, namespace, to_numpy, without_gradients
+from ..arrays import Array, at_hand, copied, device_of, joined, kind_of, to_numpy, without_gradients
+from ..certificate import Redraw
 from ..claim import Claim
 from ..errors import BadInput, ExactnessError, InvalidSample
-from ..evidence.base import Battery, Evidence
+from ..evidence.base import Battery, Evidence, once
 from ..laws.base import Law
 from ..plan import Plan
 from ..saved import SavedPaths
 from ..seeds import block_generator, judge_generator, sampler_seed
+from .digits import NOTHING_KNOWN, Digits, digits_of
+from .judgement import evidence_digest
 
 Progress = Callable[[str, int, int], None]
 """A function of (what is being done, draws so far, largest number of draws)."""
@@ -129,7 +132,8 @@ class Probe:
 class Taken:
     """What is kept of one block: evidence, costs, and marks that reveal equal calls. It can be sent between processes.
 
-    If the block could not be judged, ``fault`` says why, and there is no evidence.
+    If the block could not be judged, ``fault`` says why, and there is no evidence. ``digest`` is that of the evidence of a block
+    which a later run may draw again.
     """
 
     block: Block
@@ -138,6 +142,8 @@ class Taken:
     marks: tuple[str, ...] = ()
     where: Where = Where()
     fault: str | None = None
+    digits: Digits = NOTHING_KNOWN
+    digest: str | None = None
 
 
 class Drawing:
@@ -150,6 +156,8 @@ class Drawing:
         self.claim, self.plan, self.seed = claim, plan, seed
         self._live = evidence
         self.empty = [one.empty() for one in evidence]
+        # One block per stage is enough to see that nothing has changed. Calls grow from stage to stage, so the last one counts.
+        self._digested = {stage[0].index for stage in blocks_of(plan, claim.law)}
 
     def probe(self) -> Probe:
         """Check, bit by bit, that two calls with the same seed agree, and that a call with another seed does not."""
@@ -157,7 +165,7 @@ class Drawing:
         if isinstance(sample, SavedPaths):
             # Draws of a continuous law do not coincide, except by rounding. Draws of a law with atoms may.
             copied = self.claim.law.atomless and sample.more_copies_than_chance
-            return Probe(sample.digest, None, _copies(sample) if copied else None)
+            return Probe(sample.digest, None, _copies(sample) if copied else _twins(sample, self.claim.law.atomless))
         n, seed, other = _PROBE_DRAWS, self._seed(0), self._seed(1)
         try:
             # The calls return copies, because a sampler may return the same buffer every time.
@@ -189,19 +197,23 @@ class Drawing:
             cost |= costs
             started = time.perf_counter()
             marks = tuple(mark for part in parts if (mark := _mark(part, self.claim.law.atomless)))
-            draws = parts[0] if len(parts) == 1 else namespace(parts[0]).concat(parts, axis=0)
+            draws = joined(parts)
             del parts
+            calls = block.calls
+            if isinstance(self.claim.sample, SavedPaths):
+                calls = self.claim.sample.calls(block.start, block.start + block.size)
             with without_gradients():
                 for place, evidence in enumerate(self._live):
                     noise = block_generator(self.seed, self.claim.name, block.index, place)
-                    evidence.update(draws, noise, block.calls)
+                    evidence.update(draws, noise, calls)
             taken = [evidence.take() for evidence in self._live]
             cost["seconds_judging"] = time.perf_counter() - started
         except InvalidSample as error:
             for evidence in self._live:
                 evidence.take()
             return Taken(block, cost=cost, fault=str(error))
-        return Taken(block, taken, cost, marks, _where(draws))
+        digest = evidence_digest(taken) if block.index in self._digested else None
+        return Taken(block, taken, cost, marks, _where(draws), digits=digits_of(self.claim.law, draws), digest=digest)
 
     def _calls(self, block: Block) -> tuple[list[Array], dict[str, float]]:
         """The draws of each call of a block, and their costs together."""
@@ -219,7 +231,7 @@ class Drawing:
                     f"sample(n, seed) returned {one} in one call and {other} in another: return the same kind of array every time"
                 )
             # This makes a copy, because a sampler may return the same buffer every time.
-            parts.append(draws if len(block.calls) == 1 else namespace(draws).asarray(draws, copy=True))
+            parts.append(draws if len(block.calls) == 1 else copied(draws))
             done += size
             for key, value in costs.items():
                 total[key] = total.get(key, 0.0) + value
@@ -289,7 +301,8 @@ class Draws:
         self._probe = drawing.probe if probe is None else lambda: probe
         self._take: Take = take or (lambda blocks: map(drawing.take, blocks))
         self.probed, self.paths, self.calls, self.where = Probe(), 0, 0, Where()
-        self.marks: set[str] = set()
+        self.digits, self.marks = NOTHING_KNOWN, set[str]()
+        self.redraw: Redraw | None = None
         self.cost: dict[str, float] = {"seconds_sampling": 0.0, "seconds_judging": 0.0}
 
     def probe(self) -> None:
@@ -326,8 +339,10 @@ class Draws:
         for whole, part in zip(self.evidence, taken.evidence, strict=True):
             whole.merge(part)
         self.where, self.paths = taken.where, self.paths + taken.block.size
-        self.calls += len(taken.block.calls)
+        self.digits, self.calls = self.digits + taken.digits, self.calls + len(taken.block.calls)
         self.marks.update(taken.marks)
+        if taken.digest is not None:
+            self.redraw = Redraw(index=taken.block.index, sha256=taken.digest)
 
 
 def probe_of(claim: Claim, seed: int) -> str:
@@ -344,7 +359,7 @@ def probe_of(claim: Claim, seed: int) -> str:
 def started(claim: Claim, batteries: Sequence[Battery], seed: int) -> list[Evidence]:
     """Empty evidence of every battery, in the order of the batteries. The seed and the claim's name determine its directions."""
     generator = judge_generator(seed, claim.name)
-    return [_started(battery, claim.law, generator) for battery in batteries]
+    return list(once([_started(battery, claim.law, generator) for battery in batteries]))
 
 
 def _started(battery: Battery, law: Law, generator: np.random.Generator) -> Evidence:
@@ -362,6 +377,7 @@ def _started(battery: Battery, law: Law, generator: np.random.Generator) -> Evid
 
 def _mark(draws: Array, atomless: bool) -> str:
     """A digest by which equal calls are noticed: of the first draws, of all if those may agree by chance, or none at all."""
+    draws = at_hand(draws)
     for rows in (to_numpy(draws[:_HEAD]), to_numpy(draws)):
         if (atomless and rows.size >= _NO_ACCIDENT) or _chance_of_repeating(rows) < _HARDLY_IN_PAIRS:
             return _digest(rows)
@@ -387,6 +403,21 @@ def _copies(saved: SavedPaths) -> str:
         f"{saved.copies} of {saved.count} paths of {saved.name} are copies of others, bit by bit: check whether several runs used "
         "the same seed, and whether the paths were saved with all their digits"
     )
+
+
+def _twins(saved: SavedPaths, atomless: bool) -> str | None:
+    """Say so if two files, arrays or chains begin with the same draws. More than chance explains it is one run, saved twice."""
+    seen: dict[str, str] = {}
+    start = 0
+    for name, count in saved.parts:
+        mark = _mark(saved.rows(start, start + min(count, _ENOUGH_DRAWS)), atomless)
+        if mark and mark in seen:
+            return (
+                f"{seen[mark]} and {name} begin with the same draws, bit by bit: check whether several runs used the same seed, "
+                "and judge each run once"
+            )
+        seen[mark], start = name, start + count
+    return None
 
 
 def _digest(values: np.ndarray) -> str:

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..certificate import TOLERATED, Certificate, ControlOutcome, Finding, Histogram, Verdict, missed
+from ..certificate import TOLERATED, Certificate, ControlOutcome, Finding, Histogram, LoosestRow, Verdict, missed
 from ..errors import InvalidSample
 from ..evidence.base import Evidence, Result
 from ..evidence.nulls import null_of
+from ..evidence.summaries.base import Row
+from ..evidence.summaries.serial import MOST_LAGS
 from ..plan import Plan
+from ..subject import digest_of
 
 
 def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
@@ -21,10 +24,11 @@ def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
         raise InvalidSample("a statistic is NaN or infinite: the output holds numbers that are too large to be judged")
     adjusted = adjust([r.p_value for r in results], plan)
     discrepancies = sum(r.rows for r in results if r.bound(0.5) is not None)
+    error = plan.bound_error(discrepancies) if discrepancies else 1.0
     found = []
     for result, p in zip(results, adjusted, strict=True):
         null = result.null
-        error = plan.bound_error(discrepancies) if discrepancies else 1.0
+        bound, row = result.loosest(error)
         found.append(
             Finding(
                 name=f"{result.battery}: {result.name}, {null.name}" + ("" if result.rows == 1 else ", worst row"),
@@ -41,10 +45,11 @@ def findings_of(evidence: Sequence[Evidence], plan: Plan) -> list[Finding]:
                 adjusted_p=p,
                 effect=null.effect(result.statistic),
                 unit=null.unit,
-                bound=result.bound(error),
+                bound=bound,
                 detectable=_or_none(null.detectable(result.n, plan.level(len(results) * result.rows), 1.0 - plan.power)),
                 parameters=null.parameters(),
                 bounded=result.bounded,
+                loosest=None if row.where == result.where else _loosest(row),
             )
         )
     return sorted(found, key=lambda f: (f.adjusted_p, f.p_value, f.name))
@@ -85,10 +90,7 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
         return Verdict.INVALID, "no test had any data, and an empty set of checks certifies nothing"
     leading = min(findings, key=lambda f: (f.adjusted_p, f.p_value))
     if leading.adjusted_p <= plan.alpha:
-        return Verdict.REFUTED, (
-            f"{leading.name} ({leading.where}): effect {leading.effect:+.3g} {leading.unit}, "
-            f"adjusted p-value {leading.adjusted_p:.2g} <= alpha {plan.alpha:g}"
-        )
+        return Verdict.REFUTED, why_refuted([f for f in findings if f.adjusted_p <= plan.alpha], plan)
     bounds = [f for f in findings if f.bound is not None and f.unit == TOLERATED]
     loosest = max(bounds, key=lambda f: f.bound or 0.0, default=None)
     if loosest is None or loosest.bound is None:
@@ -104,7 +106,7 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
     if loosest.bound <= plan.tolerance and not suspicious and (last or may_pass):
         return Verdict.CERTIFIED, (
             f"not refuted, and all {len(bounds)} bounds are within the tolerance {plan.tolerance:g} "
-            f"(largest {loosest.bound:.3g}: {loosest.name}, {loosest.where})"
+            f"(largest {loosest.bound:.3g}: {loosest.name}, {loosest.bound_where})"
         )
     if not last:
         return None, "go on"
@@ -115,9 +117,57 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
             f"{1 / plan.suspicion:.0f} certificates: raise max_paths"
         )
     return Verdict.INCONCLUSIVE, (
-        f"not refuted, but the bound {loosest.bound:.3g} of {loosest.name} ({loosest.where}) exceeds the tolerance "
+        f"not refuted, but the bound {loosest.bound:.3g} of {loosest.name} ({loosest.bound_where}) exceeds the tolerance "
         f"{plan.tolerance:g} after {loosest.paths} draws: raise max_paths or the tolerance ({_enough(plan, findings)})"
     )
+
+
+def why_refuted(findings: Sequence[Finding], plan: Plan) -> str:
+    """The reason for a refutation, from the findings that refute. It says whether draws depend on each other.
+
+    Tests of the law assume independent draws, and some dependence makes all of them fail. Tests of dependence allow for another
+    mean and variance, but not for every other law. So the smallest p-value decides which of the two is named first.
+    """
+    ordered = sorted(findings, key=lambda f: (f.adjusted_p, f.p_value, -abs(f.effect)))
+    of_dependence = [f for f in ordered if about_dependence(f)]
+    of_law = [f for f in ordered if not about_dependence(f)]
+    if of_dependence and (not of_law or of_dependence[0].p_value < of_law[0].p_value):
+        first, others = of_dependence[0], "; tests of the law, which assume independent draws, fail as well" if of_law else ""
+        return f"draws depend on each other ({first.where}): {_said(first, plan)}{others}"
+    leading = of_law[0]
+    more = f"; draws also depend on each other ({of_dependence[0].where})" if of_dependence else ""
+    return f"{_said(leading, plan)}{more}"
+
+
+def _said(finding: Finding, plan: Plan) -> str:
+    return (
+        f"{finding.name} ({finding.where}): effect {finding.effect:+.3g} {finding.unit}, "
+        f"adjusted p-value {finding.adjusted_p:.2g} <= alpha {plan.alpha:g}"
+    )
+
+
+def about_dependence(finding: Finding) -> bool:
+    """Whether a finding is about how draws depend on each other, rather than about the law of one draw."""
+    return null_of(finding.test, finding.parameters).of_dependence
+
+
+def assumptions(findings: Sequence[Finding], saved: bool = False) -> list[str]:
+    """What a certificate takes for granted about how draws depend on each other, in sentences: what its tests cannot see."""
+    independent = "The p-values and the bounds that count draws take the draws to be independent of each other."
+    if not any(about_dependence(f) for f in findings):
+        return [f"{independent} No test looked at this: name a battery that does, or leave out the batteries."]
+    said = [
+        f"{independent} Looked at were repeated and close draws and, up to {MOST_LAGS:,} draws apart, correlations of the draws "
+        "and of their sizes. Any other dependence would go unseen, such as one that shows only in three or more draws together."
+    ]
+    if saved:
+        said.append("The draws of a file are taken in their order, as if each block of them came from one call.")
+    else:
+        said.append(
+            "Draws of different calls are taken to be independent, because each call has a seed of its own. Looked at were "
+            "repeated draws, close draws within a block of calls, and the means and sizes of calls."
+        )
+    return said
 
 
 def draws_before_a_pass(controls: Sequence[ControlOutcome]) -> int:
@@ -165,6 +215,21 @@ def histograms_of(evidence: Sequence[Evidence]) -> list[Histogram]:
         for one in evidence
         for name, where, counts in one.histograms()
     ]
+
+
+def evidence_digest(evidence: Sequence[Evidence]) -> str:
+    """The SHA-256 of everything that the batteries kept. It is the same for the same draws, versions and threads."""
+    return digest_of(
+        {
+            f"{one.battery}: {name}": {k: v for k, v in vars(summary).items() if k not in summary.constant}
+            for one in evidence
+            for name, summary in one.summaries.items()
+        }
+    )
+
+
+def _loosest(row: Row) -> LoosestRow:
+    return LoosestRow(where=row.where, statistic=row.statistic, n=row.n, parameters=row.null.parameters())
 
 
 def _or_none(detectable: float) -> float | None:

@@ -36,6 +36,11 @@ def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
     """
     if not isinstance(law, Stepped):
         raise BadInput(f"standard controls are wrong samplers of a chain, and the law is a {type(law).__name__}: pass your own")
+    if law.spread is not None:
+        raise BadInput(
+            "standard controls draft steps whose variance is known before the state, and the variances of this chain depend on the "
+            "state: pass controls of your own"
+        )
     if law.steps < _LEAST_STEPS:
         raise BadInput(f"standard controls draft steps, and this chain has {law.steps}: pass controls of your own")
     try:

@@ -1,26 +1,34 @@
 """Laws: each turns the output of an exact sampler into noise whose distribution is known."""
 
+from . import families
 from .base import Law, Projected, Projections
 from .chains import GaussianChain
 from .couplings import GaussianCoupling
+from .densities import DensityLaw
+from .discrete import DiscreteLaw
 from .grids import GridLaw, chain_marginals
 from .mixtures import GaussianMixture
 from .products import ProductLaw
+from .rosenblatt import RosenblattLaw
 from .trusted import TrustedSampler
 from .univariate import UnivariateLaw
 from .windows import VerifiedWindow
 
 __all__ = [
+    "DiscreteLaw",
+    "DensityLaw",
     "GaussianChain",
     "GaussianCoupling",
     "GaussianMixture",
     "GridLaw",
     "Law",
     "ProductLaw",
+    "RosenblattLaw",
     "TrustedSampler",
     "UnivariateLaw",
     "VerifiedWindow",
     "Projected",
     "Projections",
     "chain_marginals",
+    "families",
 ]

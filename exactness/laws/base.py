@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..arrays import Array, is_array, namespace, to_numpy
+from ..arrays import Array, at_hand, is_array, namespace, to_numpy
 from ..errors import BadInput, InvalidSample
 
 
@@ -23,7 +23,8 @@ class Law(ABC):
     To add one, give the shape of one draw (``event_shape``) and what identifies it (``describe``). Then add what you know:
     exact draws (:class:`Drawable`), functions of the output whose distribution is known (:class:`Projected`), conditional
     distribution functions (:class:`Transformed`). Each capability brings the batteries that need it, and nothing is inherited
-    or registered. A law that is not about real numbers also says which ``dtypes`` its draws may have.
+    or registered. A law that is not about real numbers also says which ``dtypes`` its draws may have. A law whose methods take
+    arrays of every kind says that it is ``portable``: then JAX need not compile the judge for each number of draws.
 
     >>> import numpy as np
     >>> import exactness as ex
@@ -41,6 +42,10 @@ class Law(ABC):
 
     atomless: bool = False
     """Whether two draws never coincide, except by rounding. If so, saved draws that do coincide are copies and no evidence."""
+
+    portable: ClassVar[bool] = False
+    """Whether the methods that take draws take arrays of any kind. If so, JAX draws on the CPU come to them as numpy arrays, and
+    nothing is compiled (see :func:`exactness.arrays.at_hand`). If not, they come as the sampler returned them."""
 
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64")
     """The dtypes that a sample may have."""
@@ -72,6 +77,7 @@ class Law(ABC):
 
     def readable(self, sample: Array) -> Array:
         """Which entries are numbers that this law can judge, as booleans of the sample's shape. Usually the finite ones."""
+        sample = at_hand(sample)
         return namespace(sample).isfinite(sample)
 
     def refuses(self, dtype: str) -> str | None:
@@ -82,6 +88,24 @@ class Law(ABC):
             return None
         return " or ".join(self.dtypes) + (f": {self.why_dtypes}" if self.why_dtypes else "")
 
+    def hint(self, shape: tuple[int, ...] | None) -> str:
+        """What an output of this shape, or one that is no array (None), may be, and how to make a sample of it.
+
+        It is empty if nothing is known; otherwise it begins with a separator.
+        """
+        event = self.event_shape
+        if shape is None or len(event) != 1:
+            return ""
+        if len(shape) == 1 and event == (1,):
+            return ": a draw is a row, even of one number, so return draws[:, None]"
+        if shape[2:] == event or (len(shape) == 2 and event == (1,)):
+            return (
+                ": if the axes are (chain, draw, d), as numpyro with group_by_chain=True and PyMC return them, join the chains "
+                f"with draws.reshape(-1, {event[0]}). Successive draws of a Markov chain depend on each other, and a "
+                "certificate assumes independent ones: thin the chains, or run many and keep the last draw of each"
+            )
+        return ""
+
     def accept(self, sample: object, n: int) -> Array:
         """The sample, if it can be judged: an array of the right shape and dtype that holds numbers.
 
@@ -91,18 +115,19 @@ class Law(ABC):
         if not is_array(sample):
             raise InvalidSample(
                 f"sample(n, seed) returned {type(sample).__name__}; return a numpy, torch or JAX array "
-                "(or such an array and a dict of costs)"
+                f"(or such an array and a dict of costs){self.hint(None)}"
             )
         if isinstance(sample, np.ma.MaskedArray):
             raise InvalidSample("sample(n, seed) returned a masked array; return all draws as a plain array: none may be left out")
         array: Any = sample
         wanted = (n, *self.event_shape)
         if tuple(array.shape) != wanted:
-            raise InvalidSample(f"sample(n={n}, seed) has shape {tuple(array.shape)}; this law needs {wanted}")
+            hint = self.hint(tuple(array.shape))
+            raise InvalidSample(f"sample(n={n}, seed) has shape {tuple(array.shape)}; this law needs {wanted}{hint}")
         if refusal := self.refuses(str(array.dtype).removeprefix("torch.")):
             raise InvalidSample(f"sample(n, seed) has dtype {array.dtype}; return {refusal}")
         readable = self.readable(array)
-        if not bool(namespace(array).all(readable)):
+        if not bool(namespace(readable).all(readable)):
             bad = np.argwhere(~to_numpy(readable))
             first = tuple(int(i) for i in bad[0])
             rows = len(np.unique(bad[:, 0]))
@@ -145,10 +170,30 @@ class Transformed(Protocol):
 
     @property
     def dim(self) -> int:
-        """d, the length of a draw."""
+        """The number of uniforms: d, the length of a draw, unless draws lie on a surface."""
 
     def rosenblatt(self, x: Array) -> Array:
-        """u_i = P(X_i <= x_i | X_1..X_{i-1}), independent and uniform under the law: (n, d) -> (n, d)."""
+        """u_i = P(X_i <= x_i | X_1..X_{i-1}), independent and uniform under the law: (n, *event_shape) -> (n, dim)."""
+
+
+@runtime_checkable
+class OnLine(Protocol):
+    """A law of one number, (n, 1), that knows its distribution function."""
+
+    def cdf(self, t: Array) -> Array:
+        """P(X <= t), with the shape and the kind of array of t."""
+
+
+@runtime_checkable
+class Supported(Protocol):
+    """A law that knows which draws are impossible."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether any draw is impossible."""
+
+    def inside(self, x: Array) -> np.ndarray:
+        """Which draws lie in the support, up to rounding: (n, *event_shape) -> (n,), on the host."""
 
 
 @runtime_checkable
@@ -209,6 +254,24 @@ class Embedded(Protocol):
         """E k(X, X') of two independent draws."""
 
 
+@runtime_checkable
+class Discrete(Protocol):
+    """A law of values of which each has a known probability. Values may share a cell, such as all counts beyond a table.
+
+    Cells follow each other in the order of their values, where there is one.
+    """
+
+    @property
+    def masses(self) -> np.ndarray:
+        """The probability of each cell, (cells,). They sum to 1."""
+
+    def cells(self, draws: Array) -> np.ndarray:
+        """The cell of each draw, on the host, or -1 if it has probability 0: (n, *event_shape) -> (n,)."""
+
+    def cell_name(self, cell: int) -> str:
+        """The values that a cell holds, in words."""
+
+
 @dataclass(frozen=True)
 class Innovation:
     """One step of a batch of paths. ``step`` is k = K..1, and K + 1 stands for the start x_K itself.
@@ -216,7 +279,8 @@ class Innovation:
     ``noise`` (n, d) is eps_k and ``squared`` (n,) is its squared norm. At a deterministic step both are None, and ``mismatch``
     (n,) is the distance to the point that the step must give, relative to the size of that point. ``state`` (n, d) is x_k and
     ``drift`` (n, d) is the displacement m_k(x_k) - x_k; at the start both are None. All arrays are computed in double precision
-    and returned in the precision of the paths.
+    and returned in the precision of the paths. If the variance depends on the state, ``large`` (n, d) says which numbers have a
+    standard deviation above the batch's mean, which is known before the step.
     """
 
     step: int
@@ -225,6 +289,7 @@ class Innovation:
     mismatch: Array | None = None
     state: Array | None = None
     drift: Array | None = None
+    large: Array | None = None
 
 
 @runtime_checkable
@@ -252,16 +317,39 @@ class Stepped(Innovating, Protocol):
     name: str
     arrays: str
     sigma: np.ndarray
+    spread: Callable[[int, Array], Array] | None
     start: tuple[float, float] | None
 
     def mean(self, k: int, x: Array) -> Array:
         """m_k(x), (n, d) in double precision."""
 
 
+@runtime_checkable
+class Scaled(Protocol):
+    """A law that knows how large its noise is, so that the judge can tell whether the digits of a draw hold it."""
+
+    def magnitudes(self, sample: np.ndarray) -> np.ndarray:
+        """The squared size of each draw in units of its noise: the sum over its numbers of (|x| / scale)^2, (n, ...) -> (n,).
+
+        The scale is the standard deviation of the noise that a number was made with, or what is comparable to it.
+        """
+
+
 def unit_directions(count: int, dim: int, generator: np.random.Generator) -> np.ndarray:
     """Uniform on the sphere, shape (count, dim)."""
     v = generator.standard_normal((count, dim))
     return v / np.linalg.norm(v, axis=1, keepdims=True)
+
+
+def frame(count: int, dim: int, generator: np.random.Generator, first: np.ndarray | None = None) -> np.ndarray:
+    """``count`` <= ``dim`` orthogonal directions, as columns of length one: (dim, count).
+
+    They are random, but span the columns of ``first`` (dim, some), or as many of these as there is room for.
+    """
+    columns = generator.standard_normal((dim, count))
+    if first is not None:
+        columns[:, : first.shape[1]] = first[:, :count]
+    return np.linalg.qr(columns)[0]
 
 
 def checked_weights(weights: object) -> np.ndarray:

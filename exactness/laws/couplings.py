@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -57,6 +57,8 @@ class GaussianCoupling(Law):
     >>> law.delta, round(law.acceptance, 6)
     (1.0, 0.617075)
     """
+
+    portable = True
 
     def __init__(self, target_mean: object, draft_mean: object, sigma: float, kind: Kind = "maximal", weight: float = 1.0) -> None:
         self.target_mean, self.draft_mean = _vector(target_mean, "target_mean"), _vector(draft_mean, "draft_mean")
@@ -128,6 +130,10 @@ class GaussianCoupling(Law):
         """
         return self._framed(sample[:, 0], self.target_mean), self._framed(sample[:, 1], self.draft_mean)
 
+    def magnitudes(self, sample: np.ndarray) -> np.ndarray:
+        """See :class:`.base.Scaled`."""
+        return np.square(sample / self.sigma).sum(axis=(1, 2))
+
     def residual_cdf(self, s: Array) -> Array:
         """F_res(s) = [w Phi(s) - Phi(s - delta)]/Z, the distribution function of the replacement: (n,) -> (n,).
 
@@ -181,26 +187,48 @@ class GaussianCoupling(Law):
 
     def _below(self, t: Array, a: float, b: float) -> Array:
         """The distribution function of the density proportional to (e^a phi(t) - e^b phi(t - delta))_+."""
-        xp = namespace(t)
-        edge = 0.5 * self.delta + (a - b) / self.delta
-        log_mass = float(_log_excess(np.array([edge]), a, b, self.delta)[0])
-        t = xp.clip(t, min(edge, 0.0) - _REACH, edge)
-        return xp.exp(xp.clip(_log_excess(t, a, b, self.delta) - log_mass, None, 0.0))
+        return excess_cdf(t, a, b, self.delta)
 
 
-def _log_excess(t: Array, a: float, b: float, delta: float) -> Array:
+def excess_cdf(t: Array, a: Any, b: Any, delta: Any) -> Array:
+    """The distribution function of the density proportional to (e^a phi(t) - e^b phi(t - delta))_+, accurate in the lower tail.
+
+    ``a``, ``b`` and ``delta`` are numbers, or numpy arrays with an entry for each of the points t (n,).
+    """
+    xp = namespace(t)
+    edge = 0.5 * delta + (a - b) / delta
+    log_mass: Any = _log_excess(np.atleast_1d(edge), a, b, delta)
+    log_mass = log_mass if isinstance(edge, np.ndarray) else float(log_mass[0])
+    t = xp.clip(t, np.minimum(edge, 0.0) - _REACH, edge)
+    return xp.exp(xp.clip(_log_excess(t, a, b, delta) - log_mass, None, 0.0))
+
+
+def _log_excess(t: Array, a: Any, b: Any, delta: Any) -> Array:
     """log[e^a Phi(t) - e^b Phi(t - delta)], up to the point where the two densities cross."""
     xp = namespace(t)
-    if delta > _CLOSE:
-        drop = log_ndtr(t - delta) - log_ndtr(t)
+    if isinstance(delta, np.ndarray):
+        drop = np.empty_like(t)
+        for chosen, rule in ((delta > _CLOSE, _far_drop), (delta <= _CLOSE, _near_drop)):
+            drop[chosen] = rule(t[chosen], delta[chosen])
     else:
-        # The integral of minus phi/Phi, the slope of log Phi.
-        x = t[:, None] - like(0.5 * delta * (_NODES + 1.0), t)
-        slope = xp.exp(-0.5 * x * x - 0.5 * math.log(2.0 * math.pi) - log_ndtr(x))
-        drop = -0.5 * delta * xp.sum(slope * like(_WEIGHTS, t), axis=1)
+        drop = (_far_drop if delta > _CLOSE else _near_drop)(t, delta)
     # Rounding next to the crossing of nearly equal densities must not lead to the logarithm of 0.
     share = xp.clip(-xp.expm1(b - a + drop), float(xp.finfo(t.dtype).smallest_normal), None)
     return a + log_ndtr(t) + xp.log(share)
+
+
+def _far_drop(t: Array, delta: Any) -> Array:
+    """log Phi(t - delta) - log Phi(t), where the two are far apart."""
+    return log_ndtr(t - delta) - log_ndtr(t)
+
+
+def _near_drop(t: Array, delta: Any) -> Array:
+    """The same as the integral of minus phi/Phi, the slope of log Phi."""
+    xp = namespace(t)
+    shift = np.asarray(0.5 * delta)[..., None] * (_NODES + 1.0)
+    x = t[:, None] - like(shift, t)
+    slope = xp.exp(-0.5 * x * x - 0.5 * math.log(2.0 * math.pi) - log_ndtr(x))
+    return -like(np.asarray(0.5 * delta), t) * xp.sum(slope * like(_WEIGHTS, t), axis=1)
 
 
 def _vector(values: object, label: str) -> np.ndarray:

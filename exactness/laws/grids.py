@@ -41,6 +41,7 @@ class GridLaw(Law):
     """
 
     atomless = True
+    portable = True
 
     def __init__(self, points: np.ndarray, cdf: np.ndarray, density: np.ndarray) -> None:
         self.points, self._values, self._density = points, cdf, density

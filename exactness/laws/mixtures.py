@@ -40,6 +40,7 @@ class GaussianMixture(Law):
     """
 
     atomless = True
+    portable = True
 
     def __init__(self, weights: object, means: object, covariances: object) -> None:
         self.weights = checked_weights(weights)
@@ -150,6 +151,13 @@ class GaussianMixture(Law):
         omega = np.asarray(frequencies, dtype=np.float64)
         return (self.weights * np.exp(1j * omega @ self.means.T - 0.5 * self._variance_along(omega))).sum(1)
 
+    def magnitudes(self, sample: np.ndarray) -> np.ndarray:
+        """See :class:`.base.Scaled`. The noise of a draw is that of its most probable component."""
+        inverse = np.linalg.inv(self.full_covariances()) if self.covariances.ndim == 3 else None
+        label = self._log_joint(sample).argmax(axis=1)
+        precision = 1.0 / self._spread()[0] ** 2 if inverse is None else np.diagonal(inverse, axis1=1, axis2=2)
+        return (np.square(sample) * precision[label]).sum(axis=1)
+
     def kernel_at(self, x: np.ndarray, bandwidth: float) -> np.ndarray:
         """E k(x, X) for the Gaussian kernel k(x, y) = exp(-|x - y|^2 / (2 bandwidth^2)): (n, d) -> (n,).
 
@@ -242,7 +250,8 @@ class GaussianMixture(Law):
 
         def transform(x: Array) -> list[Array]:
             x = double(x)
-            return [self.projected_cdf(v, x @ like(v, x)) for v in directions.values()]
+            along = (x[:, i] if i < self.dim else x @ like(v, x) for i, v in enumerate(directions.values()))
+            return [self.projected_cdf(v, t) for v, t in zip(directions.values(), along, strict=True)]
 
         return Projections(list(directions), transform, whole=self.dim == 1)
 

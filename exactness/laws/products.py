@@ -9,12 +9,12 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from ..arrays import Array, double, to_numpy
 from ..errors import BadInput
-from .base import Law, Projections, unit_directions
+from .base import Law, Projections, Supported, unit_directions
 from .grids import GridLaw
+from .rosenblatt import joint_uniforms
 from .univariate import UnivariateLaw
 
 
@@ -39,6 +39,7 @@ class ProductLaw(Law):
     """
 
     atomless = True
+    portable = True
 
     def __init__(self, factors: Sequence[GridLaw | UnivariateLaw], rotation: object | None = None) -> None:
         self.factors = tuple(factors)
@@ -59,6 +60,16 @@ class ProductLaw(Law):
         rotation = hashlib.sha256(np.round(self.rotation, 12).tobytes()).hexdigest()
         return {"kind": "ProductLaw", "dim": self.dim, "factors": [f.describe() for f in self.factors], "rotation_sha256": rotation}
 
+    @property
+    def limited(self) -> bool:
+        return any(isinstance(f, Supported) and f.limited for f in self.factors)
+
+    def inside(self, x: Array) -> np.ndarray:
+        """Which draws lie in the support, (n, d) -> (n,); see :class:`.base.Supported`."""
+        y = to_numpy(double(x)) @ self.rotation
+        checks = [f.inside(y[:, i : i + 1]) for i, f in enumerate(self.factors) if isinstance(f, Supported) and f.limited]
+        return np.logical_and.reduce([np.ones(len(y), dtype=bool), *checks])
+
     def transform(self, x: Array) -> np.ndarray:
         """The probability integral transforms along the axes, (n, d) -> (n, d), computed on the host."""
         y = to_numpy(double(x)) @ self.rotation
@@ -71,8 +82,6 @@ class ProductLaw(Law):
 
         def transform(x: Array) -> list[Array]:
             u = self.transform(x)
-            # The ends are cut at a mass of 1e-12, as those of the grids are. No cell of a histogram sees so small a mass.
-            joint = ndtr(ndtri(np.clip(u, 1e-12, 1.0 - 1e-12)) @ directions.T)
-            return [*u.T, *joint.T]
+            return [*u.T, *joint_uniforms(u, directions).T]
 
         return Projections(names, transform)

@@ -15,7 +15,8 @@ from ..controls.judge import chosen, judge_fault, said_of
 from ..controls.matrix import Matrix, Record, in_order
 from ..errors import BadInput
 from ..plan import Plan
-from .executors import Lost, Progress, Workers
+from ..strangers import read_json
+from .executors import Executor, Here, Lost, Progress
 
 PATIENCE = 32
 BUDGET = Plan(alpha=1e-6, tolerance=0.02, first_paths=1_000, max_paths=200_000)
@@ -53,7 +54,7 @@ def run_faults(
     seed: int = 0,
     setting: Setting = Setting(),  # noqa: B008  (frozen)
     patience: int = PATIENCE,
-    workers: Workers | None = None,
+    workers: Executor | None = None,
     folder: Path | None = None,
     resume: bool = False,
     done: Callable[[Record], None] = lambda record: None,
@@ -76,7 +77,7 @@ def run_faults(
     kept = {saved.task.name for saved in found}
     lost: list[str] = []
     with contextlib.ExitStack() as stack:
-        here_or_there = workers or stack.enter_context(Workers(1))
+        here_or_there = workers or stack.enter_context(Here())
         for task, result in here_or_there.run([task for task in tasks if task.name not in kept]):
             if isinstance(result, Lost):
                 lost.append(f"{task.name}: {result.why}")
@@ -103,8 +104,8 @@ def _path(task: FaultJob, folder: Path) -> Path:
 
 def _kept(task: FaultJob, folder: Path) -> _Saved | None:
     try:
-        saved = msgspec.json.decode(_path(task, folder).read_bytes(), type=_Saved)
-    except (OSError, msgspec.MsgspecError):
+        saved = read_json(_path(task, folder), _Saved, "a record of a fault")
+    except BadInput:
         return None
     if saved.task != task:
         return None

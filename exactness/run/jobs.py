@@ -7,7 +7,10 @@ it, so it runs in any process. It need not run again if its certificate is alrea
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+import re
+import traceback
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,13 +21,13 @@ from ..catalogue.base import Setting
 from ..certificate import Certificate, ControlOutcome, Verdict
 from ..claim import Claim
 from ..environment import environment
-from ..errors import BadInput
-from ..judging.certify import certify_claim, qualified_name, ready
-from ..judging.draws import Block, Drawing, Probe, Taken, probe_of
+from ..errors import BadInput, ExactnessError, InvalidSample
+from ..judging.certify import about_of, certify_claim, ready, sampler_of
+from ..judging.draws import Block, Drawing, Probe, Taken, blocks_of, probe_of
 from ..judging.judgement import draws_before_a_pass
 from ..plan import Plan
 from .executors import Progress
-from .sources import claims_of
+from .sources import Item, claims_of, is_file_claim, items_of
 
 # A quick run takes at most this many draws, or as many as it took to refute the controls of the same law.
 QUICK_PATHS = 2_000
@@ -93,7 +96,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return reusable(self.target, claim, self.seed, self.outcomes) if self.resume else None
 
     def run(self, progress: Progress | None = None) -> Certificate:
-        """Judge the claim and write its certificate."""
+        """Judge the claim and write its certificate. What is wrong with a user's claim makes it invalid, and nothing else."""
+        try:
+            return self.judge(progress)
+        except Exception as error:
+            return self.invalid(error)
+
+    def judge(self, progress: Progress | None = None) -> Certificate:
+        """Judge the claim and write its certificate. Raises what the law or the claim raise."""
         claim = self.claim()
         found = self.kept(claim)
         if found is None:
@@ -101,19 +111,59 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             found.save(self.target)
         return found
 
+    def invalid(self, error: Exception) -> Certificate:
+        """Write the certificate of a user's claim that raised while it was judged.
+
+        A claim of the catalogue depends on nothing but the options of the run, so its error is about these and is raised again.
+        """
+        if not is_file_claim(self.source):
+            raise error
+        return self.lost(_said(error))
+
     def lost(self, why: str) -> Certificate:
         """Write the certificate of a job that did not finish, and return it. It is invalid, and says why."""
-        claim = self.claim()
+        try:
+            claim = self.claim()
+            law, sampler = claim.law.describe(), sampler_of(claim)
+            plan, expected = claim.plan or Plan(), "exact" if claim.wrong is None else "wrong"
+        except Exception:  # Where even this fails, the certificate says no more than what is known.
+            return self.unknown(why)
+        return self._unjudged(why, law, sampler, plan, expected)
+
+    def unknown(self, why: str) -> Certificate:
+        """Write the certificate of a claim that cannot be made, and return it. It is invalid, and says why."""
+        return self._unjudged(why, {"kind": "unknown"}, {"function": "unknown"}, self.overrides.apply(Plan()), "exact")
+
+    def _unjudged(self, why: str, law: dict[str, object], sampler: dict[str, object], plan: Plan, expected: str) -> Certificate:
         found = Certificate(
-            name=self.name, verdict=Verdict.INVALID, reasons=[why], law=claim.law.describe(),
-            sampler={"function": qualified_name(claim.sample), **claim.about, **({"wrong": claim.wrong} if claim.wrong else {})},
-            plan=claim.plan or Plan(), seed=self.seed, findings=[], stages=[], histograms=[], controls=list(self.outcomes),
-            cost={"paths": 0.0}, environment=environment("none", "none", "none"),
-            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), source=self.source,
-            expected="exact" if claim.wrong is None else "wrong",
+            name=self.name, verdict=Verdict.INVALID, reasons=[why], law=law, sampler=sampler, plan=plan, seed=self.seed,
+            findings=[], stages=[], histograms=[], controls=list(self.outcomes), cost={"paths": 0.0},
+            environment=environment("none", "none", "none"),
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), source=self.source, expected=expected,
         )  # fmt: skip
         found.save(self.target)
         return found
+
+
+class ItemsJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that finds the claims of a source. It runs the user's file, so it belongs in a worker process."""
+
+    source: str
+
+    def run(self, progress: Progress | None = None) -> list[Item]:
+        """The claims, as items. Raises ``BadInput`` if the file cannot be run or has no such claim."""
+        return items_of([self.source])
+
+
+class LostJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that writes the certificate of a lost ``job``. Its claim is the user's code too, so it is made in a worker process."""
+
+    job: Job
+    why: str
+
+    def run(self, progress: Progress | None = None) -> Certificate:
+        """Write the certificate."""
+        return self.job.lost(self.why)
 
 
 class ShardJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,20 +184,85 @@ class ProbeJob(msgspec.Struct, frozen=True, kw_only=True):
     job: Job
 
     def run(self, progress: Progress | None = None) -> Certificate | Probe:
-        """The certificate, if it is there already and may be kept; else the first small sample."""
-        return self.job.kept(self.job.claim()) or _drawing(self.job).probe()
+        """The first small sample; or the certificate, if it is there already, or if the claim cannot be split."""
+        try:
+            claim = self.job.claim()
+            if claim.controls:  # Its controls are judged with it, in one place.
+                return self.job.judge(progress)
+            return self.job.kept(claim) or _drawing(self.job).probe()
+        except Exception as error:
+            return self.job.invalid(error)
+
+
+class WholeJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that makes the certificate of another ``job`` from blocks that were drawn elsewhere.
+
+    ``lost`` says why blocks are missing that cannot be drawn.
+    """
+
+    job: Job
+    probe: Probe
+    taken: tuple[Taken, ...] = ()
+    lost: str | None = None
+
+    def run(self, progress: Progress | None = None) -> Certificate | tuple[Block, ...]:
+        """The certificate; or the blocks that it needs next."""
+        found = {taken.block.index: taken for taken in self.taken}
+
+        def take(blocks: Sequence[Block]) -> Iterator[Taken]:
+            if missing := tuple(block for block in blocks if block.index not in found):
+                raise InvalidSample(self.lost) if self.lost is not None else _Missing(missing)
+            # A copy, because the evidence is added up in place.
+            return (found[block.index] for block in blocks)
+
+        job = self.job
+        try:
+            certificate = certify_claim(
+                job.claim(), seed=job.seed, outcomes=job.outcomes, source=job.source, probe=self.probe, take=take, progress=progress
+            )
+        except _Missing as missing:
+            return missing.blocks
+        except Exception as error:
+            return job.invalid(error)
+        certificate.save(job.target)
+        return certificate
+
+
+class _Missing(Exception):
+    """The blocks that a certificate needs next are not there."""
+
+    def __init__(self, blocks: tuple[Block, ...]) -> None:
+        self.blocks = blocks
+
+
+# A file system takes 255 bytes, and the name of the temporary file is longer.
+_LONGEST = 200
 
 
 def certificate_path(folder: Path, name: str) -> Path:
-    """The file in which the certificate of a claim is written."""
-    return folder / (name.replace("/", "--") + ".json")
+    """The file in which the certificate of a claim is written.
+
+    It has the name of the claim, without characters that a file system refuses. A name of too many bytes is cut, and a checksum
+    tells it from others with the same beginning.
+
+    >>> certificate_path(Path("out"), "ring/sequential").name, len(certificate_path(Path("out"), 100 * "\u6f22").name.encode())
+    ('ring--sequential.json', 204)
+    """
+    plain = re.sub(r'[<>:"\\|?*]', "-", name.replace("/", "--"))
+    if len(plain.encode()) > _LONGEST:
+        mark = f"~{zlib.crc32(name.encode()):08x}"
+        plain = plain.encode()[: _LONGEST - len(mark)].decode(errors="ignore") + mark
+    return folder / f"{plain}.json"
 
 
 def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutcome]) -> Certificate | None:
     """The certificate in ``path``, if judging the claim again would give the same one. Otherwise None.
 
-    The law, plan, seed, controls, backend and versions must be the same. The first draws are made again and must be the same too,
-    so that a changed sampler is noticed.
+    Everything that the certificate says of the claim must be the same: law, sampler, plan, seed, batteries, controls, backend,
+    versions, and the source files of sampler and law. Besides, the first draws and one block of the last stage are drawn and judged
+    again, by which changes are noticed that no description shows: of what the law predicts, or of the sampler at the numbers of
+    draws that are really used. Nothing can be drawn again from a sampler without a seed. Its first verdict stands, because judging
+    it again would be another chance.
     """
     if not path.exists():
         return None
@@ -155,12 +270,13 @@ def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutc
         found = Certificate.load(path)
     except BadInput:
         return None
-    here = environment(found.environment.array, found.environment.dtype, found.environment.device.split()[0])
-    judged = ready(claim, seed)[0]
     # What controls of its own show is not known without judging them again, except for those made of the law itself.
     standard = isinstance(claim.controls, str)
-    if claim.controls and not standard:
+    if found.verdict is Verdict.INVALID or (claim.controls and not standard):
         return None
+    judged, evidence = ready(claim, seed)
+    assert judged.plan is not None
+    here = environment(found.environment.array, found.environment.dtype, found.environment.device.split()[0])
     theirs = [c for c in found.controls if standard and c.name.startswith("standard/")]
     before = sorted((c for c in found.controls if c not in theirs), key=lambda c: c.name)
     same = (
@@ -168,18 +284,39 @@ def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutc
         and found.seed == seed
         and found.plan == judged.plan
         and found.expected == ("exact" if claim.wrong is None else "wrong")
-        and found.sampler.get("wrong") == claim.wrong
-        and found.sampler.get("batteries") == judged.about.get("batteries")
-        and found.law == claim.law.describe()
+        and found.sampler == _as_written(sampler_of(judged))
+        and found.law == _as_written(claim.law.describe())
         and found.environment == here
-        and found.sampler.get("backend") == claim.about.get("backend")
+        and (found.subjects, found.unread) == about_of(judged)
         and bool(theirs) == standard
         and before == sorted(outcomes, key=lambda c: c.name)
     )
+    if not same or found.reproducible is False:
+        return found if same else None
     try:
-        return found if same and found.probe == probe_of(claim, seed) else None
+        if found.probe != probe_of(claim, seed) or found.redraw is None:
+            return None
+        blocks = [block for stage in blocks_of(judged.plan, claim.law) for block in stage]
+        again = Drawing(judged, judged.plan, seed, evidence).take(blocks[found.redraw.index])
+        return found if again.digest == found.redraw.sha256 else None
     except Exception:  # A sampler that raises an exception now is judged again, and gets a certificate that says so.
         return None
+
+
+def _as_written(value: dict[str, object]) -> dict[str, object]:
+    """What a file holds of this: lists where there are tuples."""
+    return msgspec.json.decode(msgspec.json.encode(value), type=dict[str, object])
+
+
+def _said(error: Exception) -> str:
+    """An exception in words. One that this package did not raise on purpose says where it comes from."""
+    if isinstance(error, ExactnessError):
+        return str(error)
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"judging raised {type(error).__name__}: {error} (in {where.name}, line {where.lineno} of {Path(where.filename).name}); if "
+        "this is not the code of your law or claim, it is a bug in exactness, and nothing was decided: please report it"
+    )
 
 
 @lru_cache(maxsize=1)

@@ -6,17 +6,20 @@ Certificates are saved as they are finished, so a run can be resumed. Controls a
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from ..catalogue import Setting
 from ..certificate import Certificate, ControlOutcome, Verdict
-from ..errors import BadInput, InvalidSample
-from ..judging.certify import certify_claim, outcome_of
-from ..judging.draws import Block, Taken
-from .executors import Lost, Workers
-from .jobs import Job, Overrides, ProbeJob, ShardJob
-from .sources import Item, controls_of
+from ..errors import BadInput
+from ..judging.certify import outcome_of
+from ..judging.draws import Probe, Taken
+from .executors import Executor, Lost, Runs
+from .jobs import ItemsJob, Job, LostJob, Overrides, ProbeJob, ShardJob, WholeJob, certificate_path
+from .sources import Item, controls_of, is_file_claim, items_of
 
 Done = Callable[[Certificate], None]
 
@@ -32,6 +35,18 @@ def check_writable(folder: Path | None, page: Path | None) -> None:
         raise BadInput(f"{page} is a folder; name the page to write, such as {page / 'report.html'}")
 
 
+def found_items(names: Sequence[str], workers: Executor) -> list[Item]:
+    """Like :func:`exactness.run.sources.items_of`, but the user's files run in a worker. Raises ``BadInput`` like it."""
+    found = []
+    for name in (name for name in names if is_file_claim(name)):
+        result = _only(workers, ItemsJob(source=name))
+        if isinstance(result, Lost):
+            raise BadInput(f"{name} could not be loaded: {result.why}")
+        found += result
+    patterns = [name for name in names if not is_file_claim(name)]
+    return found + (items_of(patterns) if patterns else [])
+
+
 def with_controls(items: Sequence[Item]) -> list[Item]:
     """The claims, followed by the controls of their laws that are not among them."""
     names = {item.name for item in items}
@@ -43,7 +58,7 @@ def run_claims(
     items: Sequence[Item],
     *,
     folder: Path,
-    workers: Workers,
+    workers: Executor,
     setting: Setting = Setting(),  # noqa: B008  (frozen)
     seed: int = 0,
     overrides: Overrides = Overrides(),  # noqa: B008  (frozen)
@@ -83,8 +98,16 @@ def run_claims(
             for item in wave
         ]  # fmt: skip
         finished = workers.run(jobs) if shards == 1 else ((job, _in_shards(job, workers, shards)) for job in jobs)
+        lost = []
         for job, result in finished:
-            certificates[job.name] = found = job.lost(result.why) if isinstance(result, Lost) else result
+            if isinstance(result, Lost):
+                lost.append(LostJob(job=job, why=result.why))
+            else:
+                certificates[job.name] = result
+                done(result)
+        for task, result in workers.run(lost):
+            # Where the claim ends even the process that describes it, the certificate says less.
+            certificates[task.job.name] = found = task.job.unknown(task.why) if isinstance(result, Lost) else result
             done(found)
         for item in wave:
             if item.wrong and item.group is not None:
@@ -93,46 +116,54 @@ def run_claims(
     return [certificates[item.name] for item in everything]
 
 
-def _in_shards(job: Job, workers: Workers, shards: int) -> Certificate:
+def _in_shards(job: Job, workers: Executor, shards: int) -> Certificate | Lost:
     """Make one certificate, and divide the blocks of each stage among several jobs."""
-    claim = job.claim()
-    if claim.controls:
-        # Its controls are judged with it, in one place.
-        ((_, result),) = workers.run([job])
-        return job.lost(result.why) if isinstance(result, Lost) else result
-    ((_, first),) = workers.run([ProbeJob(job=job)])
-    if isinstance(first, Lost):
-        return job.lost(first.why)
-    if isinstance(first, Certificate):
-        return first
-
-    def take(blocks: Sequence[Block]) -> Iterator[Taken]:
-        parts = [ShardJob(job=job, blocks=tuple(blocks[i::shards])) for i in range(min(shards, len(blocks)))]
-        found: dict[int, Taken] = {}
+    probe = _only(workers, ProbeJob(job=job))
+    if not isinstance(probe, Probe):
+        return probe
+    taken: dict[int, Taken] = {}
+    lost: str | None = None
+    while True:
+        found = _only(workers, WholeJob(job=job, probe=probe, taken=tuple(taken.values()), lost=lost))
+        if not isinstance(found, tuple):
+            return found
+        parts = [ShardJob(job=job, blocks=found[i::shards]) for i in range(min(shards, len(found)))]
         for _, result in workers.run(parts):
             if isinstance(result, Lost):
-                raise InvalidSample(result.why)
-            found |= {taken.block.index: taken for taken in result}
-        for block in blocks:
-            yield found[block.index]
+                lost = result.why
+                break
+            taken |= {one.block.index: one for one in result}
 
-    certificate = certify_claim(
-        claim, seed=job.seed, outcomes=job.outcomes, source=job.source, progress=workers.progress, probe=first, take=take
-    )
-    certificate.save(job.target)
-    return certificate
+
+def _only(workers: Executor, job: Runs) -> Any:
+    ((_, result),) = workers.run([job])
+    return result
+
+
+def absent(certificates: Iterable[Certificate], folder: Path) -> list[str]:
+    """The names of the certificates that the folder does not hold as they were made, found by looking."""
+    return [c.name for c in certificates if not _is_there(c, certificate_path(folder, c.name))]
+
+
+def _is_there(certificate: Certificate, path: Path) -> bool:
+    try:
+        return msgspec.json.encode(Certificate.load(path)) == msgspec.json.encode(certificate)
+    except BadInput:
+        return False
 
 
 def exit_code(certificates: Iterable[Certificate]) -> int:
     """The exit code of a run. The most serious outcome decides.
 
-    0: everything is as claimed. 1: something was refuted, or a control was not. 3: something was inconclusive. 4: something was
-    invalid.
+    4: something was invalid. 1: a sampler was refuted. 5: a control was missed. 3: something was inconclusive. 0: everything is as
+    claimed, and there is something.
     """
     found = list(certificates)
-    if any(c.verdict is Verdict.INVALID for c in found):
+    exact = [c for c in found if c.expected == "exact"]
+    if not found or any(c.verdict is Verdict.INVALID for c in found):
         return 4
-    for c in found:
-        if not c.controls_hold or (c.expected == "wrong") != (c.verdict is Verdict.REFUTED):
-            return 1
-    return 3 if any(c.verdict is Verdict.INCONCLUSIVE for c in found if c.expected == "exact") else 0
+    if any(c.verdict is Verdict.REFUTED for c in exact):
+        return 1
+    if any(not c.controls_hold for c in found) or any(c.verdict is not Verdict.REFUTED for c in found if c.expected == "wrong"):
+        return 5
+    return 3 if any(c.verdict is Verdict.INCONCLUSIVE for c in exact) else 0

@@ -6,6 +6,7 @@ A *source* is the text that a certificate records. The claim can be made again f
 from __future__ import annotations
 
 import importlib.util
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -40,7 +41,7 @@ def items_of(names: Sequence[str]) -> list[Item]:
     found = []
     for name in names:
         if is_saved_source(name) or is_file_claim(name):
-            file, _, attribute = name.partition(":")
+            file, attribute = split_target(name)
             source = name if is_saved_source(name) else f"{file}:{attribute or 'claim'}"
             found += [Item(source, claim.name, claim.wrong is not None) for claim in claims_of(source, Setting())]
     patterns = [name for name in names if not (is_saved_source(name) or is_file_claim(name))]
@@ -63,20 +64,35 @@ def claims_of(source: str, setting: Setting) -> list[Claim]:
         return [load_saved(source)]
     if is_file_claim(source):
         file = Path(file_of(source) or source)
-        return _loaded(source, file.stat().st_mtime_ns if file.is_file() else 0)
+        found, folder = _loaded(source, file.stat().st_mtime_ns if file.is_file() else 0)
+        os.chdir(folder)
+        return found
     (entry,) = find([source])
     return [entry.build(setting)]
 
 
 @lru_cache(maxsize=64)
-def _loaded(source: str, changed: int) -> list[Claim]:
-    """The claims of a file. A process that judges many of them runs the file only once, until it has ``changed``."""
-    return load_claims(source)
+def _loaded(source: str, changed: int) -> tuple[list[Claim], str]:
+    """The claims of a file, and the folder in which it leaves the process: its samplers may read files from there.
+
+    A process that judges many of them runs the file only once, until it has ``changed``.
+    """
+    return load_claims(source), os.getcwd()
 
 
 def is_file_claim(name: str) -> bool:
     """Whether a name means a claim in a Python file."""
     return ".py" in name
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """The file and the name in ``file.py:name``. The name is empty if there is none. Folders and drives may hold colons.
+
+    >>> split_target("claims.py:mine"), split_target("a:b/claims.py"), split_target(r"C:\\work\\claims.py:mine")
+    (('claims.py', 'mine'), ('a:b/claims.py', ''), ('C:\\\\work\\\\claims.py', 'mine'))
+    """
+    file, colon, name = target.rpartition(":")
+    return (file, name) if colon and not target.endswith(".py") and not set("/\\") & set(name) else (target, "")
 
 
 def load_claims(target: str) -> list[Claim]:
@@ -102,48 +118,79 @@ def load_law(target: str) -> Law:
     raise _lacks(target, attribute, "law", variables, Law, "exactness.GaussianChain(...), for example")
 
 
-def saved_source(paths: str, law: str, entry: str | None) -> str:
-    """The source that a certificate of saved draws records: the options of the command that judges them again."""
-    return shlex.join(["--paths", paths, "--law", law, *(["--entry", entry] if entry else [])])
+_LONGEST_NAME = 120
+
+
+def saved_source(paths: Sequence[str], law: str, entry: str | None = None, chains: bool = False) -> str:
+    """The source that a certificate of saved draws records: the options of the command that judges them again.
+
+    >>> saved_source(["a.npy", "b.npy"], "file.py:law")
+    '--paths a.npy --paths b.npy --law file.py:law'
+    """
+    words = [word for path in paths for word in ("--paths", path)]
+    return shlex.join([*words, "--law", law, *(["--entry", entry] if entry else []), *(["--chains"] * chains)])
 
 
 def is_saved_source(source: str) -> bool:
     """Whether a text is one of :func:`saved_source`."""
-    return bool(_saved_words(source))
+    return _saved(source) is not None
 
 
 def words_of(source: str) -> list[str]:
     """The arguments of ``exactness certify`` that judge this source again: one name, or the options for saved draws."""
-    return _saved_words(source) or [source]
+    return shlex.split(source) if is_saved_source(source) else [source]
 
 
 def file_of(source: str) -> str | None:
     """The file that makes the claim. For saved draws, it is the file of their law; for a name of the catalogue, it is None."""
-    words = _saved_words(source)
-    target = words[3] if words else source
-    return (target.rpartition(":")[0] or target) if words or is_file_claim(target) else None
+    saved = _saved(source)
+    target = source if saved is None else saved.law
+    return split_target(target)[0] if saved is not None or is_file_claim(target) else None
 
 
 def load_saved(source: str) -> Claim:
-    """The claim that a :func:`saved_source` describes. Its name is the name of the file. Raises ``BadInput``."""
-    _, paths, _, law, *rest = _saved_words(source)
-    saved = SavedPaths(paths, entry=rest[1] if rest else None)
-    return Claim(saved.name, saved, load_law(law), plan=Plan(max_paths=saved.count))
+    """The claim that a :func:`saved_source` describes. Its name is that of the files. Raises ``BadInput``."""
+    found = _saved(source)
+    assert found is not None
+    law = load_law(found.law)
+    saved = SavedPaths(list(found.paths), entry=found.entry, chains=found.chains)
+    plan = Plan(max_paths=saved.count)
+    saved.plan_for(law, plan)  # Whether the law can judge them is known before anything is judged.
+    return Claim(saved.name[:_LONGEST_NAME], saved, law, plan=plan)
 
 
-def _saved_words(source: str) -> list[str]:
-    """The words of a :func:`saved_source`. The list is empty for any other text."""
+@dataclass(frozen=True)
+class _Saved:
+    """What a :func:`saved_source` says."""
+
+    paths: tuple[str, ...]
+    law: str
+    entry: str | None
+    chains: bool
+
+
+def _saved(source: str) -> _Saved | None:
+    """What a :func:`saved_source` says. None for any other text."""
     try:
         words = shlex.split(source)
     except ValueError:  # A quotation mark is not closed.
-        return []
-    options = ["--paths", "--law", "--entry"][: len(words) // 2]
-    return words if len(words) in (4, 6) and words[::2] == options else []
+        return None
+    if not words or words[0] != "--paths":
+        return None
+    chains = words[-1] == "--chains"
+    words = words[: len(words) - chains]
+    pairs = list(zip(words[::2], words[1::2], strict=False))
+    paths = tuple(value for option, value in pairs if option == "--paths")
+    law = dict(pairs).get("--law")
+    entry = dict(pairs).get("--entry")
+    if law is None or shlex.split(saved_source(paths, law, entry, chains)) != shlex.split(source):
+        return None
+    return _Saved(paths, law, entry, chains)
 
 
 def _variables(target: str, default: str) -> tuple[dict[str, object], str]:
     """The variables of the file in ``file.py:name`` after it has run, and the name."""
-    file, _, attribute = target.partition(":")
+    file, attribute = split_target(target)
     path = Path(file)
     if not path.is_file():
         raise BadInput(f"there is no file {file}; check its path")
@@ -168,4 +215,4 @@ def _variables(target: str, default: str) -> tuple[dict[str, object], str]:
 def _lacks(target: str, attribute: str, what: str, variables: dict[str, object], kind: type, recipe: str) -> BadInput:
     names = [name for name, value in variables.items() if isinstance(value, kind)]
     hint = f"; it has {', '.join(names)}" if names else f"; make one with {recipe}"
-    return BadInput(f"{target.partition(':')[0]} has no {what} called {attribute!r}{hint}")
+    return BadInput(f"{split_target(target)[0]} has no {what} called {attribute!r}{hint}")

@@ -52,6 +52,8 @@ def properties_of(fact: dict[str, Any]) -> list[tuple[str, object]]:
 
 def message_of(certificate: Certificate, test: str, call: int, saved: Path | None, profile: str) -> str:
     """The message of a failing test: it says what was found, what to do about it, and how to repeat it."""
+    from .text import plain
+
     plan = certificate.plan
     verdict = f"{certificate.name}: {certificate.verdict.value}"
     if certificate.expected == "wrong":
@@ -71,16 +73,15 @@ def message_of(certificate: Certificate, test: str, call: int, saved: Path | Non
     )
     lines.append(f"  repeat: {certificate.sampler['repeat']}")
     lines.append(f"  certificate: {saved or 'not saved (--exactness-json DIR saves certificates)'}")
-    return "\n".join(lines)
+    return plain("\n".join(lines))
 
 
 def section_of(certificate: Certificate) -> str:
     """The certificate as text, with its loudest findings."""
-    from rich.console import Console
-
     from .console import findings_table, print_certificate
+    from .text import PlainConsole
 
-    console = Console(file=io.StringIO(), width=132, color_system=None, force_terminal=False)
+    console = PlainConsole(file=io.StringIO(), width=132, color_system=None, force_terminal=False)
     print_certificate(console, certificate)
     console.print(f"  law: {certificate.law}\n  plan: {certificate.plan}", highlight=False, markup=False)
     for stage in certificate.stages:

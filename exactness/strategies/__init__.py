@@ -14,11 +14,12 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("exactness.strategies needs Hypothesis: pip install 'exactness[strategies]'") from error
 
 from .family import Family
-from .laws import chain_of, chains, covariances, dims, mixtures, schedules, weights
+from .laws import chain_of, chains, covariances, dims, discrete_laws, mixtures, schedules, weights
 from .steps import TokenPair, Triple, Window, deltas, log_weights, seeds, token_pairs, triples, uniforms, windows
 
 __all__ = [
     "mixtures",
+    "discrete_laws",
     "weights",
     "covariances",
     "dims",

@@ -9,7 +9,7 @@ import numpy as np
 from exactness_samplers.schedules import Schedule, cosine_betas, ddpm, edm, karras_sigmas, linear_betas, rectified_flow
 from hypothesis import strategies as st
 
-from ..laws import GaussianChain, GaussianMixture
+from ..laws import DiscreteLaw, GaussianChain, GaussianMixture
 
 
 def dims(most: int = 3) -> st.SearchStrategy[int]:
@@ -23,6 +23,23 @@ def weights(draw: st.DrawFn, count: int, least: float = 1e-12) -> np.ndarray:
     digits = st.integers(0, round(-math.log10(least)))
     share = 10.0 ** -np.array(draw(st.lists(digits, min_size=count, max_size=count)), dtype=float)
     return share / share.sum()
+
+
+@st.composite
+def discrete_laws(draw: st.DrawFn, values: int = 8, least: float = 1e-12) -> DiscreteLaw:
+    """Laws of at most ``values`` labels or whole numbers, with probabilities down to ``least``, and 0 for some of them.
+
+    >>> from hypothesis import find
+    >>> find(discrete_laws(), lambda law: len(law.values) == 2).probabilities
+    array([0.5, 0.5])
+    """
+    count = draw(st.integers(1, values))
+    p = draw(weights(count, least))
+    impossible = np.array(draw(st.lists(st.booleans(), min_size=count, max_size=count)))
+    if not impossible.all():
+        p = np.where(impossible, 0.0, p) / p[~impossible].sum()
+    places = draw(st.none() | st.lists(st.integers(-1_000, 1_000), min_size=count, max_size=count, unique=True))
+    return DiscreteLaw(p, values=places)
 
 
 @st.composite

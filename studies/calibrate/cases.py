@@ -40,6 +40,29 @@ def _paths(n: int, seed: int) -> np.ndarray:
     return np.stack(path, axis=1)
 
 
+def _zipf(count: int) -> ex.DiscreteLaw:
+    p = 1.0 / np.arange(1, count + 1)
+    return ex.DiscreteLaw(p / p.sum())
+
+
+def _labels(n: int, seed: int) -> np.ndarray:
+    """Zipf's labels, by numpy's own method for a list of probabilities."""
+    return np.random.default_rng(seed).choice(1_000, size=(n, 1), p=_zipf(1_000).probabilities)
+
+
+def _spread(k: int, x: np.ndarray) -> np.ndarray:
+    return 0.6 + 0.3 * np.tanh(k * x[:, ::-1])
+
+
+def _paths_by_state(n: int, seed: int) -> np.ndarray:
+    """The chain whose variances depend on the state: each number's on the other number."""
+    generator = np.random.default_rng(seed)
+    path = [generator.standard_normal((n, 2))]
+    for k in range(4, 0, -1):
+        path.append(_mean(k, path[-1]) + _spread(k, path[-1]) * generator.standard_normal((n, 2)))
+    return np.stack(path, axis=1)
+
+
 @cache
 def cases() -> dict[str, Case]:
     turn = np.array([[0.5, 0.2, 0.0], [0.2, 0.4, 0.1], [0.0, 0.1, 0.3]])
@@ -48,9 +71,14 @@ def cases() -> dict[str, Case]:
     )
     return {
         "chain": Case(ex.GaussianChain.from_mean(_mean, sigma=_SIGMA, dim=2), _paths, 300),
+        "chain with variances by state": Case(
+            ex.GaussianChain.from_mean(_mean, sigma=np.ones(4), spread=_spread, dim=2), _paths_by_state, 300
+        ),
         "mixture": Case(mixture, mixture.sample, 1_000),
-        "trusted sampler": Case(ex.TrustedSampler(mixture.sample), mixture.sample, 500),
+        "trusted sampler": Case(ex.TrustedSampler(lambda n, s: mixture.sample(n, s)), mixture.sample, 500),
         **_more(),
+        "die": Case(ex.DiscreteLaw(np.full(6, 1 / 6)), lambda n, seed: np.random.default_rng(seed).integers(0, 6, n)[:, None], 500),
+        "labels": Case(_zipf(1_000), _labels, 1_000),
     }
 
 
@@ -77,9 +105,16 @@ def _more() -> dict[str, Case]:
         kept = np.cumprod(np.log(generator.random((n, length))) < log_ratio, axis=1).sum(1)
         return np.concatenate([log_ratio, kept[:, None]], axis=1)
 
+    def emitted(n: int, seed: int) -> np.ndarray:
+        """The same, with what is emitted after the kept drafts: uniform, and not judged after a full window."""
+        draws = window(n, seed)
+        u = np.random.default_rng([seed, 1]).random(n)
+        return np.concatenate([draws, np.where(draws[:, -1] == length, -1.0, u)[:, None]], axis=1)
+
     return {
         "coupling": Case(ex.GaussianCoupling(target, draft, 1.0, "reflection"), coupled, 500),
         "verified window": Case(ex.VerifiedWindow(length, "token"), window, 500),
+        "verified window with its emission": Case(ex.VerifiedWindow(length, "token", emits=True), emitted, 500),
     }
 
 

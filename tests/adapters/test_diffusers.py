@@ -123,7 +123,16 @@ def test_a_pipeline_with_a_unet_is_certified_and_one_of_another_variance_refuted
         ("UniPCMultistepScheduler", {}, "solves an ODE"),
         ("HeunDiscreteScheduler", {}, "solves an ODE"),
         ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, "step 3 of .* depends on earlier steps"),
-        ("KDPM2AncestralDiscreteScheduler", {}, "depends on earlier steps"),
+        ("KDPM2AncestralDiscreteScheduler", {}, "depends on earlier steps.*takes 2 evaluations per step; take a solver of first"),
+        ("DDIMScheduler", {}, r"With eta=1\.0 its steps make a chain"),
+        ("EulerDiscreteScheduler", {}, r'With options={"s_churn": 1\.0}'),
+        ("DPMSolverMultistepScheduler", {}, r"algorithm_type='sde-dpmsolver\+\+', solver_order=1\) its steps make a chain"),
+        ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, r"\(solver_order=1\) its steps make a chain"),
+        ("FlowMatchEulerDiscreteScheduler", {}, r"stochastic_sampling=True\) its steps make a chain"),
+        ("SASolverScheduler", {}, r"do not form a chain\. Judge its final images"),
+        ("RePaintScheduler", {}, r"step\(\) of RePaintScheduler raised TypeError at step 4"),
+        ("DDPMWuerstchenScheduler", {}, r"step\(\) of DDPMWuerstchenScheduler raised"),
+        ("HeliosScheduler", {}, r"set_timesteps\(4\) of HeliosScheduler raised"),
         ("DDPMScheduler", {"variance_type": "fixed_large_log"}, "NaN or infinite at timestep 750, step 4"),
         ("EulerAncestralDiscreteScheduler", {"beta_schedule": "squaredcos_cap_v2"}, "NaN or infinite at timestep 999"),
     ],
@@ -134,10 +143,119 @@ def test_what_makes_no_chain_is_refused_and_the_reason_said(name, settings, mess
         from_scheduler(scheduler(name, settings), model, SHAPE, num_inference_steps=4)
 
 
-def test_learned_variances_dropout_and_strangers_are_refused():
+def test_advice_never_names_what_a_scheduler_does_not_have():
+    for name in ("KDPM2AncestralDiscreteScheduler", "PNDMScheduler", "HeunDiscreteScheduler", "SASolverScheduler"):
+        with pytest.raises(ex.BadInput) as told:
+            from_scheduler(scheduler(name, {}), model, SHAPE, num_inference_steps=4)
+        assert "solver_order" not in str(told.value)
+        assert "eta" not in str(told.value).replace("Beta", "")
+
+
+def learned(x, t, scale=1.0):
+    """A mean, and what the scheduler makes variances of: each pixel's depends on the other pixel."""
+    return torch.cat([model(x, t), scale * torch.tanh(2.0 * x.flip(-1))], dim=1)
+
+
+LEARNED = {"learned_range": learned, "learned": lambda x, t: torch.cat([model(x, t), torch.exp(torch.tanh(x.flip(-1)))], dim=1)}
+
+
+@pytest.mark.parametrize("kind", LEARNED)
+def test_learned_variances_make_a_law_by_state(kind, seed):
+    """Refuted: the same scheduler with the variances of the other pixel. False alarms: 1e-6 each."""
+    own, network = scheduler("DDPMScheduler", {"variance_type": kind}), LEARNED[kind]
+    law = from_scheduler(own, network, SHAPE, num_inference_steps=5)
+    assert law.spread is not None
+    assert law.sigma[0] == 0.0
+    sample = sample_scheduler(own, network, SHAPE, num_inference_steps=5)
+    for right in (sample, lambda n, s: sample(n, s).numpy()):
+        judged = ex.certify(right, law, plan=PLAN, seed=seed)
+        assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
+
+    def other(x, t):
+        mean, variance = network(x, t).chunk(2, dim=1)
+        return torch.cat([mean, variance.flip(-1)], dim=1)
+
+    wrong = sample_scheduler(own, other, SHAPE, num_inference_steps=5)
+    assert ex.certify(wrong, law, plan=PLAN, seed=seed).verdict is ex.Verdict.REFUTED
+
+
+def test_what_is_read_off_a_learned_variance_is_its_formula():
+    """Nichol and Dhariwal 2021, equation 15: the logarithm of the variance lies between those of the two fixed ones."""
     own = scheduler("DDPMScheduler", {"variance_type": "learned_range"})
-    with pytest.raises(ex.BadInput, match="not one Gaussian of a fixed variance"):
-        from_scheduler(own, lambda x, t: torch.cat([x, torch.tanh(x)], 1), SHAPE, num_inference_steps=4)
+    small, large = (
+        from_scheduler(scheduler("DDPMScheduler", {"variance_type": v}), model, SHAPE, num_inference_steps=4, dtype=torch.float64)
+        for v in ("fixed_small", "fixed_large")
+    )
+    law = from_scheduler(own, learned, SHAPE, num_inference_steps=4, dtype=torch.float64)
+    x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for k in range(2, 5):
+        share = 0.5 + 0.5 * torch.tanh(2.0 * x.flip(-1))
+        expected = torch.exp(share * np.log(large.sigma[k - 1]) + (1.0 - share) * np.log(small.sigma[k - 1]))
+        torch.testing.assert_close(law.deviation(k, x), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_model_is_called_once_per_step_though_the_law_asks_twice():
+    own, calls = scheduler("DDPMScheduler", {"variance_type": "learned_range"}), []
+
+    def counted(x, t):
+        calls.append(len(x))
+        return learned(x, t)
+
+    law = from_scheduler(own, counted, SHAPE, num_inference_steps=4)
+    paths = sample_scheduler(own, learned, SHAPE, num_inference_steps=4)(10, 0)
+    calls.clear()
+    list(law.innovations(paths))
+    assert calls == [10] * 4
+    # Writing into the states makes them other states.
+    x = paths[:, 0].clone()
+    first = law.mean(4, x)
+    x += 1.0
+    assert not torch.equal(first, law.mean(4, x))
+
+
+def test_eta_is_an_argument_and_is_checked(seed):
+    """False alarms: 1e-6 each."""
+    own = scheduler("DDIMScheduler", {})
+    here = {"num_inference_steps": 4}
+    law = from_scheduler(own, model, SHAPE, eta=0.7, **here)
+    np.testing.assert_array_equal(law.sigma, from_scheduler(own, model, SHAPE, options={"eta": 0.7}, **here).sigma)
+    for eta, verdict in ((0.7, ex.Verdict.CERTIFIED), (1.0, ex.Verdict.REFUTED)):
+        judged = ex.certify(sample_scheduler(own, model, SHAPE, eta=eta, **here), law, plan=PLAN, seed=seed)
+        assert judged.verdict is verdict, judged.reasons
+    for eta in (-1.0, "1", True, float("nan")):
+        with pytest.raises(ex.BadInput, match="eta must be a number of at least 0"):
+            from_scheduler(own, model, SHAPE, eta=eta, **here)
+    with pytest.raises(ex.BadInput, match="eta was given twice"):
+        from_scheduler(own, model, SHAPE, eta=1.0, options={"eta": 1.0}, **here)
+    with pytest.raises(ex.BadInput, match=r"step\(\) of DDPMScheduler does not take eta"):
+        from_scheduler(scheduler("DDPMScheduler", {}), model, SHAPE, eta=1.0, **here)
+    with pytest.raises(ex.BadInput, match=r"does not take etta; .* it takes eta, use_clipped_model_output"):
+        from_scheduler(own, model, SHAPE, options={"etta": 1.0}, **here)
+
+
+def test_whose_exception_it_was_is_said():
+    own = scheduler("DDPMScheduler", {})
+    for broken, message in (
+        (lambda x, t, y: x, r"the model, called as model\(x, t\) with x of shape \(4, 1, 1, 2\) raised TypeError at step 4"),
+        (lambda x, t: [], "the model, called .* raised IndexError"),
+        (lambda x, t: (3,), "the model must return a tensor.*got int"),
+        (lambda x, t: x[..., :1, :1].repeat(1, 1, 3, 3), r"step\(\) of DDPMScheduler raised RuntimeError at step 4"),
+    ):
+        with pytest.raises(ex.BadInput, match=message):
+            from_scheduler(own, broken, SHAPE, num_inference_steps=4)
+
+
+def test_arguments_in_the_other_order_are_noticed():
+    own = scheduler("DDPMScheduler", {})
+    with pytest.raises(ex.BadInput, match=r"the other order: sample_loop\(loop, scheduler\)"):
+        sample_loop(own, lambda n, generator, fresh: None)
+    with pytest.raises(ex.BadInput, match="loop must be a function"):
+        sample_loop(3, own)
+    with pytest.raises(ex.BadInput, match=r"scheduler must be a scheduler with step\(\)"):
+        sample_loop(lambda n, generator, fresh: None, type(own))
+
+
+def test_dropout_and_strangers_are_refused():
     plain = scheduler("DDPMScheduler", {})
     with pytest.raises(ex.BadInput, match=r"model\.eval\(\)"):
         from_scheduler(plain, lambda x, t: torch.nn.functional.dropout(x), SHAPE, num_inference_steps=4)
@@ -215,7 +333,7 @@ def test_steps_that_clip_their_states_or_draw_twice_are_refused():
             first, *rest = super().step(*arguments, generator=generator, **options)
             return first + 0.1 * torch.randn(first.shape, generator=generator), *rest
 
-    for kind, message in ((Clipped, "not one Gaussian of a fixed variance"), (Twice, "draws noise 2 times")):
+    for kind, message in ((Clipped, "not Gaussian with independent pixels"), (Twice, "draws noise 2 times")):
         with pytest.raises(ex.BadInput, match=message):
             from_scheduler(kind(), model, SHAPE, num_inference_steps=4)
 

@@ -17,7 +17,7 @@ import exactness as ex
 from exactness import batteries as B
 from exactness.errors import BadInput, InvalidSample
 from tests.conftest import module_or_skip
-from tests.evidence.test_evidence import collect, key
+from tests.evidence.test_evidence import collect, key, of_pairs
 from tests.registry import quiet_plan
 
 DELTAS = (0.6, 0.3, 1.1)
@@ -129,6 +129,7 @@ def test_the_right_share_of_the_wrong_drafts_is_refuted_by_their_probability(see
     judged = judge(whatever_the_draft, "token", seed, deltas=(0.6,))
     assert judged.verdict is ex.Verdict.REFUTED
     p = {f.name.removeprefix("acceptance: ").removesuffix(", promised probability"): f.adjusted_p for f in judged.findings}
+    p = {name: value for name, value in p.items() if not of_pairs(name)}
     assert p.pop("drafts kept, by their probability") < 1e-100
     assert len(p) == 2
     assert min(p.values()) > 1e-14
@@ -197,7 +198,7 @@ def test_shards_in_any_order_give_one_and_the_same_evidence(cuts, order):
     law = ex.VerifiedWindow(3, "block")
     parts = np.split(DRAWS, sorted(cuts))
     order.shuffle(parts)
-    assert key(collect(B.Acceptance(), law, parts)) == key(collect(B.Acceptance(), law, [DRAWS]))
+    assert key(collect(B.Acceptance(), law, parts), of_pairs) == key(collect(B.Acceptance(), law, [DRAWS]), of_pairs)
 
 
 @pytest.mark.parametrize("mode", VERIFIERS)
@@ -210,8 +211,10 @@ def test_other_arrays_give_the_same_evidence(mode, backend):
     if backend == "torch":
         assert key(got) == key(expected)
     for a, b in zip(expected.results(), got.results(), strict=True):
-        assert (a.name, a.where, a.n) == (b.name, b.where, b.n)
-        assert abs(a.statistic - b.statistic) < 1e-5
+        # In single precision a draw's bits are others, and with them the judge's noise.
+        if not of_pairs(a.name):
+            assert (a.name, a.where, a.n) == (b.name, b.where, b.n)
+            assert abs(a.statistic - b.statistic) < 1e-5
 
 
 @pytest.mark.parametrize(

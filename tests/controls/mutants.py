@@ -206,6 +206,7 @@ def numbers_only(right: Callable[..., Any]) -> Callable[..., Any]:
 
 NULLS, EVERY = "tests/evidence/test_nulls.py", "tests/evidence/test_every_null.py"
 EVIDENCE, PLAN, MIXTURES = "tests/evidence/test_evidence.py", "tests/judging/test_plan.py", "tests/batteries/test_mixtures.py"
+FREQUENCIES = "tests/batteries/test_discrete.py"
 COUPLINGS, ACCEPTANCE = "tests/batteries/test_couplings.py", "tests/batteries/test_windows.py"
 BAD_INPUT, CERTIFICATE = "tests/judging/test_bad_input.py", "tests/judging/test_certificate.py"
 SEES = "::test_accepts_the_truth_and_sees_what_it_says_it_sees_on_both_sides"
@@ -213,6 +214,8 @@ BOTH_SIDES = "::test_accepts_the_truth_and_refutes_both_sides_at_the_detectable_
 ADDS_UP = f"{PLAN}::test_error_probabilities_add_up_to_those_of_the_plan"
 FOUR_STEPS = f"{EVIDENCE}::test_a_dependence_on_what_is_four_steps_back_is_seen_by_its_lag"
 STREAMS = f"{CERTIFICATE}::test_sampler_judge_claims_and_calls_have_streams_of_their_own"
+DEPENDENCE = "tests/judging/test_dependence.py"
+DEPENDENT = f"{DEPENDENCE}::test_draws_that_depend_on_each_other_are_not_certified"
 SAME_BATCHES = f"{EVIDENCE}::test_shards_with_noise_merge_in_any_order_and_grouping[innovations]"
 ONE_STEP = f"{EVIDENCE}::test_innovations_refute_one_wrong_step_from_both_sides"
 SHARDS = f"{EVIDENCE}::test_shards_in_any_order_give_one_and_the_same_evidence"
@@ -287,6 +290,13 @@ _ALL = [
         (EVERY + "::test_the_row_that_stands_out_most_is_found_on_either_side",),
     ),
     Mutant(
+        "bound-of-the-smallest-p-value", "The bound written is that of the row with the smallest p-value, and not the largest.",
+        "evidence.summaries.base:worst",
+        lambda right: lambda *arguments, **options: right(*arguments, **options)._replace(ends=()),
+        (EVERY + "::test_the_bound_of_the_most_extreme_event_covers_the_others",
+         COUPLINGS + "::test_the_bound_is_that_of_the_row_that_departs_most"),
+    ),
+    Mutant(
         "mean-product-of-free-pairs", "Neighbours in a run are taken for independent pairs.",
         "evidence.nulls.products:_cosines", lambda right: lambda lengths: right((2,) * len(lengths)),
         (EVERY + SEES + "[product of neighbours]",),
@@ -343,8 +353,8 @@ _ALL = [
     ),
     Mutant(
         "bounds-count-values", "A path of K steps counts as K paths in a bound, as if no step depended on another.",
-        "evidence.base:Result.bound",
-        instead(lambda self, error: self.null.bound(self.statistic, self.n, error) if self.bounded else None), (ADDS_UP,),
+        "evidence.summaries.base:Row.bound",
+        instead(lambda self, paths, error: self.null.bound(self.statistic, self.n, error)), (ADDS_UP,),
     ),
     Mutant(
         "detectable-in-one-look", "The smallest effect that is seen is that of a judge who looks once.",
@@ -420,14 +430,50 @@ _ALL = [
         (EVIDENCE + "::test_one_path_that_comes_twice_is_enough",),
     ),
     Mutant(
-        "neighbouring-paths-not-compared", "Paths are taken to be independent of each other.",
-        "batteries.chains:Innovations.start", without("along neighbouring path"),
-        (EVIDENCE + "::test_paths_that_know_of_each_other_are_seen_by_their_neighbours_alone",),
+        "lags-not-compared", "Paths are taken to be independent of each other.",
+        "batteries.chains:Innovations.start", without("dependence at a lag"),
+        (EVIDENCE + "::test_paths_that_know_of_each_other_are_seen_by_nothing_else",),
+    ),
+    Mutant(
+        "serial-correlations-not-tested", "Draws are taken to be independent of those before them.",
+        "evidence.summaries.serial:Serial.tests", instead(lambda self: []), (DEPENDENT + "[AR .3]", DEPENDENT + "[clustered]"),
+    ),
+    Mutant(
+        "calls-not-compared", "Seeds are taken to be alike.",
+        "evidence.summaries.calls:Calls.tests", instead(lambda self: []), (DEPENDENT + "[shared within a call]",),
+    ),
+    Mutant(
+        "neighbours-not-counted", "Close draws are taken for different ones.",
+        "evidence.summaries.neighbours:Neighbours.tests", instead(lambda self: []), (DEPENDENT + "[jittered copies]",),
+    ),
+    Mutant(
+        "dependence-not-named", "Every refutation is said to be of the law.",
+        "judging.judgement:about_dependence", instead(lambda finding: False),
+        (DEPENDENCE + "::test_the_reason_is_dependence_and_not_the_law",),
+    ),
+    Mutant(
+        "a-mean-called-dependence", "What a wrong mean does to products is not taken off.",
+        "evidence.summaries.serial:_Sequences.of_weights",
+        lambda right: lambda self, weights: (right(self, weights)[0], 0.0),
+        (EVIDENCE + "::test_a_wrong_mean_is_not_taken_for_correlation",),
     ),
     Mutant(
         "shares-not-weighted", "Accepted drafts are counted, and not which ones.",
         "batteries.windows:Acceptance.start", without("drafts kept, by their probability"),
         (ACCEPTANCE + "::test_the_right_share_of_the_wrong_drafts_is_refuted_by_their_probability",),
+    ),
+    Mutant(
+        "impossible-values-not-checked", "Draws of probability 0 are left out, as if they had not been drawn.",
+        "evidence.summaries.cells:Support.tests", instead(lambda self: []),
+        (FREQUENCIES + "::test_draws_outside_the_support_refute_at_once_and_are_named",), "flashinfer#5341",
+    ),
+    *(
+        Mutant(
+            f"{name.replace(' ', '-')}-not-tested", f"Of a discrete law, {name} are not looked at.",
+            "batteries.discrete:Frequencies.start", without(name),
+            (FREQUENCIES + "::test_each_group_of_tests_sees_what_it_is_for",),
+        )
+        for name in ("values", "ends", "all values")
     ),
     # What is kept.
     Mutant(
@@ -443,7 +489,13 @@ _ALL = [
             ("tally", "Tally", ("counts", "sums", "averages"), (SAME_BATCHES,)),
             ("vectors", "Vectors", ("sum", "outer"), (SAME_BATCHES,)),
             ("lags", "Lags", ("sums",), (SAME_BATCHES,)),
+            ("serial", "Serial", ("products", "norms", "pairs"), (SAME_BATCHES,)),
+            ("calls", "Calls", ("between", "squares"), (SAME_BATCHES,)),
+            ("neighbours", "Neighbours", ("within", "kept"), (NOISY_SHARDS + "[mixture-innovations]",)),
+            ("repeats", "RepeatsOfBoth", ("kept",), (DEPENDENCE + "::test_repeats_of_a_trusted_law_are_counted_over_shards",)),
             ("shares", "Shares", ("counts",), (NOISY_SHARDS + "[mixture-innovations]",)),
+            ("cells", "Cells", ("counts",), (NOISY_SHARDS + "[frequencies]",)),
+            ("cells", "Support", ("hits",), (FREQUENCIES + "::test_an_impossible_draw_of_either_shard_is_kept",)),
             ("features", "Embedding", ("sum",), (SHARDS + "[characteristic-function]",)),
             ("features", "Differences", ("sum",), (NOISY_SHARDS + "[Stein-discrepancy]",)),
             ("pairs", "PairTally", ("counts",), (NOISY_SHARDS + "[two-sample]",)),
@@ -519,6 +571,21 @@ _ALL = [
     Mutant(
         "seed-not-probed", "Nobody checks that the same seed gives the same output, and another another.",
         "judging.draws:Draws.probe", instead(lambda self: None), (BAD_INPUT + "::test_unusable_output_is_invalid_and_says_why",),
+    ),
+    Mutant(
+        "rounding-is-not-thought-of", "A right sampler is refuted because its numbers have too few digits for the noise.",
+        "judging.digits:_stands", instead(lambda finding, tests, plan, digits: True),
+        ("tests/judging/test_digits.py::test_a_right_chain_with_too_few_digits_is_invalid_and_the_remedy_said",),
+    ),
+    Mutant(
+        "rounding-explains-everything", "Whatever is refuted is put down to rounding.",
+        "judging.digits:_stands", instead(lambda finding, tests, plan, digits: False),
+        ("tests/judging/test_digits.py::test_where_the_digits_suffice_right_is_certified_and_wrong_refuted",),
+    ),
+    Mutant(
+        "variances-of-no-state", "A variance that is right on average and wrong state by state.",
+        "laws.chains:_large", instead(lambda deviation, dim: np.ones((len(deviation), dim), dtype=bool)),
+        ("tests/laws/test_spread.py::test_small_errors_show_where_the_variance_is_large",),
     ),
     # Randomness.
     Mutant(

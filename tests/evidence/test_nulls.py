@@ -150,6 +150,15 @@ def test_repeated_draws_are_all_or_nothing():
     assert null.needed(null.detectable(100, 1e-9, 0.01), 1e-9, 0.01) == 1.0
 
 
+def test_repeated_draws_may_be_due_to_rounding():
+    """The p-value is no smaller than the binomial tail, and what is detectable at half the power is just refuted."""
+    null, n = Distinct(probability=1e-3), 10_000
+    for repeats in (1, 10, 20, 40, 80):
+        assert stats.binom.sf(repeats - 1, n, 1e-3) <= null.p_value(repeats, n) <= 1.0
+    assert null.p_value(80, n) < 1e-30
+    assert null.p_value(null.detectable(n, 1e-9, 0.5), n) == pytest.approx(1e-9, rel=1e-6)
+
+
 def test_equality_is_all_or_nothing():
     null = Equality(1e-9)
     assert null.p_value(1e-10, 1) == 1.0

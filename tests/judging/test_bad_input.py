@@ -12,7 +12,7 @@ import exactness as ex
 from exactness import batteries as B
 from exactness.errors import BadInput
 from tests.conftest import module_or_skip
-from tests.registry import plain_chain
+from tests.registry import another, plain_chain
 
 CHAIN, SAMPLE = plain_chain()
 PLAN = ex.Plan(tolerance=0.1, first_paths=500, max_paths=4_000)
@@ -236,7 +236,7 @@ def test_a_law_with_atoms_is_not_taken_for_a_sampler_without_seed():
 
     plan = ex.Plan(tolerance=0.3, first_paths=500, max_paths=4_000)
     for seed in range(10):
-        assert ex.certify(coin, ex.TrustedSampler(coin), plan=plan, seed=seed).verdict is not ex.Verdict.INVALID
+        assert ex.certify(another(coin), ex.TrustedSampler(coin), plan=plan, seed=seed).verdict is not ex.Verdict.INVALID
 
 
 @pytest.mark.parametrize(

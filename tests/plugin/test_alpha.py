@@ -139,3 +139,29 @@ def test_it(certify):
     )
     done.assert_outcomes(failed=1)
     assert "3 rerun" in text(done)
+
+
+def test_neither_has_one_that_repeats_its_first_draws_and_no_others(run):
+    """Two small calls agree. Right from its third run on, and invalid in the second, it would pass when its test is run again."""
+    module_or_skip("pytest_rerunfailures")
+    done = run(
+        """
+RUNS = []
+
+def test_it(certify):
+    RUNS.append(1)
+
+    def sample(n, seed):
+        if n < 20:
+            return LAW.sample(n, seed)
+        if len(RUNS) == 2:
+            raise OSError("The licence server is away.")
+        return LAW.sample(n, int(GLOBAL.integers(1 << 30))) + 0.3 * (len(RUNS) == 1)
+
+    certify(sample, LAW, plan=ex.Plan(tolerance=0.1, max_paths=4_000))
+""",
+        "--reruns=3",
+    )
+    done.assert_outcomes(failed=1)
+    assert "3 rerun" in text(done)
+    assert "so this verdict of the first run stands" in " ".join(text(done).split())

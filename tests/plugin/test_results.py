@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
+import pytest
+
 from tests.conftest import module_or_skip
 
 from .conftest import RIGHT, WRONG, saved, text
@@ -85,3 +87,31 @@ def test_own(certify): certify(LAW.sample, LAW, plan=PLAN)
     properties = [p.get("name") for p in ET.parse(pytester.path / "j.xml").iter("property")]
     assert properties.count("exactness.verdict") == 6
     assert "--exactness-tests 6" in lines
+
+
+TALKS = """
+def test_talks(certify):
+    print("before")
+    certify(LAW.sample, LAW, plan=PLAN)
+    print("after")
+    assert False
+"""
+SIGN = r"exactness: test_it.py::test_talks: [\d,]+ of at most 4,000 draws after \d+ s"
+
+
+@pytest.mark.parametrize("arguments", [(), ("-v",), ("-s",), ("--capture=sys",)], ids=str)
+def test_a_test_that_draws_for_long_says_so_outside_of_its_captured_output(run, monkeypatch, arguments):
+    monkeypatch.setattr("exactness.pytest_plugin._PATIENCE", 0.0)
+    done = run(TALKS, *arguments)
+    done.assert_outcomes(failed=1)
+    signs = [i for i, line in enumerate(done.outlines) if re.fullmatch(SIGN, line)]
+    assert signs
+    if arguments != ("-s",):
+        assert max(signs) < done.outlines.index("before") < done.outlines.index("after")
+
+
+def test_a_test_that_is_quick_or_quiet_or_in_a_worker_writes_no_such_line(run, monkeypatch):
+    assert not re.search(SIGN, text(run(TALKS)))
+    monkeypatch.setattr("exactness.pytest_plugin._PATIENCE", 0.0)
+    assert not re.search(SIGN, text(run(TALKS, "-q")))
+    assert not re.search(SIGN, text(run(TALKS, "-p", "no:terminal")))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 import exactness as ex
 from exactness import cli
+from exactness.certificate import ControlOutcome
 from exactness.run import jobs
+from exactness.run.executors import Here
 from exactness.run.jobs import certificate_path
 from exactness.run.runner import exit_code
+from exactness.run.sources import file_of, saved_source, split_target
 from tests.conftest import module_or_skip
 
 CLAIMS = """
@@ -33,6 +38,7 @@ broken = ex.Claim("broken", nan, law, plan=plan)
 control = ex.Claim("control", lambda n, s: law.sample(n, s) + 0.3, law, plan=plan, wrong="Shifted by 0.3.")
 blunt = ex.Claim("blunt", law.sample, law, plan=plan, wrong="Nothing.")
 several = [claim, wrong]
+missed = ex.Claim("missed", law.sample, law, plan=plan, controls=[blunt])
 raising = ex.Claim("raising", lambda n, s: np.random.default_rng(s).standard_normal((n, 2, 1)),
                    ex.GaussianChain.from_mean(lambda k, x: 1 / 0, sigma=[1.0], dim=1))
 markup = ex.Claim("a[/b]", law.sample, law, plan=plan)
@@ -47,6 +53,8 @@ def run(monkeypatch, tmp_path, capsys):
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["exactness", *arguments])
+        # In this process: what is replaced here is not replaced in a worker, and starting one takes time.
+        monkeypatch.setattr(cli, "Workers", lambda *_: Here())
         code = 0
         try:
             cli.main()
@@ -59,7 +67,18 @@ def run(monkeypatch, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("claim", "code"),
-    [("claim", 0), ("markup", 0), ("wrong", 1), ("vague", 3), ("broken", 4), ("control", 0), ("blunt", 1), ("several", 1)],
+    [
+        ("claim", 0),
+        ("markup", 0),
+        ("wrong", 1),
+        ("vague", 3),
+        ("broken", 4),
+        ("control", 0),
+        ("blunt", 5),
+        ("several", 1),
+        ("missed", 5),
+        ("raising", 4),
+    ],
 )
 def test_exit_codes_say_how_it_went(run, claim, code):
     assert run("certify", f"claims.py:{claim}")[0] == code
@@ -72,7 +91,7 @@ def test_exit_codes_say_how_it_went(run, claim, code):
         (["certify", "--tour", "--all"], "use one of them"),
         (["certify", "claims.py:claim", "--profile", "slow"], "--profile must be full or quick"),
         (["certify", "claims.py:claim", "--profile", "quick", "--tolerance", "0.02"], "leave --tolerance out"),
-        (["certify", "claims.py:claim", "--timeout", "-1"], "positive number of seconds"),
+        (["certify", "claims.py:claim", "--timeout", "-1"], "--timeout"),
         (["certify", "nothing.py:claim"], "there is no file nothing.py"),
         (["certify", "claims.py:missing"], "no claim called 'missing'; it has claim, wrong"),
         (["certify", "claims.py:number"], "no claim called 'number'"),
@@ -87,7 +106,6 @@ def test_exit_codes_say_how_it_went(run, claim, code):
         (["certify", "claims.py:claim", "--report", "claims.py/page.html"], "claims.py: File exists"),
         (["certify", "claims.py:claim", "--report", "."], "is a folder; name the page"),
         (["certify", "claims.py:claim", "--out", "/proc"], "/proc"),
-        (["certify", "claims.py:raising"], "of the law raised ZeroDivisionError"),
         (["report", "/proc/nothing/here"], "cannot read"),
         (["list", "nope/*"], "no claim of the catalogue"),
         (["report", "claims.py"], "is not a certificate"),
@@ -118,17 +136,100 @@ def test_a_fault_of_the_judge_does_not_look_like_a_refutation(run, monkeypatch):
     monkeypatch.setattr("exactness.judging.judgement.adjust", lambda *_: 1 / 0)
     code, said = run("certify", "claims.py:claim")
     assert code == 4
+    assert "judging raised ZeroDivisionError" in said.out
+    assert "nothing was decided" in " ".join(said.out.split())
+    code, said = run("certify", "labelled/control/*", "--jobs", "1")
+    assert code == 4
     assert "nothing was decided" in said.err
+
+
+def test_a_law_that_raises_makes_its_own_claim_invalid_and_nothing_else(run, tmp_path):
+    code, said = run("certify", "claims.py:raising", "claims.py:claim")
+    assert code == 4
+    assert "of the law raised ZeroDivisionError" in " ".join(said.out.split())
+    found = {path.stem: ex.Certificate.load(path).verdict.value for path in (tmp_path / "certificates").glob("*.json")}
+    assert found == {"raising": "invalid", "right": "certified"}
+
+
+def test_a_certificate_that_is_not_on_disk_is_no_pass(run, tmp_path, monkeypatch):
+    """The second certificate of the run removes or replaces the first."""
+    for change in (lambda path: path.unlink(), lambda path: path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))):
+        real = jobs.certify_claim
+
+        def certify(claim, change=change, real=real, **options):
+            if claim.name == "control":
+                change(tmp_path / "certificates" / "right.json")
+            return real(claim, **options)
+
+        monkeypatch.setattr(jobs, "certify_claim", certify)
+        code, said = run("certify", "claims.py:claim", "claims.py:control")
+        monkeypatch.setattr(jobs, "certify_claim", real)
+        assert code == 4
+        assert "no longer holds the certificates that this run wrote of right" in " ".join(said.err.split())
+
+
+def test_names_and_folders_that_a_file_system_dislikes(run, tmp_path):
+    """A name of 300 bytes, one with a colon, a folder with a colon; and how a drive of Windows is read."""
+    (tmp_path / "a:b").mkdir()
+    names = [100 * "漢", 99 * "漢" + "字", "x:y?"]
+    more = f"claims = [ex.Claim(name, law.sample, law, plan=plan) for name in {names}]"
+    (tmp_path / "a:b" / "claims.py").write_text(f"{CLAIMS}\n{more}\n")
+    assert run("certify", "a:b/claims.py:claims")[0] == 0
+    assert {ex.Certificate.load(path).name for path in (tmp_path / "certificates").glob("*.json")} == set(names)
+    assert all(len(path.name.encode()) < 240 for path in (tmp_path / "certificates").iterdir())
+    assert run("certify", str(tmp_path / "a:b" / "claims.py"))[0] == 0
+    assert split_target(r"C:\work\claims.py:mine") == (r"C:\work\claims.py", "mine")
+    assert split_target(r"C:\work\claims.py") == (r"C:\work\claims.py", "")
+    assert file_of(saved_source(["x.npy"], r"C:\work\law.py")) == r"C:\work\law.py"
 
 
 def test_recheck_goes_on_where_a_source_is_missing(run, tmp_path):
     assert run("certify", "claims.py:claim")[0] == 0
     assert run("certify", "claims.py:claim", "--resume")[0] == 0
     (tmp_path / "claims.py").unlink()
-    code, said = run("recheck", "certificates")
+    code, said = run("recheck", "certificates", "--run")
     assert code == 1
     assert "cannot be run again from here" in said.out.replace("\n", " ")
-    assert run("recheck", "certificates", "--no-run")[0] == 0
+    code, said = run("recheck", "certificates")
+    assert code == 3
+    assert "claims.py, which is not here" in said.out.replace("\n", " ")
+
+
+def test_recheck_runs_nothing_unless_it_is_asked_to(run, tmp_path):
+    """A stranger's certificate may name any Python file. Running it must be the user's own decision."""
+    assert run("certify", "claims.py:claim")[0] == 0
+    spy = "open('ran', 'w').close()\n"
+    (tmp_path / "claims.py").write_text(spy + (tmp_path / "claims.py").read_text())
+    code, said = run("recheck", "certificates")
+    assert code == 0
+    assert "nothing was sampled again" in said.out.replace("\n", " ")
+    assert not (tmp_path / "ran").exists()
+    code, said = run("recheck", "certificates", "--run")
+    assert code == 0
+    assert "it repeats" in said.out
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [None, "nowhere.py:claim", "rings/sequential", "--paths a.npy --law gone.py:law", "--paths gone.npy --law claims.py:law"],
+)
+def test_arithmetic_alone_is_no_pass_where_a_claim_cannot_be_found(run, tmp_path, source):
+    law = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    judged = ex.certify(law.sample, law, plan=ex.Plan(tolerance=0.1, max_paths=4_000), source=source)
+    judged.save(tmp_path / "certificates" / "a.json")
+    code, said = run("recheck", "certificates")
+    assert code == 3
+    assert "nothing was sampled again" in said.out.replace("\n", " ")
+
+
+def test_recheck_goes_on_after_a_file_that_is_no_certificate(run, tmp_path):
+    assert run("certify", "claims.py:claim")[0] == 0
+    (tmp_path / "certificates" / "a.json").write_text("{}")
+    code, said = run("recheck", "certificates")
+    assert code == 2
+    assert "a.json is not a certificate" in said.err.replace("\n", " ")
+    assert "its verdict follows" in said.out.replace("\n", " ")
 
 
 def test_resuming_judges_a_sampler_that_raises_now(run, tmp_path):
@@ -210,7 +311,7 @@ def test_a_certificate_knows_its_backend(run, tmp_path):
     assert (found.environment.array, found.environment.dtype, found.environment.device) == ("jax", "float32", "cpu")
     assert run(*line, "--backend", "jax", "--resume")[0] == 0
     assert path.stat().st_mtime_ns == before
-    code, said = run("recheck", "certs")
+    code, said = run("recheck", "certs", "--run")
     assert code == 0
     assert "it repeats" in said.out.replace("\n", " ")
     assert run(*line, "--resume")[0] == 0
@@ -220,6 +321,23 @@ def test_a_certificate_knows_its_backend(run, tmp_path):
 def test_usage_errors_are_exit_code_two(run):
     assert run("certify", "--nonsense")[0] == 2
     assert run()[0] == 2
+
+
+def test_a_reader_that_stops_reading_is_no_failure():
+    """As in ``exactness list | head``: what is printed is lost, and the exit code stays what it is."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stream:
+        terminal = cli._Terminal(file=stream)
+        for _ in range(3):
+            terminal.print("ring/sequential")
+    assert terminal.quiet
+
+
+def test_the_help_says_what_the_exit_codes_mean(run):
+    said = " ".join(run("certify", "--help")[1].out.replace("│", " ").split())
+    assert "5: a control was missed" in said
+    assert "[default: 3600" in said
 
 
 def test_list_names_every_claim_and_what_it_must_be(run):
@@ -241,17 +359,23 @@ def test_certify_report_recheck_and_resume(run, tmp_path, monkeypatch):
     page = (tmp_path / "page.html").read_text()
     assert '<span class="name">sequential</span><span class="verdict certified">certified</span>' in page
     assert "Not among the controls here: block-with-reflection" in page
-    assert run("recheck", "certs")[0] == 0
+    assert run("recheck", "certs", "--run")[0] == 0
     assert run("report", "certs", "-o", "again.html")[0] == 0
 
     monkeypatch.setattr("exactness.run.jobs.certify_claim", lambda *_, **__: pytest.fail("judged again"))
     assert run("certify", "labelled/sequential", "--out", "certs", "--jobs", "1", "--resume")[0] == 0
     monkeypatch.undo()
-    path.write_text(path.read_text().replace('"verdict": "certified"', '"verdict": "inconclusive"', 1))
     monkeypatch.chdir(tmp_path)
-    code, said = run("recheck", "certs", "--no-run")
+    edited = msgspec.structs.replace(certificate, verdict=ex.Verdict.INCONCLUSIVE)
+    edited.save(path)
+    monkeypatch.chdir(tmp_path)
+    code, said = run("recheck", "certs")
     assert code == 1
     assert "the verdict is written as inconclusive" in said.out
+    path.write_text(path.read_text().replace('"verdict": "inconclusive"', '"verdict": "certified"', 1))
+    code, said = run("recheck", "certs")
+    assert code == 1
+    assert "was changed after it was written" in said.out
 
 
 def test_a_stopped_run_keeps_what_it_finished_and_goes_on(run, tmp_path, monkeypatch):
@@ -297,6 +421,14 @@ def test_the_gravest_outcome_decides():
     assert exit_code([good, vague]) == 3
     assert exit_code([vague, refuted]) == 1
     assert exit_code([refuted, invalid]) == 4
+    missed = ControlOutcome(
+        name="blunt", wrong="Nothing.", must_be_refuted=True, verdict=vague.verdict, paths=100, leading="", required=True
+    )
+    blind = msgspec.structs.replace(vague, controls=[missed])
+    assert exit_code([good, vague, blind]) == 5
+    assert exit_code([blind, msgspec.structs.replace(good, expected="wrong")]) == 5
+    assert exit_code([blind, refuted]) == 1
+    assert exit_code([]) == 4, "nothing was judged, which is no pass"
 
 
 @pytest.mark.parametrize(

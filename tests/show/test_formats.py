@@ -20,7 +20,7 @@ from exactness.errors import BadInput
 from exactness.run.runner import exit_code
 from exactness.show.formats import FORMATS, files, outcome_of, render
 from exactness.show.formats.outcome import repeat
-from exactness.show.formats.text import one_line
+from exactness.show.text import one_line
 from tests.run.test_cli import run  # noqa: F401
 
 MISSED = ControlOutcome(name="blind", wrong="Shifted.", must_be_refuted=True, verdict=Verdict.CERTIFIED, paths=9, leading="")

@@ -5,19 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from .base import Null, Validity
+from .calls import VarianceRatio
+from .cells import TotalVariation, Wager
 from .counts import Promised, Share
 from .distinct import Distinct
 from .equality import Equality
 from .hilbert import AndersonDarling, CramerVonMises, KernelMean
 from .kolmogorov import BINS, Kolmogorov, TwoSampleKolmogorov
 from .limits import ChiSquareLimit, Permutation
+from .neighbours import Neighbours, OwnRepeats
 from .normal import MeanVector, NormalMean, NormalVariance
 from .products import MeanProduct
+from .serial import SerialCorrelation
 from .symmetric import SymmetricMean
 
 ALL: tuple[type[Null], ...] = (
     Kolmogorov, TwoSampleKolmogorov, CramerVonMises, AndersonDarling, KernelMean, NormalMean, NormalVariance, MeanVector,
-    MeanProduct, Share, Promised, SymmetricMean, ChiSquareLimit, Permutation, Equality, Distinct,
+    MeanProduct, Share, Promised, SymmetricMean, ChiSquareLimit, Permutation, Equality, Distinct, TotalVariation,
+    Wager, SerialCorrelation, VarianceRatio, Neighbours, OwnRepeats,
 )  # fmt: skip
 
 
@@ -33,6 +38,7 @@ def null_of(name: str, parameters: dict[str, Any]) -> Null:
 
 __all__ = [
     "ALL", "BINS", "AndersonDarling", "ChiSquareLimit", "CramerVonMises", "Distinct", "Equality", "KernelMean", "Kolmogorov",
-    "MeanProduct", "MeanVector", "NormalMean", "NormalVariance", "Null", "Permutation", "Promised", "Share", "SymmetricMean",
-    "TwoSampleKolmogorov", "Validity", "null_of",
+    "MeanProduct", "MeanVector", "Neighbours", "NormalMean", "NormalVariance", "Null", "OwnRepeats", "Permutation", "Promised",
+    "SerialCorrelation", "Share", "SymmetricMean", "TotalVariation", "TwoSampleKolmogorov", "Validity", "VarianceRatio", "Wager",
+    "null_of",
 ]  # fmt: skip

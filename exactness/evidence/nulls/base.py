@@ -27,6 +27,8 @@ class Null(ABC):
     name: ClassVar[str]
     unit: ClassVar[str]
     validity: ClassVar[Validity]
+    of_dependence: ClassVar[bool] = False
+    """Whether the test looks at how draws depend on each other, rather than at the law of one draw."""
 
     @property
     def reach(self) -> float:

@@ -16,15 +16,13 @@ from .base import Null, Validity
 class Share(Null):
     """The share of n draws in which an event of known probability happened. Its null distribution is binomial.
 
-    Planning uses Chernoff's bounds; the exact test is never worse. This event may be the most extreme of several. ``others`` is
-    then the largest departure of the other events, so that the bound holds for them too.
+    Planning uses Chernoff's bounds; the exact test is never worse.
 
     >>> round(Share(probability=0.5).p_value(0.53, n=1_000), 3)
     0.062
     """
 
     probability: float
-    others: float = 0.0
 
     name: ClassVar[str] = "share"
     unit: ClassVar[str] = "probability"
@@ -59,12 +57,11 @@ class Share(Null):
         return super().needed(effect, alpha, miss)
 
     def bound(self, statistic: float, paths: int, error: float) -> float:
-        """The bound of Clopper and Pearson 1934, with half the error on each side; Hoeffding's bound for the other events."""
+        """The bound of Clopper and Pearson 1934, with half the error on each side."""
         hits = round(statistic * paths)
         high = 1.0 if hits >= paths else float(betaincinv(hits + 1, paths - hits, 1.0 - 0.5 * error))
         low = 0.0 if hits <= 0 else float(betaincinv(hits, paths - hits + 1, 0.5 * error))
-        rest = self.others + sqrt(log(2.0 / error) / (2.0 * paths)) if self.others else 0.0
-        return max(high - self.probability, self.probability - low, rest)
+        return max(high - self.probability, self.probability - low)
 
     def paths_for_bound(self, tolerance: float, error: float) -> float:
         return 0.5 * log(2.0 / error) * (2.0 / tolerance) ** 2
@@ -72,8 +69,8 @@ class Share(Null):
     @staticmethod
     def _seen(p: float, n: float, alpha: float, miss: float) -> float:
         """How far a true share must be above p to fall below the threshold with a probability of at most ``miss``."""
-        threshold = _above(p, log(2.0 / alpha) / n, lambda q: _divergence(q, p))
-        return _above(threshold, log(1.0 / miss) / n, lambda q: _divergence(threshold, q)) - p
+        threshold = first_above(p, log(2.0 / alpha) / n, lambda q: divergence(q, p))
+        return first_above(threshold, log(1.0 / miss) / n, lambda q: divergence(threshold, q)) - p
 
 
 @dataclass(frozen=True)
@@ -116,12 +113,12 @@ class Promised(Null):
         return b + sqrt(b * b + 2.0 * self.variance * t / n)
 
 
-def _divergence(q: float, p: float) -> float:
+def divergence(q: float, p: float) -> float:
     """The Kullback-Leibler divergence of Bernoulli(q) from Bernoulli(p)."""
     return float(rel_entr(q, p) + rel_entr(1.0 - q, 1.0 - p))
 
 
-def _above(p: float, level: float, divergence: Callable[[float], float]) -> float:
+def first_above(p: float, level: float, divergence: Callable[[float], float]) -> float:
     """The q in [p, 1] at which the divergence reaches the level, or 1."""
     low, high = p, 1.0
     for _ in range(80):

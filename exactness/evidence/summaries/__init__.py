@@ -1,30 +1,40 @@
 """Summaries: what is kept of the draws, and the tests that follow from it."""
 
 from .base import COMPONENT_NOISE, THE_DRAW, Summary, Test, worst
+from .calls import Calls
+from .cells import Cells, Support
 from .features import Differences, Embedding
 from .lags import Lags
+from .neighbours import Neighbours
 from .pairs import PairTally
 from .points import Points
 from .products import Products
 from .promises import Promises
-from .repeats import Repeats
+from .repeats import Repeats, RepeatsOfBoth
+from .serial import Serial
 from .shares import Shares
 from .tally import Tally
 from .vectors import Vectors
 
 __all__ = [
     "COMPONENT_NOISE",
+    "Cells",
+    "Calls",
     "Differences",
     "Embedding",
     "Lags",
+    "Neighbours",
     "PairTally",
     "Points",
     "Products",
     "Promises",
     "Repeats",
+    "RepeatsOfBoth",
+    "Serial",
     "THE_DRAW",
     "Shares",
     "Summary",
+    "Support",
     "Tally",
     "Test",
     "Vectors",

@@ -9,12 +9,32 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ..nulls import Null
+from ..pictures import Scores
+
+
+class Row(NamedTuple):
+    """The ``statistic`` of ``n`` values in the row called ``where``, and its null distribution."""
+
+    null: Null
+    where: str
+    statistic: float
+    n: int
+
+    def bound(self, paths: int, error: float) -> float | None:
+        """An upper confidence bound on the effect in this row after ``paths`` draws. None if its test has no bound.
+
+        A bound counts draws, because the values of one draw may depend on each other. A row with fewer values than draws got them
+        from at most as many draws as it has values.
+        """
+        return self.null.bound(self.statistic, min(paths, self.n), error)
 
 
 class Test(NamedTuple):
     """The ``statistic`` of ``n`` values in the row called ``where``, which is the most extreme of ``rows``.
 
-    ``bounded`` says whether every draw counts in the statistic, so that a bound over draws makes sense.
+    ``bounded`` says whether every draw counts in the statistic, so that a bound over draws makes sense. ``ends`` are rows of which
+    one has the largest bound of all rows. It need not be the row with the smallest p-value: a bound counts draws and a p-value
+    counts values, and rows may hold different numbers of values. If ``ends`` is empty, the row itself has the largest bound.
     """
 
     null: Null
@@ -23,6 +43,7 @@ class Test(NamedTuple):
     n: int
     rows: int
     bounded: bool = True
+    ends: tuple[Row, ...] = ()
 
 
 THE_DRAW, COMPONENT_NOISE = "F(x)", "noise within components"
@@ -44,6 +65,12 @@ class Summary(ABC):
     measures: str | None = None
     """The quantity that is tested, where several summaries may hold the same one. Its tests are then counted only once."""
 
+    once: str | None = None
+    """What the summary looks at, if looking is dear and one battery per law is enough: see :func:`exactness.evidence.base.once`."""
+
+    silent: bool = False
+    """Whether another battery looks at the same, so that nothing need be added."""
+
     @abstractmethod
     def merge(self, other: Any) -> None:
         """Add another summary of the same kind and shape."""
@@ -62,6 +89,10 @@ class Summary(ABC):
     def close(self) -> None:  # noqa: B027  (most summaries have nothing to do)
         """Called once all rows of a batch of draws have been added."""
 
+    def scores(self) -> Scores:
+        """Sums divided by their standard deviations under the law, row by row, for the page. Empty if there are none."""
+        return {}
+
     def histogram(self, bins: int) -> tuple[str, np.ndarray] | None:
         """``(where, counts)`` of probability integral transforms. None if this summary keeps none, or nothing was added."""
         return None
@@ -70,19 +101,23 @@ class Summary(ABC):
 def worst(
     null: Callable[[int], Null], names: Sequence[str], statistics: np.ndarray, n: np.ndarray | int, bounded: bool = True
 ) -> Test:
-    """The test of the most extreme row. ``null(i)`` is the null distribution of row i; rows of equal n share their p-values."""
-    counts = np.broadcast_to(n, statistics.shape)
-    candidates = range(len(statistics))
-    if counts.min() == counts.max() and len(statistics) > 2:
-        # p-values are monotone on either side, so only the two ends can be the most extreme.
-        candidates = (int(statistics.argmax()), int(statistics.argmin()))  # type: ignore[assignment]
-    best: tuple[tuple[float, float], int, Null] | None = None
-    for i in candidates:
-        test = null(i)
-        # Very small p-values underflow to 0. Then the larger effect decides.
-        rank = (test.p_value(float(statistics[i]), int(counts[i])), -abs(test.effect(float(statistics[i]))))
-        if best is None or rank < best[0]:
-            best = rank, i, test
-    assert best is not None, "a test needs at least one row"
-    _, i, test = best
-    return Test(test, names[i], float(statistics[i]), int(counts[i]), len(statistics), bounded)
+    """The test of the most extreme row, and the rows that may have the largest bound. ``null(i)`` is that of row i.
+
+    Among rows with the same null distribution and equal n, p-values fall and bounds rise towards either end. So one of the two
+    ends has the smallest p-value, and one of them has the largest bound.
+    """
+    tests, counts = [null(i) for i in range(len(statistics))], np.broadcast_to(n, statistics.shape)
+    groups: dict[tuple[Null, int], Sequence[int] | np.ndarray] = {}
+    if counts.min() == counts.max() and all(test is tests[0] for test in tests):
+        groups[tests[0], int(counts[0])] = np.arange(len(tests))
+    else:
+        for i, key in enumerate(zip(tests, counts.tolist(), strict=True)):
+            groups.setdefault(key, []).append(i)  # type: ignore[union-attr]
+    ends = []
+    for (test, count), members in groups.items():
+        values = statistics[members]
+        both = dict.fromkeys((int(values.argmax()), int(values.argmin())))
+        ends += [Row(test, names[members[at]], float(values[at]), count) for at in both]
+    # Very small p-values underflow to 0. Then the larger effect decides.
+    first = min(ends, key=lambda row: (row.null.p_value(row.statistic, row.n), -abs(row.null.effect(row.statistic))))
+    return Test(*first, len(statistics), bounded, tuple(ends) if bounded and len(ends) > 1 else ())

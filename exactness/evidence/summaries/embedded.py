@@ -21,7 +21,7 @@ class EmbeddedDraws(Summary):
     covariance is at most its Hilbert-Schmidt norm, whose square is E (centred kernel)^2 <= E k(X, X')^2 - (E k(X, X'))^2.
     """
 
-    constant = ("law",)
+    constant = ("law", "bandwidths", "_means")
     distribution = "the law's embedding"
 
     def __init__(self, law: Embedded, bandwidths: Mapping[str, float], most: int) -> None:

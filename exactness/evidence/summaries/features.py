@@ -67,6 +67,7 @@ class Embedding(Summary):
     """
 
     distribution = "characteristic function"
+    constant = ("mean", "null", "_whiten")
 
     def __init__(self, mean: np.ndarray, covariance: np.ndarray, radius: float, width: float) -> None:
         self.mean, self.n = mean, 0

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...arrays import Array, namespace
 from ..nulls import MeanProduct
+from ..pictures import Scores
 from .base import Summary, Test, worst
 
 
@@ -20,6 +21,7 @@ class Lags(Summary):
     """
 
     distribution = "independent N(0, 1)"
+    constant = ("nulls",)
 
     def __init__(self, present: Sequence[bool], most: int) -> None:
         runs = {lag: _runs(present, lag) for lag in range(1, most + 1)}
@@ -38,15 +40,24 @@ class Lags(Summary):
             self.sums[lag] += other.sums[lag]
             self.counts[lag] += other.counts[lag]
 
+    def scores(self) -> Scores:
+        sums, counts = np.array(list(self.sums.values())), np.array(list(self.counts.values()), dtype=np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return {"mean product": ([_name(lag) for lag in self.sums], sums / np.sqrt(counts))} if self.sums else {}
+
     def tests(self) -> list[Test]:
         seen = [lag for lag, count in self.counts.items() if count]
         if not seen:
             return []
         means = np.array([self.sums[lag] / self.counts[lag] for lag in seen])
         counts = np.array([self.counts[lag] for lag in seen])
-        names = ["1 step" if lag == 1 else f"{lag} steps" for lag in seen]
+        names = [_name(lag) for lag in seen]
         # The number of overlapping products depends on the lag, so every row has its own null distribution.
         return [worst(lambda i: self.nulls[seen[i]], names, means, counts)]
+
+
+def _name(lag: int) -> str:
+    return "1 step" if lag == 1 else f"{lag} steps"
 
 
 def _runs(present: Sequence[bool], lag: int) -> list[int]:

@@ -14,6 +14,7 @@ class PairTally(Summary):
     """Counts of both samples in the same cells, with one row per projection."""
 
     distribution = "that of the trusted sampler"
+    constant = ("rows",)
 
     def __init__(self, rows: Sequence[str], cells: int) -> None:
         self.rows, self.n = tuple(rows), 0

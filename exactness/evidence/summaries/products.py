@@ -8,6 +8,7 @@ import numpy as np
 
 from ...arrays import Array, namespace
 from ..nulls import MeanProduct
+from ..pictures import Scores
 from .base import Summary, Test, worst
 
 
@@ -19,6 +20,7 @@ class Products(Summary):
     """
 
     distribution = "independent N(0, 1)"
+    constant = ("rows",)
 
     def __init__(self, rows: Sequence[str]) -> None:
         self.rows = tuple(rows)
@@ -32,6 +34,10 @@ class Products(Summary):
     def merge(self, other: Products) -> None:
         self.sums += other.sums
         self.counts += other.counts
+
+    def scores(self) -> Scores:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return {"mean product": (self.rows, self.sums / np.sqrt(self.counts))}
 
     def tests(self) -> list[Test]:
         seen = np.flatnonzero(self.counts)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...arrays import Array, namespace, to_numpy
 from ..nulls import Null, Promised
+from ..pictures import Scores
 from .base import Summary, Test
 
 
@@ -18,6 +19,7 @@ class Promises(Summary):
     """
 
     distribution = "a martingale"
+    constant = ("rows", "width")
 
     def __init__(self, rows: Sequence[str], width: Sequence[float]) -> None:
         self.rows, self.width = tuple(rows), np.asarray(width, dtype=np.float64)
@@ -34,6 +36,10 @@ class Promises(Summary):
         self.sums += other.sums
         self.variances += other.variances
         self.n += other.n
+
+    def scores(self) -> Scores:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return {"share against promise": (self.rows, self.sums / np.sqrt(self.variances))}
 
     def monitored(self) -> list[tuple[Null, int]]:
         return [(Promised(0.25, float(w)), 1) for w in self.width]

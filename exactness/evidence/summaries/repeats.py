@@ -1,4 +1,4 @@
-"""Draws that occur twice. Draws of a continuous law never do, so a single repetition refutes."""
+"""Draws that occur twice. Draws of a continuous law do so only by rounding."""
 
 from __future__ import annotations
 
@@ -8,35 +8,44 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import Array, device, namespace, to_numpy
-from ..nulls import Distinct
+from ...arrays import Array, at_hand, device, namespace, to_numpy
+from ..nulls import Distinct, OwnRepeats
 from .base import Summary, Test
 from .reservoir import Reservoir
 
 _KEPT = 1 << 16
 # With this many random bits per draw, the probability that any two of the kept draws agree is below 2^-97.
 _BITS = 128
+# As few random bits make the numbers of some generators, even where they return double precision.
+_RANDOM_BITS = 22
+_ENTRIES = math.ceil(_BITS / _RANDOM_BITS)
 
 
 class Repeats(Summary):
     """Compares some entries of each draw, bit by bit.
 
     A bounded number of draws is kept. They are chosen by these entries, so that a draw and its repetition are either both kept or
-    both left out. ``places`` are the entries of a flattened draw that are continuous under the law.
+    both left out. If the entries have too few bits to tell all draws apart, as many repeats as rounding may cause are allowed.
+
+    Args:
+        places: the entries of a flattened draw that are continuous under the law.
+        free: the number of them that are independent given the others: rounding must make all of them equal.
     """
 
     distribution = "all different"
+    constant = ("places",)
 
-    def __init__(self, places: Sequence[int] | np.ndarray) -> None:
+    def __init__(self, places: Sequence[int] | np.ndarray, free: int | None = None) -> None:
         self.places = np.asarray(places, dtype=np.int64)
+        self.free = len(self.places) if free is None else free
         self.kept = Reservoir(_KEPT)
 
     def add(self, sample: Array) -> None:
-        """Add draws (n, ...). Nothing is kept if the draws have too few bits to tell them apart."""
-        wanted = math.ceil(_BITS / -math.log2(float(namespace(sample).finfo(sample.dtype).eps)))
-        if wanted > len(self.places):
+        """Add draws (n, ...)."""
+        if not len(self.places):
             return
-        chosen = self.places[np.linspace(0, len(self.places) - 1, wanted).astype(np.int64)]
+        chosen = self.places[np.linspace(0, len(self.places) - 1, min(len(self.places), _ENTRIES)).astype(np.int64)]
+        sample = at_hand(sample)
         xp = namespace(sample)
         flat = xp.reshape(sample, (int(sample.shape[0]), -1))
         bits = _bits(to_numpy(flat[:, xp.asarray(chosen, device=device(flat))]))
@@ -48,9 +57,65 @@ class Repeats(Summary):
     def tests(self) -> list[Test]:
         if not len(self.kept) or self.kept.rows is None:
             return []
-        bits = self.kept.rows[0]
+        bits = np.unique(self.kept.rows[0], axis=0)
         # Only the draws that were kept count, because no others were compared.
-        return [Test(Distinct(), "worst", float(len(bits) - len(np.unique(bits, axis=0))), len(bits), 1, bounded=False)]
+        n = len(self.kept)
+        return [Test(Distinct(self._chance(bits, n)), "bit by bit", float(n - len(bits)), n, 1, bounded=False)]
+
+    def _chance(self, bits: np.ndarray, n: int) -> float:
+        """A bound on the probability that rounding makes a draw equal to an earlier one, on average over n draws."""
+        free = min(self.free, bits.shape[1])
+        if free >= _ENTRIES:
+            return 0.0
+        # A number that is large compared with its spread has fewer digits to spare.
+        low, middle, high = np.quantile(bits.view(np.float64), [0.25, 0.5, 0.75], axis=0)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            coarse = np.where(high > low, np.maximum(1.0, np.abs(middle) / (high - low)), 1.0)
+        chance = 0.5 * n * 2.0 ** (-free * _RANDOM_BITS) * float(np.prod(np.sort(coarse)[-free:]))
+        return min(1.0, chance)
+
+
+class RepeatsOfBoth(Summary):
+    """Values that come twice or more, in the judged draws and in as many of a trusted sampler: nothing else of the law is known.
+
+    A bounded number of draws is kept, chosen by their values, so that equal draws are all kept or all left out.
+    """
+
+    distribution = "that of the trusted sampler"
+
+    def __init__(self) -> None:
+        self.kept = Reservoir(_KEPT)
+        self.complete = True
+
+    def add(self, ours: np.ndarray, theirs: np.ndarray) -> None:
+        """Add draws (n, D) of either sampler, in the same dtype."""
+        bits = np.concatenate([_bits(ours), _bits(theirs)])
+        wide = np.stack([_mixed(bits), _mixed(bits[:, ::-1] + np.uint64(1))], axis=1)
+        self._keep(wide[:, 0].astype(np.float64), wide, np.repeat([True, False], len(ours)))
+
+    def _keep(self, keys: np.ndarray, *columns: np.ndarray) -> None:
+        self.complete = self.complete and len(self.kept) + len(keys) <= self.kept.most
+        self.kept.add(keys, *columns)
+
+    def merge(self, other: RepeatsOfBoth) -> None:
+        self.complete = self.complete and other.complete
+        if other.kept.rows is not None:
+            self._keep(other.kept.keys, *other.kept.rows)
+
+    def tests(self) -> list[Test]:
+        if self.kept.rows is None:
+            return []
+        values, ours = self.kept.rows
+        # Of the last value, some draws may have been left out.
+        whole = np.full(len(values), True) if self.complete else self.kept.keys < self.kept.keys.max()
+        place = np.unique(values[whole], axis=0, return_inverse=True)[1].ravel()
+        count, own = np.bincount(place), np.bincount(place, weights=ours[whole])
+        repeated = count > 1
+        n = int(repeated.sum())
+        if not n:
+            return []
+        alone = int((own == count)[repeated].sum())
+        return [Test(OwnRepeats(), "values that occur twice or more", alone / n, n, 1, bounded=False)]
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..nulls import Null, Share
-from .base import Summary, Test
+from ..pictures import Scores
+from .base import Summary, Test, worst
 
 
 class Shares(Summary):
     """Counts of draws in which an event of known probability happened, with one row per event."""
 
     distribution = "binomial"
+    constant = ("events", "nulls")
 
     def __init__(self, events: Sequence[str], probabilities: Sequence[float] | np.ndarray) -> None:
         self.events = tuple(events)
@@ -29,15 +31,15 @@ class Shares(Summary):
         self.counts += other.counts
         self.n += other.n
 
+    def scores(self) -> Scores:
+        p = np.array([null.probability for null in self.nulls])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return {"share": (self.events, (self.counts - self.n * p) / np.sqrt(self.n * p * (1.0 - p)))}
+
     def monitored(self) -> list[tuple[Null, int]]:
         return [(self.nulls[0], len(self.nulls))]
 
     def tests(self) -> list[Test]:
         if self.n == 0:
             return []
-        shares = self.counts / self.n
-        p = np.array([null.p_value(float(s), self.n) for null, s in zip(self.nulls, shares, strict=True)])
-        i = int(p.argmin())
-        gaps = np.abs([null.effect(float(s)) for null, s in zip(self.nulls, shares, strict=True)])
-        null = Share(self.nulls[i].probability, float(gaps.max()) if len(gaps) > 1 else 0.0)
-        return [Test(null, self.events[i], float(shares[i]), self.n, len(self.events))]
+        return [worst(lambda i: self.nulls[i], self.events, self.counts / self.n, self.n)]

@@ -11,6 +11,7 @@ from ...arrays import Array, chi2_cdf, clip, dot, histogram, namespace, ndtr, ro
 from ..nulls import BINS, AndersonDarling, CramerVonMises, Kolmogorov, NormalMean, NormalVariance, Null
 from ..nulls.hilbert import edge_weights
 from ..nulls.normal import CLIP, CLIPPED_SQUARE
+from ..pictures import Scores
 from .base import Summary, Test, worst
 
 _EDGES = np.arange(1, BINS) / BINS
@@ -33,6 +34,8 @@ class Tally(Summary):
             hold different draws, and chance decides how many; their bounds would be those of few draws, so they have none. Each
             value of ``"paired"`` rows comes from two draws; bounds count draws, so they have none either.
     """
+
+    constant = ("rows", "null", "freedom", "relation", "distribution", "measures")
 
     def __init__(self, rows: Sequence[str], null: str, *, relation: Relation, freedom: int = 0) -> None:
         self.rows, self.null, self.freedom, self.relation = tuple(rows), null, freedom, relation
@@ -78,9 +81,12 @@ class Tally(Summary):
         self.sums[rows] += sums[0]
         self.squares[rows] += sums[1]
         if self.relation in ("independent", "dependent"):
-            # Rows may hold different numbers of values. The average of a draw is over all of them.
+            # Rows may hold different numbers of values. The average of a draw is over all of them. Rows are added one by one, so
+            # that it does not matter how many come at a time.
             total, count = self._open or (0.0, 0)
-            self._open = total + width * xp.sum(own, axis=1), count + width * len(rows)
+            for row in range(len(rows)):
+                total = total + width * own[:, row]
+            self._open = total, count + width * len(rows)
 
     def merge(self, other: Tally) -> None:
         self.counts += other.counts
@@ -121,6 +127,16 @@ class Tally(Summary):
         nulls: list[Null] = [Kolmogorov(), CramerVonMises(), AndersonDarling()]
         nulls += [NormalMean(), NormalVariance()] if self.null == "normal" else []
         return [(null, len(self.rows) + 1) for null in nulls] if self.relation in ("independent", "dependent") else []
+
+    def scores(self) -> Scores:
+        """Of the mean and the variance of normal values, else of the mean of the probability integral transforms."""
+        n = self.counts.sum(1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.null == "normal":
+                mean, variance = self.sums / np.sqrt(n), (self.squares - n) / np.sqrt(2.0 * n)
+                return {"mean": (self.rows, mean), "variance": (self.rows, variance)}
+            middles = (np.arange(BINS) + 0.5) / BINS
+            return {"mean transform": (self.rows, (self.counts @ middles / n - 0.5) * np.sqrt(12.0 * n))}
 
     def histogram(self, bins: int) -> tuple[str, np.ndarray] | None:
         """``(where, counts)`` over all rows, or of the most extreme row if rows may not be pooled."""

@@ -12,6 +12,8 @@ from .base import Summary, Test, worst
 class Vectors(Summary):
     """The sum, and the sum of outer products, of vectors (dim,) that are independent N(0, I) under the law."""
 
+    constant = ("dim", "distribution", "_pairs")
+
     def __init__(self, dim: int) -> None:
         self.dim, self.n = dim, 0
         self.distribution = f"N(0, I) in d = {dim}"
@@ -40,10 +42,10 @@ class Vectors(Summary):
         names = [f"coordinate {i}" for i in range(self.dim)]
         i, j = self._pairs
         pairs = [f"coordinates {a} and {b}" for a, b in zip(i, j, strict=True)]
-        product = MeanProduct()
+        shift, scale, product = NormalMean(), NormalVariance(), MeanProduct()
         return [
             Test(MeanVector(self.dim), "all coordinates", float(np.linalg.norm(mean)), self.n, 1),
-            worst(lambda _: NormalMean(), names, mean, self.n),
-            worst(lambda _: NormalVariance(), names, np.diagonal(second), self.n),
+            worst(lambda _: shift, names, mean, self.n),
+            worst(lambda _: scale, names, np.diagonal(second), self.n),
             worst(lambda _: product, pairs, second[i, j], self.n),
         ]

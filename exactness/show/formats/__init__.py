@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from ...certificate import Certificate
 from ...errors import BadInput
 from .badge import badge
+from .intoto import intoto
 from .junit import junit
 from .markdown import markdown
 from .outcome import Outcome, outcome_of
 from .sarif import sarif
 from .summary import summary
 
-__all__ = ["FORMATS", "Format", "Outcome", "badge", "junit", "markdown", "outcome_of", "render", "sarif", "summary"]
+__all__ = ["FORMATS", "Format", "Outcome", "badge", "intoto", "junit", "markdown", "outcome_of", "render", "sarif", "summary"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ FORMATS = {
     "markdown": Format(markdown, "summary.md"),
     "badge": Format(badge, "badge.json"),
     "json": Format(summary, "summary.json"),
+    "intoto": Format(intoto, "exactness.intoto.jsonl"),
 }
 
 

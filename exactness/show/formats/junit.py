@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from ...certificate import Certificate
+from ..text import one_line, plain
 from .outcome import Outcome, outcome_of, repeat, seconds
-from .text import one_line, writable
 
 
 def junit(certificates: Sequence[Certificate]) -> str:
@@ -25,7 +25,7 @@ def junit(certificates: Sequence[Certificate]) -> str:
         "time": f"{sum(map(seconds, certificates)):.3f}",
     }
     root = ET.Element("testsuites", {"name": "exactness", **totals})
-    suite = ET.SubElement(root, "testsuite", {"name": "exactness", **totals, "timestamp": writable(certificates[0].created)})
+    suite = ET.SubElement(root, "testsuite", {"name": "exactness", **totals, "timestamp": plain(certificates[0].created)})
     for certificate, outcome in zip(certificates, outcomes, strict=True):
         _case(suite, certificate, outcome)
     ET.indent(root)
@@ -57,7 +57,7 @@ def _case(suite: ET.Element, c: Certificate, outcome: Outcome) -> None:
     if not outcome.passed:
         tag = "error" if outcome.kind == "invalid" else "failure"
         message = one_line(f"{outcome.kind}: {c.reasons[0] if c.reasons else ''}")
-        ET.SubElement(case, tag, {"type": outcome.kind, "message": message}).text = writable(outcome.why)
+        ET.SubElement(case, tag, {"type": outcome.kind, "message": message}).text = plain(outcome.why)
 
 
 def _number(value: float | None) -> str | None:

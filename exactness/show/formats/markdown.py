@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...certificate import Certificate
+from ..text import marked_down
 from .outcome import Kind, Outcome, counts, outcome_of, per_draw, repeat, seconds
-from .text import marked_down
 
 SIGNS: dict[Kind, str] = {
     "certified": "✅",

@@ -9,7 +9,7 @@ from typing import Literal
 
 from ...certificate import Certificate, Verdict
 from ...run.sources import words_of
-from .text import writable
+from ..text import plain
 
 Kind = Literal["certified", "control refuted", "inconclusive", "refuted", "control missed", "invalid"]
 
@@ -66,9 +66,9 @@ def repeat(certificate: Certificate) -> str | None:
     """
     if not certificate.source:
         recorded = certificate.sampler.get("repeat")
-        return writable(recorded) if isinstance(recorded, str) and recorded else None
+        return plain(recorded) if isinstance(recorded, str) and recorded else None
     plan = certificate.plan
-    words = [*words_of(writable(certificate.source)), "--seed", str(certificate.seed)]
+    words = [*words_of(plain(certificate.source)), "--seed", str(certificate.seed)]
     words += ["--alpha", f"{plan.alpha}", "--tolerance", f"{plan.tolerance}", "--max-paths", f"{plan.max_paths}"]
     return "exactness certify " + shlex.join(words)
 

@@ -18,8 +18,8 @@ from ...certificate import Certificate
 from ...run.jobs import certificate_path
 from ...run.runner import exit_code
 from ...run.sources import file_of
+from ..text import one_line, plain
 from .outcome import Kind, Outcome, outcome_of, repeat
-from .text import one_line, writable
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 RULES: dict[Kind, tuple[str, str]] = {
@@ -38,7 +38,7 @@ def sarif(certificates: Sequence[Certificate]) -> str:
         "tool": {
             "driver": {
                 "name": "exactness",
-                "version": writable(certificates[0].environment.exactness),
+                "version": plain(certificates[0].environment.exactness),
                 "shortDescription": {"text": "Certifies that samplers are lossless."},
                 "rules": [_rule(kind) for kind in RULES],
             }
@@ -66,7 +66,7 @@ def _rule_id(kind: Kind) -> str:
 
 
 def _result(c: Certificate, outcome: Outcome) -> dict[str, object]:
-    name, rule = writable(c.name), _rule_id(outcome.kind)
+    name, rule = plain(c.name), _rule_id(outcome.kind)
     return {
         "ruleId": rule,
         "ruleIndex": list(RULES).index(outcome.kind),
@@ -93,13 +93,13 @@ def _result(c: Certificate, outcome: Outcome) -> dict[str, object]:
 
 def _uri(c: Certificate) -> str:
     """The URI of the file with the claim or with the law of saved paths. Without such a file, it is that of the certificate."""
-    claimed = None if c.source is None else file_of(writable(c.source))
+    claimed = None if c.source is None else file_of(plain(c.source))
     if claimed is None:
-        return quote(certificate_path(Path(), writable(c.name)).name)
+        return quote(certificate_path(Path(), plain(c.name)).name)
     file = PurePath(claimed)
     return file.as_uri() if file.is_absolute() else quote(file.as_posix())
 
 
 def _plain(text: str) -> str:
     """Escape what a message would take for a placeholder or a link (sections 3.11.5 and 3.11.6 of the standard)."""
-    return re.sub(r"\{(\d+)\}", r"{{\1}}", writable(text).replace("](", "] ("))
+    return re.sub(r"\{(\d+)\}", r"{{\1}}", plain(text).replace("](", "] ("))

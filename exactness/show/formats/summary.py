@@ -8,8 +8,8 @@ import msgspec
 
 from ...certificate import Certificate
 from ...run.runner import exit_code
+from ..text import plain
 from .outcome import counts, outcome_of, repeat
-from .text import writable
 
 FORMAT = "exactness-summary/1"
 
@@ -24,11 +24,11 @@ def summary(certificates: Sequence[Certificate]) -> str:
         "counts": counts(outcomes),
         "certificates": [
             {
-                "name": writable(c.name),
+                "name": plain(c.name),
                 "verdict": c.verdict.value,
                 "outcome": o.kind,
                 "passed": o.passed,
-                "reasons": [writable(reason) for reason in c.reasons],
+                "reasons": [plain(reason) for reason in c.reasons],
                 "draws": c.paths,
                 "smallest_adjusted_p": None if c.leading is None else c.leading.adjusted_p,
                 "largest_bound": c.largest_bound,

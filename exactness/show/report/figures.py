@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 
+from ..text import plain
 from .view import Section
 
 # Colour-blind readers can tell these colours apart (Okabe and Ito 2008), and the shapes differ as well.
@@ -23,7 +25,15 @@ def speed_figure(section: Section) -> str:
     from matplotlib import pyplot as plt
 
     drafters = sorted({d for d, verifier, *_ in section.speed if verifier != "sequential"}, reverse=True)
-    with plt.rc_context({"svg.hashsalt": section.name, "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}):
+    with plt.rc_context(
+        {
+            "svg.hashsalt": section.name,
+            "svg.fonttype": "none",
+            "font.family": "sans-serif",
+            "font.size": 9,
+            "text.parse_math": False,
+        }
+    ):
         figure, axes = plt.subplots(figsize=(6.4, 0.3 * len(drafters) + 1.0))
         for offset, verifier in ((0.14, "token_wise"), (-0.14, "block")):
             points = [(r, drafters.index(d) + offset, held) for d, v, r, held in section.speed if v == verifier]
@@ -38,7 +48,7 @@ def speed_figure(section: Section) -> str:
                 "sequential", (section.steps, len(drafters) - 0.5), (-4, 0), textcoords="offset points",
                 ha="right", va="center", fontsize=8, color="#666666",
             )  # fmt: skip
-        axes.set_yticks(range(len(drafters)), drafters)
+        axes.set_yticks(range(len(drafters)), [plain(drafter) for drafter in drafters])
         axes.set_ylim(-0.6, len(drafters) - 0.2)
         axes.set_xlim(left=0)
         axes.set_xlabel("rounds per chain (filled: certified)")
@@ -52,4 +62,5 @@ def speed_figure(section: Section) -> str:
         figure.savefig(stream, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
         plt.close(figure)
     text = stream.getvalue()
-    return text[text.index("<svg") :]
+    # The page's content security policy allows one style sheet, which has these two rules.
+    return re.sub(r"\s*<defs>\s*<style[^>]*>.*?</style>\s*</defs>", "", text[text.index("<svg") :], count=1, flags=re.DOTALL)

@@ -8,11 +8,13 @@ from math import sqrt
 
 from ...certificate import Certificate, Histogram, Verdict
 from ...controls.matrix import Matrix
-from ..formats.outcome import repeat
+from ..formats.outcome import per_draw, repeat
 from .matrix import MatrixView, view_of
 
 _LOUDEST = 8
 _ALL_BELOW = 12
+# A figure has no room for more rounds or steps than this, and a chain has far fewer.
+_DRAWABLE = 10**6
 
 
 @dataclass(frozen=True)
@@ -69,16 +71,18 @@ class Page:
     facts: list[tuple[str, str]]
     sections: list[Section]
     matrix: MatrixView | None = None
+    broken: Sequence[tuple[str, str]] = ()
 
 
-def page_of(certificates: Sequence[Certificate], matrix: Matrix | None = None) -> Page:
+def page_of(certificates: Sequence[Certificate], matrix: Matrix | None = None, broken: Sequence[tuple[str, str]] = ()) -> Page:
     """Group the certificates by law (the part of the name before the first slash), in the given order.
 
-    The certificates or the matrix may be missing, but not both.
+    The certificates or the matrix may be missing, but not both. ``broken`` names files that could not be read, and why.
     """
     controls = None if matrix is None else view_of(matrix)
     if controls is not None and not certificates:
-        return Page("exactness: controls", controls.headline, controls.holds, _made(matrix), [], controls)  # type: ignore[arg-type]
+        holds = controls.holds and not broken
+        return Page("exactness: controls", controls.headline, holds, _made(matrix), [], controls, broken)  # type: ignore[arg-type]
     groups: dict[str, list[Certificate]] = {}
     for c in certificates:
         groups.setdefault(c.name.split("/")[0] if "/" in c.name else c.name, []).append(c)
@@ -88,14 +92,16 @@ def page_of(certificates: Sequence[Certificate], matrix: Matrix | None = None) -
     refuted = sum(c.verdict is Verdict.REFUTED for c in wrong)
     parts = [f"{certified} of {len(exact)} samplers certified"] if exact else []
     parts += [f"{refuted} of {len(wrong)} wrong samplers refuted"] if wrong else []
+    parts += [f"{len(broken)} files could not be read" if len(broken) > 1 else "one file could not be read"] if broken else []
     full = len(certificates) <= _ALL_BELOW
     return Page(
         title="exactness report" if len(certificates) != 1 else f"exactness: {certificates[0].name}",
         headline="; ".join(parts),
-        holds=all(c.as_claimed for c in certificates) and (controls is None or controls.holds),
+        holds=all(c.as_claimed for c in certificates) and (controls is None or controls.holds) and not broken,
         facts=_facts(certificates),
         sections=[_section(name, members, full) for name, members in groups.items()],
         matrix=controls,
+        broken=broken,
     )
 
 
@@ -103,16 +109,17 @@ def _section(name: str, members: Sequence[Certificate], full: bool) -> Section:
     rows = [_row(c, full) for c in members]
     speed = []
     for c in members:
-        if c.expected == "exact" and c.cost.get("paths") and "rounds" in c.cost:
+        rounds = per_draw(c, "rounds")
+        if c.expected == "exact" and rounds is not None and 0.0 <= rounds <= _DRAWABLE:
             parts = c.name.split("/")
             drafter = str(c.sampler.get("drafter", parts[-1]))
-            speed.append((drafter, str(c.sampler.get("verifier", "sequential")), c.cost["rounds"] / c.cost["paths"], c.as_claimed))
+            speed.append((drafter, str(c.sampler.get("verifier", "sequential")), rounds, c.as_claimed))
     law = members[0].law
     steps, left_out = law.get("steps"), members[0].sampler.get("controls_left_out", {})
     return Section(
         name=name,
         about=str(members[0].sampler.get("law", law.get("kind", ""))),
-        steps=steps if isinstance(steps, int) else None,
+        steps=steps if isinstance(steps, int) and 0 < steps <= _DRAWABLE else None,
         left_out=left_out if isinstance(left_out, dict) else {},
         rows=[r for r in rows if r.certificate.expected == "exact"],
         controls=[r for r in rows if r.certificate.expected == "wrong"],

@@ -107,6 +107,10 @@ class _Placed:
         self._signal, self._level = schedule.signal[1:], np.log(schedule.noise[1:] / schedule.signal[1:])
         self._copies: dict[np.dtype, Parameters] = {}
 
+    def __getstate__(self) -> dict[str, object]:
+        # The copies are kept for speed, and can be made again.
+        return {**vars(self), "_copies": {}}
+
     def beside(self, x: Array) -> Parameters:
         if x.dtype not in self._copies:
             # The first call may be inside a trace. The copies must be arrays, not tracers of that trace.

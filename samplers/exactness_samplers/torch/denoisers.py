@@ -25,6 +25,10 @@ class _Placed:
         self._constants = constants
         self._copies: dict[tuple[torch.device, torch.dtype], dict[str, Tensor]] = {}
 
+    def __getstate__(self) -> dict[str, object]:
+        # The copies are kept for speed, and can be made again.
+        return {**vars(self), "_copies": {}}
+
     def beside(self, x: Tensor) -> dict[str, Tensor]:
         key = (x.device, x.dtype)
         if key not in self._copies:

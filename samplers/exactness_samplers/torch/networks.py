@@ -108,6 +108,10 @@ class _Placed:
         self._needed = needed
         self._copies: dict[tuple[torch.device, torch.dtype], Parameters] = {}
 
+    def __getstate__(self) -> dict[str, object]:
+        # The copies are kept for speed, and can be made again.
+        return {**vars(self), "_copies": {}}
+
     def beside(self, x: Tensor) -> Parameters:
         key = (x.device, x.dtype)
         if key not in self._copies:

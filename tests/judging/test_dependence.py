@@ -1,0 +1,100 @@
+"""Certificates assume independent draws: dependent ones are not certified, exact samplers that look odd are not refuted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import exactness as ex
+from exactness.evidence.summaries import RepeatsOfBoth
+from tests.judging.dependent import DEPENDENT, FAMILIES, MIXTURE, ODD, Remembering, autoregression, sampler
+
+# A call that remembers the last one has no seed.
+PLAN = ex.Plan(tolerance=0.05)
+UNSEEDED = ex.Plan(tolerance=0.05, seed_must_count=False)
+
+
+def judged(make, family, seed):
+    if isinstance(make, Remembering):
+        make.last = None
+    plan = UNSEEDED if isinstance(make, Remembering) else PLAN
+    return ex.certify(sampler(make, family), FAMILIES[family].law, plan=plan, seed=seed)
+
+
+def test_there_are_forty_of_each():
+    assert min(len(DEPENDENT), len(ODD)) >= 40
+
+
+@pytest.mark.filterwarnings("ignore:The balance properties")
+@pytest.mark.parametrize("name", DEPENDENT)
+def test_draws_that_depend_on_each_other_are_not_certified(name, seed):
+    """Most are refuted, and the reason says why; those that return the same for some seeds are invalid."""
+    found = judged(*DEPENDENT[name], seed)
+    assert found.verdict in (ex.Verdict.REFUTED, ex.Verdict.INVALID), found.reasons
+    if found.verdict is ex.Verdict.REFUTED:
+        assert "depend on each other" in found.reasons[0]
+
+
+@pytest.mark.parametrize("name", list(ODD)[::4])
+def test_exact_samplers_that_look_odd_are_not_refuted(name, seed):
+    """At alpha 1e-6. The slow test has all of them."""
+    assert judged(*ODD[name], seed).verdict is ex.Verdict.CERTIFIED
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The balance properties")
+@pytest.mark.parametrize("again", range(5))
+@pytest.mark.parametrize("name", [*DEPENDENT, *ODD])
+def test_all_of_them_with_other_seeds(name, again, seed):
+    if name in DEPENDENT:
+        assert judged(*DEPENDENT[name], 1_000 * seed + again).verdict in (ex.Verdict.REFUTED, ex.Verdict.INVALID)
+    else:
+        assert judged(*ODD[name], 1_000 * seed + again).verdict is ex.Verdict.CERTIFIED
+
+
+@pytest.mark.parametrize("rho", [0.3, 0.9])
+def test_the_reason_is_dependence_and_not_the_law(rho):
+    found = judged(autoregression(rho), "normal", 0)
+    assert found.reasons[0].startswith("draws depend on each other (lag 1): ")
+
+
+@pytest.mark.parametrize("wrong", [lambda z: z + 3.0, lambda z: 0.3 * z, lambda z: 5.0 * z, lambda z: z**3, np.abs], ids=str)
+def test_a_wrong_law_is_not_called_dependence(wrong):
+    """Draws are independent, and much too large, small, skewed or heavy-tailed."""
+    law = FAMILIES["normal"].law
+    found = ex.certify(lambda n, seed: wrong(law.sample(n, seed)), law, plan=PLAN)
+    assert found.verdict is ex.Verdict.REFUTED
+    assert "draws depend" not in found.reasons[0].split(";")[0]
+
+
+@pytest.mark.parametrize("name", ["AR .3", "AR .3, mixture", "twice", "antithetic, half on", "in order, dice"])
+def test_saved_draws_that_depend_on_each_other_are_not_certified(name):
+    """All of them come from one call, so that mirror images are 10,000 draws apart."""
+    make, family = DEPENDENT[name]
+    found = ex.certify_paths(sampler(make, family)(20_000, 1), FAMILIES[family].law, plan=ex.Plan(max_paths=20_000, tolerance=0.1))
+    assert found.verdict in (ex.Verdict.REFUTED, ex.Verdict.INVALID)
+
+
+def test_a_law_is_looked_at_once():
+    """Three batteries can turn draws of a mixture into normals: the first of them does, and only it."""
+    found = ex.certify(MIXTURE.sample, MIXTURE, plan=PLAN)
+    of_lags = [f.battery for f in found.findings if f.test == "serial correlation"]
+    assert of_lags == ["mixture innovations"] * 2
+    alone = ex.certify(MIXTURE.sample, MIXTURE, plan=PLAN, batteries=[ex.batteries.Rosenblatt()])
+    assert [f.battery for f in alone.findings if f.test == "serial correlation"] == ["Rosenblatt transform"] * 2
+
+
+def test_repeats_of_a_trusted_law_are_counted_over_shards():
+    """A third of the draws are the same in two shards; nobody else repeats. With repeats in both samples, nothing is wrong."""
+    draws, fresh = np.random.default_rng(0).standard_normal((2, 300, 2))
+    one, other, both = RepeatsOfBoth(), RepeatsOfBoth(), RepeatsOfBoth()
+    one.add(draws, fresh)
+    assert one.tests() == []
+    other.add(np.concatenate([draws[:100], fresh[:200] + 1.0]), fresh + 2.0)
+    one.merge(other)
+    (found,) = one.tests()
+    assert (found.statistic, found.n) == (1.0, 100)
+    assert found.null.p_value(found.statistic, found.n) < 1e-50
+    both.add(np.round(draws), np.round(fresh))
+    (found,) = both.tests()
+    assert found.null.p_value(found.statistic, found.n) > 1e-3
