@@ -155,7 +155,8 @@ class TokenSampler:
         rows = _Rows(jnp.asarray(text), start, empty, empty, jnp.full(n, self.length, int), jnp.zeros(n, int))
         # The compiled round is found again by the sampler, without the prompts, which need not be hashable.
         sampler = replace(self, prompts=())
-        step, counts = (_compiled_round if self.compiled else _round), []
+        step = _compiled_round if self.compiled else _round
+        counts: list[tuple[jax.Array, jax.Array]] = []
         while bool(jnp.any(rows.room > 0)):
             rows, found = step(sampler, rows, jnp.array(len(counts)), noise)
             counts.append(found)

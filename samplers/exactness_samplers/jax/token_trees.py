@@ -110,8 +110,8 @@ class Tree:
 
 
 def _tree(rule: Tree, parents: Parents, *inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
-    thresholds, masses = rule.tables(*inputs[:-1], parents)
-    noise = inputs[-1]
+    target_probs, draft_probs, drafts, lengths, noise = inputs
+    thresholds, masses = rule.tables(target_probs, draft_probs, drafts, lengths, parents)
     node = rule.walk(thresholds, noise[:, :-1], parents)
     return node, rule.draw(jax.vmap(lambda row, i: row[i])(masses, node), noise[:, -1])
 
@@ -374,6 +374,7 @@ class GreedyMultiPath:
                 token = tokens[best - 1]
                 return (best, leading, under[token], mass * q[token]), (best, law)
 
+            start: tuple[jax.Array, ...]
             start = jnp.zeros((), paths.dtype), jnp.ones(len(paths), bool), jnp.zeros((), draft.dtype), jnp.ones((), draft.dtype)
             return lax.scan(level, start, paths.T)[1]
 

@@ -29,6 +29,10 @@ from jax import lax
 
 from . import verification
 
+_CHUNK = 256
+_LARGE = 2**14
+"""With as many tokens, rows are taken one by one on a CPU, so that what is computed of them stays in its cache."""
+
 Rule = Callable[[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 """(target_probs, draft_probs, drafts, lengths, noise) -> (accepted, token)."""
 
@@ -47,13 +51,24 @@ def draw(masses: jax.Array, uniforms: jax.Array) -> jax.Array:
 
 
 def _draw(masses: jax.Array, uniform: jax.Array) -> jax.Array:
-    # The widest dtype that is enabled: single precision cannot add up a large vocabulary.
+    if len(masses) <= _CHUNK:
+        return _first_beyond(masses, uniform)
+    # First which run of ids, then which of them: one pass over the vocabulary, and short sums.
+    runs = jnp.pad(masses, (0, -len(masses) % _CHUNK)).reshape(-1, _CHUNK)
+    of_runs = runs.sum(1)
+    which = _first_beyond(of_runs, uniform)
+    before = jnp.sum(jnp.where(jnp.arange(len(runs)) < which, of_runs, 0.0))
+    share = jnp.clip((uniform * of_runs.sum() - before) / of_runs[which], 0.0, 1.0)
+    return which * _CHUNK + _first_beyond(runs[which], share)
+
+
+def _first_beyond(masses: jax.Array, uniform: jax.Array) -> jax.Array:
+    """The first place at which the sum from the left exceeds its share, and which is not 0 itself."""
     reached = jnp.cumsum(masses.astype(float))
-    ids = jnp.arange(len(masses))
-    possible = masses > 0
+    places, possible = jnp.arange(len(masses)), masses > 0
     beyond = possible & (reached > uniform * reached[-1])
     # Sums that are not computed from left to right may not grow, so the first of those beyond is looked for.
-    return jnp.where(beyond.any(), jnp.min(jnp.where(beyond, ids, len(masses))), jnp.max(jnp.where(possible, ids, 0)))
+    return jnp.where(beyond.any(), jnp.min(jnp.where(beyond, places, len(masses))), jnp.max(jnp.where(possible, places, 0)))
 
 
 @jax.jit
@@ -113,8 +128,11 @@ def block_from_right(
     """What ``verification.block`` returns, with few of the masses: the last draft that passes is looked for from the right.
 
     h_i <= P_i, because Z_i <= P_i, so the mass of a place is computed only for rows that have not passed further right and whose
-    uniform lies below P_i. Rows are taken one after the other, each with a loop of its own, which suits a CPU.
+    uniform lies below P_i. Rows are taken one after the other, each with a loop of its own, which suits a CPU; elsewhere all masses
+    are computed at once.
     """
+    if not _on_cpu():
+        return verification.block(log_ratios, masses, uniforms, lengths)
     log_weights = verification.block_weights(log_ratios)
 
     def last_pass(row: tuple[jax.Array, ...]) -> jax.Array:
@@ -171,24 +189,24 @@ class Chain:
     ) -> tuple[jax.Array, jax.Array]:
         return _chain(self, target_probs, draft_probs, drafts, lengths, noise)
 
-    def decide(
-        self, target_probs: jax.Array, draft_probs: jax.Array, drafts: jax.Array, lengths: jax.Array, noise: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """The number of drafts that are kept, and the masses (n, V) from which the token after them is drawn."""
-        width = drafts.shape[1]
-        draft_probs = draft_probs[:, :width]
-        masses = TokenMasses(target_probs, draft_probs)
-        tau, log_weight = self.keep(log_ratios(target_probs, draft_probs, drafts), masses, noise[:, :-1], lengths)
-        after = _at(target_probs, tau)
-        if width == 0:
-            return tau, after
-        replaced = self.leftover(after, _at(draft_probs, jnp.minimum(tau, width - 1)), log_weight)
-        return tau, jnp.where((tau < lengths)[:, None], replaced, after)
-
 
 def _chain(rule: Chain, *inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
-    tau, masses = rule.decide(*inputs)
-    return tau, rule.draw(masses, inputs[-1][:, -1])
+    target_probs, draft_probs, drafts, lengths, noise = inputs
+    n, width = drafts.shape
+    masses = TokenMasses(target_probs, draft_probs[:, :width])
+    tau, log_weight = rule.keep(log_ratios(target_probs, draft_probs, drafts), masses, noise[:, :-1], lengths)
+    if width == 0:
+        return tau, rule.draw(target_probs[:, 0], noise[:, -1])
+
+    def tokens(rows: jax.Array) -> jax.Array:
+        p, q = target_probs[rows, tau[rows]], draft_probs[rows, jnp.minimum(tau[rows], width - 1)]
+        rejected = (tau[rows] < lengths[rows])[:, None]
+        return rule.draw(jnp.where(rejected, rule.leftover(p, q, log_weight[rows]), p), noise[rows, -1])
+
+    rows = jnp.arange(n)
+    if target_probs.shape[2] < _LARGE or not _on_cpu():
+        return tau, tokens(rows)
+    return tau, lax.map(lambda row: tokens(row[None])[0], rows)
 
 
 _chain = jax.jit(_chain, static_argnums=0)
@@ -267,6 +285,10 @@ def _at(values: jax.Array, place: jax.Array) -> jax.Array:
 def _of_drafts(laws: jax.Array, drafts: jax.Array) -> jax.Array:
     """The probability of each draft, (n, L)."""
     return jnp.take_along_axis(laws[:, : drafts.shape[1]], drafts[..., None], axis=2)[..., 0]
+
+
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
 
 
 def _no_masses(log_weights: jax.Array) -> jax.Array:

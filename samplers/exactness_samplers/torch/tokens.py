@@ -28,6 +28,10 @@ from torch import Tensor
 
 from . import verification
 
+_CHUNK = 256
+_LARGE = 2**14
+"""With as many tokens, rows are taken few at a time, so that what is computed of them stays in the processor's cache."""
+
 Rule = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """(target_probs, draft_probs, drafts, lengths, noise) -> (accepted, token)."""
 
@@ -41,7 +45,21 @@ def draw(masses: Tensor, uniforms: Tensor) -> Tensor:
         >>> draw(torch.tensor([[0.0, 2.0, 2.0], [0.0, 2.0, 2.0]]), torch.tensor([0.0, 0.5])).tolist()
         [1, 2]
     """
-    reached = masses.cumsum(-1, dtype=torch.float64)
+    n, vocabulary = masses.shape
+    if vocabulary <= _CHUNK:
+        return _first_beyond(masses.double(), uniforms)
+    # First which run of ids, then which of them: one pass over the vocabulary, and short sums.
+    runs = torch.nn.functional.pad(masses, (0, -vocabulary % _CHUNK)).reshape(n, -1, _CHUNK)
+    of_runs = runs.sum(-1).double()
+    which = _first_beyond(of_runs, uniforms)
+    goal, here = uniforms.double() * of_runs.sum(-1), of_runs.cumsum(-1) - of_runs
+    share = (goal - _at(here, which)) / _at(of_runs, which)
+    return which * _CHUNK + _first_beyond(_at(runs, which).double(), share.clamp(0.0, 1.0))
+
+
+def _first_beyond(masses: Tensor, uniforms: Tensor) -> Tensor:
+    """The first column of each row at which the sum from the left exceeds its share, and which is not 0 itself."""
+    reached = masses.cumsum(-1)
     possible = masses > 0
     beyond = possible & (reached > (uniforms.double() * reached[:, -1])[:, None])
     last = masses.shape[-1] - 1 - possible.flip(-1).int().argmax(-1)
@@ -70,7 +88,7 @@ def residual(target: Tensor, draft: Tensor, log_weight: Tensor) -> Tensor:
 
     Nothing is left only where a rejection has probability 0, so this happens by rounding alone.
     """
-    excess = torch.clamp(torch.exp(log_weight)[:, None] * target - draft, min=0.0)
+    excess = (torch.exp(log_weight)[:, None] * target).sub_(draft).clamp_(min=0.0)
     return torch.where(excess.sum(-1, keepdim=True) > 0, excess, target)
 
 
@@ -94,8 +112,16 @@ class TokenMasses:
 
     def at(self, rows: Tensor | slice, i: int, log_weight: Tensor) -> Tensor:
         """Z_i of some of the rows, (m,), from their log P_i, (m,)."""
-        excess = torch.exp(log_weight)[:, None] * self.target[rows, i] - self.draft[rows, i]
-        return excess.clamp_(min=0.0).sum(-1)
+        if self.target.shape[2] < _LARGE:
+            excess = torch.exp(log_weight)[:, None] * self.target[rows, i] - self.draft[rows, i]
+            return excess.clamp_(min=0.0).sum(-1)
+        numbers = range(*rows.indices(len(self.target))) if isinstance(rows, slice) else rows.tolist()
+        weights = torch.exp(log_weight).tolist()
+        every = [
+            (w * self.target[row, i]).sub_(self.draft[row, i]).clamp_(min=0.0).sum()
+            for row, w in zip(numbers, weights, strict=True)
+        ]
+        return torch.stack(every)
 
 
 def block_from_right(log_ratios: Tensor, masses: TokenMasses, uniforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,20 +172,18 @@ class Chain:
     def __call__(
         self, target_probs: Tensor, draft_probs: Tensor, drafts: Tensor, lengths: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        tau, masses = self.decide(target_probs, draft_probs, drafts, lengths, noise)
-        return tau, self.draw(masses, noise[:, -1])
-
-    def decide(
-        self, target_probs: Tensor, draft_probs: Tensor, drafts: Tensor, lengths: Tensor, noise: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The number of drafts that are kept, and the masses (n, V) from which the token after them is drawn."""
         ratios = log_ratios(target_probs, draft_probs, drafts)
         tau, log_weight = self.keep(ratios, TokenMasses(target_probs, draft_probs), noise[:, :-1], lengths)
-        after = _at(target_probs, tau)
-        if drafts.shape[1] == 0:
-            return tau, after
-        replaced = self.leftover(after, _at(draft_probs, tau.clamp(max=drafts.shape[1] - 1)), log_weight)
-        return tau, torch.where((tau < lengths)[:, None], replaced, after)
+
+        def masses(rows: slice) -> Tensor:
+            after = _at(target_probs[rows], tau[rows])
+            rejected = torch.nonzero(tau[rows] < lengths[rows])[:, 0]
+            if len(rejected):
+                q = _at(draft_probs[rows][rejected], tau[rows][rejected])
+                after[rejected] = self.leftover(after[rejected], q, log_weight[rows][rejected])
+            return after
+
+        return tau, _drawn(masses, noise[:, -1], target_probs.shape[2], self.draw)
 
 
 token_wise = Chain(verification.token_wise, name="token-wise")
@@ -180,13 +204,16 @@ def one_hot(target_probs: Tensor, draft_probs: Tensor, drafts: Tensor, lengths: 
     It is right however y was chosen, by a prompt's n-grams or by drawing it from a law that nobody knows.
     """
     kept, _ = verification.token_wise(torch.log(_of_drafts(target_probs, drafts)), _no_masses, noise[:, :-1], lengths)
-    after = _at(target_probs, kept)
-    if drafts.shape[1]:
-        refused = drafts.gather(1, kept.clamp(max=drafts.shape[1] - 1)[:, None])
-        without = after.scatter(1, refused, 0.0)
-        replaced = torch.where(without.sum(-1, keepdim=True) > 0, without, after)
-        after = torch.where((kept < lengths)[:, None], replaced, after)
-    return kept, draw(after, noise[:, -1])
+
+    def masses(rows: slice) -> Tensor:
+        after = _at(target_probs[rows], kept[rows])
+        rejected = torch.nonzero(kept[rows] < lengths[rows])[:, 0]
+        if len(rejected):
+            without = after[rejected].scatter(1, drafts[rows][rejected].gather(1, kept[rows][rejected, None]), 0.0)
+            after[rejected] = torch.where(without.sum(-1, keepdim=True) > 0, without, after[rejected])
+        return after
+
+    return kept, _drawn(masses, noise[:, -1], target_probs.shape[2])
 
 
 def sampled_verify(
@@ -197,7 +224,8 @@ def sampled_verify(
     ``draft_probs`` is not read (may be None).
     """
     n, places, vocabulary = target_probs.shape
-    drawn = draw(target_probs.reshape(-1, vocabulary), noise.reshape(-1)).reshape(n, places)
+    flat = target_probs.reshape(-1, vocabulary)
+    drawn = _drawn(lambda rows: flat[rows], noise.reshape(-1), vocabulary).reshape(n, places)
     return _while_equal(drawn, drafts, lengths)
 
 
@@ -208,6 +236,15 @@ def gumbel(target_probs: Tensor, draft_probs: Tensor, drafts: Tensor, lengths: T
     ``draft_probs`` is not read (may be None). Source: Daliri et al. 2024, arXiv 2408.07978.
     """
     return _while_equal(race(target_probs, noise), drafts, lengths)
+
+
+def _drawn(
+    masses: Callable[[slice], Tensor], uniforms: Tensor, vocabulary: int, draw: Callable[[Tensor, Tensor], Tensor] = draw
+) -> Tensor:
+    """One id for each uniform (n,), from the masses of a few rows at a time."""
+    size = len(uniforms) if vocabulary < _LARGE else max(1, 2 * _LARGE // vocabulary)
+    slices = [slice(begin, begin + size) for begin in range(0, len(uniforms), max(size, 1))]
+    return torch.cat([draw(masses(rows), uniforms[rows]) for rows in slices])
 
 
 def _while_equal(drawn: Tensor, drafts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
