@@ -122,7 +122,7 @@ def exact_law(
         raise BadInput(f"parents must name for each node 1, 2, ... one that comes before it, 0 for the prefix; got {nodes}")
     if pure.parents is not None and window not in (None, len(nodes)):
         raise BadInput(f"window is {window}, but there are {len(nodes)} parents: leave window= out for trees")
-    tree = _Tree(nodes, target_probs, draft_probs, replacement)
+    tree = Tree(nodes, target_probs, draft_probs, replacement)
     try:
         if len(nodes) == 1 and tree.vocabulary > _SMALL:
             return _one_step(pure, tree)
@@ -131,7 +131,7 @@ def exact_law(
         raise BadInput(f"the verifier cannot be used: {error}") from error
 
 
-class _Tree:
+class Tree:
     """The drafts that can be made, with their probabilities, and the laws after them."""
 
     def __init__(self, parents: tuple[int, ...], target: Laws, draft: Laws, replacement: bool) -> None:
@@ -199,10 +199,10 @@ class _Tree:
         return self.law_of([first, *(np.zeros(self.vocabulary ** (i + 1)) for i in range(1, self.depth + 1))])
 
 
-class _Questions:
+class Questions:
     """What the verifier answers: accepted * V + token, for drafts of these numbers and noise that is given in ulps."""
 
-    def __init__(self, pure: PureVerifier, tree: _Tree) -> None:
+    def __init__(self, pure: PureVerifier, tree: Tree) -> None:
         self.pure, self.tree, self.top = pure, tree, (1 << pure.bits) - 1
 
     def ask(self, which: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -251,14 +251,14 @@ class _Questions:
         return np.split(where[order], np.flatnonzero(np.diff(owner[order])) + 1)
 
 
-def _enumerated(pure: PureVerifier, tree: _Tree) -> ExactLaw:
+def _enumerated(pure: PureVerifier, tree: Tree) -> ExactLaw:
     """All drafts, and all pieces of the noise."""
-    asked, nodes, count = _Questions(pure, tree), len(tree.parents), len(tree.drafts)
+    asked, nodes, count = Questions(pure, tree), len(tree.parents), len(tree.drafts)
     # Where each coin changes the answer, the others being as low or as high as they can be. This shows every threshold that is
     # compared with a coin. Where coins draw tokens, some show only with others in between, so it may have to be looked at again.
     coins = [[np.array([0, asked.top])] * nodes for _ in range(count)]
     for attempt in range(nodes + 1):
-        coins = _coins(asked, coins, ends=attempt == 0)
+        coins = coin_edges(asked, coins, ends=attempt == 0)
         pieces = [(w, *cell) for w in range(count) for cell in product(*(range(len(edges) - 1) for edges in coins[w]))]
         if len(pieces) > _MOST_CELLS:
             raise BadInput("there are too many thresholds to be enumerated: judge the verifier by its draws (from_token_verifier)")
@@ -304,7 +304,7 @@ def _enumerated(pure: PureVerifier, tree: _Tree) -> ExactLaw:
     return _result(pure, law, promised, distance, error, thresholds * 2.0**-pure.bits, np.bincount(kept, weight, nodes + 1))
 
 
-def _coins(asked: _Questions, known: list[list[np.ndarray]], ends: bool) -> list[list[np.ndarray]]:
+def coin_edges(asked: Questions, known: list[list[np.ndarray]], ends: bool) -> list[list[np.ndarray]]:
     """For each draft and coin, where the answer changes, for all combinations of the other coins: their ``known`` edges if these
     are the ends, else one place in each piece between known edges."""
     nodes = len(known[0])
@@ -323,9 +323,9 @@ def _coins(asked: _Questions, known: list[list[np.ndarray]], ends: bool) -> list
     return [[np.unique(np.concatenate(found[w, j])) for j in range(nodes)] for w in range(len(known))]
 
 
-def _one_step(pure: PureVerifier, tree: _Tree) -> ExactLaw:
+def _one_step(pure: PureVerifier, tree: Tree) -> ExactLaw:
     """One draft from a large vocabulary. The law after a rejection must not depend on which draft was rejected."""
-    asked, size, count = _Questions(pure, tree), tree.vocabulary, len(tree.drafts)
+    asked, size, count = Questions(pure, tree), tree.vocabulary, len(tree.drafts)
     every = np.arange(count)
     half = np.full((count, 2), asked.top // 2)
     coins = asked.edges(every, np.zeros(count, dtype=int), half)

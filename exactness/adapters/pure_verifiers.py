@@ -104,8 +104,8 @@ class PureVerifier:
         self.calls += 1
         probs = (self._float(values, self.dtype) for values in (target, draft))
         whole = (self._array(np.array(values, dtype=np.int64)) for values in (drafts, lengths))
-        more = () if self.parents is None else (self.parents,)
-        found = self.verify(*probs, *whole, self._float(noise, self.noise_dtype), *more)
+        more = {} if self.parents is None else {"parents": self.parents}
+        found = self.verify(*probs, *whole, self._float(noise, self.noise_dtype), **more)
         if not isinstance(found, (tuple, list)) or len(found) != 2:
             raise InvalidSample(f"verify must return two arrays, accepted and token; it returned {type(found).__name__}")
         return self._result("accepted", found[0], len(drafts)), self._result("token", found[1], len(drafts))
