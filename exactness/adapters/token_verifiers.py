@@ -151,12 +151,12 @@ class _Engine:
     def check(self, generator: np.random.Generator) -> None:
         """Raise ``BadInput`` unless what is emitted is a function of the arguments that depends on the noise."""
         n = min(_ASKED, max(8, _NUMBERS // ((self.window + 1) * self.vocabulary)))
-        given = self._window(np.zeros((n, self.length), dtype=np.int64), np.zeros(n, dtype=np.int64), generator)
-        first = self.pure(*given)
-        if not np.array_equal(first, self.pure(*given)):
+        start = np.zeros((n, self.length), dtype=np.int64), np.zeros(n, dtype=np.int64)
+        target, draft, drafts, lengths, noise = self._window(*start, generator)
+        first = self.pure(target, draft, drafts, lengths, noise)
+        if not np.array_equal(first, self.pure(target, draft, drafts, lengths, noise)):
             raise BadInput("verify gave two answers to the same noise: it must not draw noise of its own")
-        other = self._noise(n, generator)
-        if np.array_equal(first, self.pure(*given[:-1], other)):
+        if np.array_equal(first, self.pure(target, draft, drafts, lengths, self._noise(n, generator))):
             raise BadInput(
                 "verify gave the same answers to other noise: it ignores the noise that it is given, but this must decide"
             )
@@ -169,9 +169,8 @@ class _Engine:
             rows = np.flatnonzero(begun < self.length)
             if not len(rows):
                 break
-            given = self._window(tokens[rows, : self.length], begun[rows], generator)
-            kept, token = self.pure(*given)
-            drafts, lengths = given[2:4]
+            target, draft, drafts, lengths, noise = self._window(tokens[rows, : self.length], begun[rows], generator)
+            kept, token = self.pure(target, draft, drafts, lengths, noise)
             for i in range(self.window + 1):
                 mine, at = rows[i <= kept], begun[rows[i <= kept]] + i
                 tokens[mine, at] = np.where(i < kept, drafts[:, min(i, self.window - 1)], token)[i <= kept]
