@@ -90,14 +90,16 @@ class Monitor:
         Raises:
             BadInput: if a number is NaN or no log-probability. The token is then not counted.
         """
+        if not isinstance(supported, (bool, np.bool_)):
+            raise BadInput(f"supported must be True or False, not {supported!r:.40}")
         if not supported or log_p == -math.inf:
             self.tokens += 1
             self._raise("a token was emitted that the target never draws")
             return True
         for name, value in (("log_p", log_p), ("log_q", log_q)):
-            if value is not None and not (isinstance(value, Real) and value <= 1e-6):
-                raise BadInput(f"{name} must be a log-probability, at most 0, not {value!r}")
-        if overlap is not None and not (isinstance(overlap, Real) and 0.0 <= overlap <= 1.0 + 1e-6):
+            if (value is not None or name == "log_p") and not _is_number(value, most=1e-6):
+                raise BadInput(f"{name} must be a log-probability, at most 0, not {value!r:.40}")
+        if overlap is not None and not _is_number(overlap, 0.0, 1.0 + 1e-6):
             raise BadInput(f"overlap must lie between 0 and 1, not {overlap!r}")
         self.tokens += 1
         table = np.logaddexp(self._table, -math.log(self.tokens) - math.log1p(self.tokens))
@@ -140,42 +142,62 @@ class Monitor:
         ]
         return "\n".join(line for three in lines for line in three) + "\n"
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the state, so that a restarted engine goes on where this one stopped. A kill leaves the old state."""
-        state = {
+    def state(self) -> dict[str, Any]:
+        """What :meth:`of_state` makes the monitor from again, as JSON types."""
+        return {
             "format": FORMAT, "alpha": self.alpha, "slack": self.slack, "tokens": self.tokens, "alarm": self.alarm,
             "reason": self.reason,
             "table": [[value if math.isfinite(value) else None for value in row] for row in self._table.tolist()],
         }  # fmt: skip
-        target = Path(path)
-        partial = target.with_name(target.name + ".part")
-        partial.write_bytes(msgspec.json.encode(state))
-        os.replace(partial, target)
+
+    @classmethod
+    def of_state(cls, state: Any, name: str = "this") -> Monitor:
+        """The monitor of a :meth:`state`. Other entries are ignored. Raises ``BadInput``, which begins with the name.
+
+        >>> monitor = Monitor()
+        >>> raised = monitor.add(-0.5)
+        >>> Monitor.of_state(monitor.state()).tokens
+        1
+        """
+        try:
+            found = cls(state["alpha"], slack=state["slack"])
+            table = np.array([[-np.inf if value is None else value for value in row] for row in state["table"]], dtype=float)
+            if state["format"] != FORMAT or table.shape != found._table.shape or np.isnan(table).any():
+                raise ValueError("it has another form")
+            alarm = state["alarm"]
+            found.tokens, found.alarm, found.reason, found._table = (
+                int(state["tokens"]), None if alarm is None else int(alarm), str(state["reason"]), table,
+            )  # fmt: skip
+        except (BadInput, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise BadInput(f"{name} is not the state of a monitor: {error}") from None
+        return found
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state, so that a restarted engine goes on where this one stopped. A kill leaves the old state."""
+        write_whole(path, msgspec.json.encode(self.state()))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Monitor:
         """Read a state that ``save`` wrote. Raises ``BadInput`` if the file is missing or is no such state."""
         try:
             state = msgspec.json.decode(Path(path).read_bytes())
-            found = cls(state["alpha"], slack=state["slack"])
-            table = np.array([[-np.inf if value is None else value for value in row] for row in state["table"]], dtype=float)
-            if state["format"] != FORMAT or table.shape != found._table.shape or np.isnan(table).any():
-                raise ValueError("it has another form")
-            found.tokens, found.alarm, found.reason, found._table = (
-                int(state["tokens"]),
-                state["alarm"],
-                str(state["reason"]),
-                table,
-            )
         except OSError as error:
             raise BadInput(f"cannot read {path}: {error.strerror}") from None
-        except (BadInput, msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise BadInput(f"{path} is not the state of a monitor: {error}") from None
-        return found
+        return cls.of_state(state, str(path))
 
     def _raise(self, reason: str) -> None:
         if self.alarm is None:
             self.alarm, self.reason = self.tokens, reason
+
+
+def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file so that a reader, or a kill, finds the old contents or the new ones and never a part."""
+    target = Path(path)
+    partial = target.with_name(target.name + ".part")
+    partial.write_bytes(data)
+    os.replace(partial, target)
 
 
 def _odds(log_p: float, log_q: float | None, overlap: float | None) -> list[float | None]:
@@ -186,6 +208,12 @@ def _odds(log_p: float, log_q: float | None, overlap: float | None) -> list[floa
     residual = max(0.0, 1.0 - ratio) / (1.0 - overlap) if overlap is not None and overlap < 1.0 - 1e-9 else None
     common = min(1.0, ratio) / overlap if overlap is not None and overlap > 1e-9 else None
     return [ratio, residual, common]
+
+
+def _is_number(value: Any, least: float = -math.inf, most: float = math.inf) -> bool:
+    """Whether a value is a number between these, and double precision can hold it."""
+    number = isinstance(value, Real) and not isinstance(value, bool) and not (isinstance(value, int) and abs(value) >= 1 << 1023)
+    return bool(number and least <= value <= most)
 
 
 def _number(value: Any) -> Any:
