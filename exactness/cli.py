@@ -292,8 +292,12 @@ def watch(
     def say(text: str) -> None:
         errors.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    def stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # A second one does not stop the saving.
+        raise KeyboardInterrupt
+
     # A service manager stops its services with SIGTERM. The state is then saved as after Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, stop)
     watched = Watch(source, alpha=alpha, slack=slack, state=state, metrics=metrics, follow=follow, say=say).run()
     if watched.alarm is not None:
         console.print(f"ALARM at token {watched.alarm:,}: {watched.reason}", style="red", highlight=False, markup=False)
