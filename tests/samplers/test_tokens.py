@@ -128,9 +128,8 @@ def test_scanning_from_the_right_is_block_verification(backend):
     def kept(keep, target, draft, drafts, lengths, noise):
         return keep(tokens.log_ratios(target, draft, drafts), tokens.TokenMasses(target, draft), noise[:, :-1], lengths)
 
-    ours, all_masses = (
-        backend.apply(compiled(partial(kept, keep)), *given) for keep in (tokens.block_from_right, verification.block)
-    )
+    both = (tokens.block_from_right, verification.block)
+    ours, all_masses = (backend.apply(compiled(partial(kept, keep)), *given) for keep in both)
     for a, b in zip(ours, all_masses, strict=True):
         np.testing.assert_array_equal(a, b)
     assert len(set(ours[0])) == 4
@@ -181,3 +180,19 @@ def test_races_are_won_as_golden_says(backend, seed):
         first = np.where(kept == 1, drafts[:, 0], token)
         for x in range(4):
             assert abs((first == x).mean() - target[x]) <= 6 * np.sqrt(target[x] * (1 - target[x]) / n)
+
+
+@pytest.mark.parametrize("backend", [TORCH, JAX], ids=str)
+def test_shapes_that_would_broadcast_are_refused(backend):
+    """A row of uniforms that lacks the last one would be stretched over two drafts without a word."""
+    zeros = lambda *shape, kind=float: module_or_skip("torch" if backend is TORCH else "jax.numpy").zeros(shape, dtype=kind)  # noqa: E731
+    tokens, trees = backend.module("tokens"), backend.module("token_trees")
+    given = [zeros(3, 3, 4), zeros(3, 2, 4), zeros(3, 2, kind=int), zeros(3, kind=int), zeros(3, 2)]
+    for rule in (tokens.token_wise, tokens.block, tokens.one_hot, tokens.sampled_verify, tokens.gumbel):
+        with pytest.raises(ValueError, match=r"noise of \(3, 2\).*drafts of \(3, 2\).*one column more"):
+            rule(*given)
+    for rule in (trees.recursive, trees.target_only, trees.sampled_tree):
+        with pytest.raises(ValueError, match=r"noise of \(3, 2\).*one column more"):
+            rule(*given, (0, 0))
+    with pytest.raises(ValueError, match=r"target_probs of \(3, 2, 4\)"):
+        tokens.token_wise(given[1], *given[1:4], zeros(3, 3))

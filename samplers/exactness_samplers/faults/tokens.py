@@ -492,7 +492,7 @@ def recursive_residual_not_normalised(
 def kseq_rho_one(
     of: Backend, target: Array, draft: Array, drafts: Array, lengths: Array, noise: Array, parents: Parents
 ) -> Verified:
-    """What is left, p - min(q, p) (1 - (1 - beta)^k)/beta is cut at 0."""
+    """The rest p - min(q, p) (1 - (1 - beta)^k)/beta is cut at 0."""
     xp, trees = of.xp, of.token_trees
     there, ids = trees.present(drafts, lengths)
     node, masses = xp.zeros_like(lengths), [target[:, i] for i in range(len(parents) + 1)]

@@ -43,7 +43,7 @@ class TokenRun(NamedTuple):
 
 
 class Asking(NamedTuple):
-    """Who asks for noise: the number of the round, the row, and how many tokens the row has emitted before, each (m,)."""
+    """The rows that need noise: the number of the round, the row, and how many tokens it has emitted before, each (m,)."""
 
     rounds: jax.Array
     rows: jax.Array

@@ -26,7 +26,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .tokens import block, draw
+from .tokens import block, check_shapes, draw
 
 Parents = tuple[int, ...]
 Tables = Callable[[Tensor, Tensor, Tensor, Tensor, Parents], tuple[Tensor, Tensor]]
@@ -100,6 +100,7 @@ class Tree:
     def __call__(
         self, target_probs: Tensor, draft_probs: Tensor, drafts: Tensor, lengths: Tensor, noise: Tensor, parents: Parents
     ) -> tuple[Tensor, Tensor]:
+        check_shapes(target_probs, drafts, noise)
         thresholds, masses = self.tables(target_probs, draft_probs, drafts, lengths, parents)
         node = self.walk(thresholds, noise[:, :-1], parents)
         return node, self.draw(_at(masses, node), noise[:, -1])
@@ -240,6 +241,7 @@ def target_only(
     Column i of ``noise`` is the coin of node i, and is used once. ``draft_probs`` is not read (may be None). A child that repeats
     an earlier sibling has no share.
     """
+    check_shapes(target_probs, drafts, noise)
     there, drafts = present(drafts, lengths)
     node, token = torch.zeros_like(lengths), torch.zeros_like(lengths)
     for here in range(len(parents) + 1):
@@ -263,6 +265,7 @@ def sampled_tree(
 
     ``draft_probs`` is not read (may be None).
     """
+    check_shapes(target_probs, drafts, noise)
     n, nodes, vocabulary = target_probs.shape
     drawn = draw(target_probs.reshape(-1, vocabulary), noise.reshape(-1)).reshape(n, nodes)
     there, drafts = present(drafts, lengths)

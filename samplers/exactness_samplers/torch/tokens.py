@@ -172,6 +172,7 @@ class Chain:
     def __call__(
         self, target_probs: Tensor, draft_probs: Tensor, drafts: Tensor, lengths: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
+        check_shapes(target_probs, drafts, noise)
         ratios = log_ratios(target_probs, draft_probs, drafts)
         tau, log_weight = self.keep(ratios, TokenMasses(target_probs, draft_probs), noise[:, :-1], lengths)
 
@@ -203,6 +204,7 @@ def one_hot(target_probs: Tensor, draft_probs: Tensor, drafts: Tensor, lengths: 
 
     It is right however y was chosen, by a prompt's n-grams or by drawing it from a law that nobody knows.
     """
+    check_shapes(target_probs, drafts, noise)
     kept, _ = verification.token_wise(torch.log(_of_drafts(target_probs, drafts)), _no_masses, noise[:, :-1], lengths)
 
     def masses(rows: slice) -> Tensor:
@@ -223,6 +225,7 @@ def sampled_verify(
 
     ``draft_probs`` is not read (may be None).
     """
+    check_shapes(target_probs, drafts, noise)
     n, places, vocabulary = target_probs.shape
     flat = target_probs.reshape(-1, vocabulary)
     drawn = _drawn(lambda rows: flat[rows], noise.reshape(-1), vocabulary).reshape(n, places)
@@ -235,6 +238,7 @@ def gumbel(target_probs: Tensor, draft_probs: Tensor, drafts: Tensor, lengths: T
     Draft i must be ``race(draft_probs[:, i], noise[:, i])``. The target's tokens are emitted until they first differ.
     ``draft_probs`` is not read (may be None). Source: Daliri et al. 2024, arXiv 2408.07978.
     """
+    check_shapes(target_probs, drafts, noise)
     return _while_equal(race(target_probs, noise), drafts, lengths)
 
 
@@ -245,6 +249,14 @@ def _drawn(
     size = len(uniforms) if vocabulary < _LARGE else max(1, 2 * _LARGE // vocabulary)
     slices = [slice(begin, begin + size) for begin in range(0, len(uniforms), max(size, 1))]
     return torch.cat([draw(masses(rows), uniforms[rows]) for rows in slices])
+
+
+def check_shapes(target_probs: Tensor, drafts: Tensor, noise: Tensor) -> None:
+    """Raises ``ValueError`` unless there is a law and a column of noise for each draft and one more."""
+    n, width = drafts.shape
+    for name, shape in (("target_probs", tuple(target_probs.shape)), ("noise", tuple(noise.shape))):
+        if shape[:2] != (n, width + 1):
+            raise ValueError(f"{name} of {shape} does not fit drafts of {tuple(drafts.shape)}: it needs one column more")
 
 
 def _while_equal(drawn: Tensor, drafts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
