@@ -377,8 +377,8 @@ class GreedyMultiPath:
                 token = tokens[best - 1]
                 return (best, leading, under[token], mass * q[token]), (best, law)
 
-            start: tuple[jax.Array, ...]
-            start = jnp.zeros((), paths.dtype), jnp.ones(len(paths), bool), jnp.zeros((), draft.dtype), jnp.ones((), draft.dtype)
+            zero, one = jnp.zeros((), draft.dtype), jnp.ones((), draft.dtype)
+            start: tuple[jax.Array, ...] = (jnp.zeros((), paths.dtype), jnp.ones(len(paths), bool), zero, one)
             return lax.scan(level, start, paths.T)[1]
 
         return jax.vmap(of_row)(target_probs, draft_probs, drafts)
