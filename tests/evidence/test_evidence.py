@@ -271,7 +271,7 @@ def test_serial_sums_are_those_of_the_definition(lengths, seed):
     np.testing.assert_allclose(summary.products[0], products, atol=1e-9)
     np.testing.assert_allclose(summary.norms[0], norms, atol=1e-9)
     np.testing.assert_allclose(summary.pairs, pairs)
-    np.testing.assert_allclose(summary.totals[0], z.sum(axis=0), atol=1e-9)
+    np.testing.assert_allclose(summary.totals, z.sum(axis=0), atol=1e-9)
 
 
 def test_a_wrong_mean_is_not_taken_for_correlation(seed):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import exactness as ex
-from exactness.evidence.summaries import RepeatsOfBoth
+from exactness.evidence.dependence import Dependence
+from exactness.evidence.summaries import Repeats, RepeatsOfBoth
+from exactness.judging.judgement import assumptions
 from tests.judging.dependent import DEPENDENT, FAMILIES, MIXTURE, ODD, Remembering, autoregression, sampler
 
 # A call that remembers the last one has no seed.
@@ -58,7 +60,16 @@ def test_the_reason_is_dependence_and_not_the_law(rho):
     assert found.reasons[0].startswith("draws depend on each other (lag 1): ")
 
 
-@pytest.mark.parametrize("wrong", [lambda z: z + 3.0, lambda z: 0.3 * z, lambda z: 5.0 * z, lambda z: z**3, np.abs], ids=str)
+WRONG_LAWS = {
+    "shifted": lambda z: z + 3.0,
+    "narrow": lambda z: 0.3 * z,
+    "wide": lambda z: 5.0 * z,
+    "cubed": lambda z: z**3,
+    "folded": np.abs,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_LAWS.values(), ids=WRONG_LAWS)
 def test_a_wrong_law_is_not_called_dependence(wrong):
     """Draws are independent, and much too large, small, skewed or heavy-tailed."""
     law = FAMILIES["normal"].law
@@ -73,6 +84,21 @@ def test_saved_draws_that_depend_on_each_other_are_not_certified(name):
     make, family = DEPENDENT[name]
     found = ex.certify_paths(sampler(make, family)(20_000, 1), FAMILIES[family].law, plan=ex.Plan(max_paths=20_000, tolerance=0.1))
     assert found.verdict in (ex.Verdict.REFUTED, ex.Verdict.INVALID)
+
+
+def test_numbers_that_are_rounded_to_the_end_of_a_distribution_are_no_repeats():
+    """One in ten draws underflows to 0, whose uniform is 0. Another number that comes as often is a repeat."""
+    z = np.random.default_rng(0).standard_normal((2_000, 1))
+    draws = np.exp(z)
+    z[::10], draws[::10] = -37.0, 0.0
+    for repeats in (0, 200):
+        z[5::10], draws[5::10] = (z[5], draws[5]) if repeats else (z[5::10], draws[5::10])
+        watch = Dependence(1, np.random.default_rng(0), repeats=Repeats(range(1)))
+        for summary in watch.summaries().values():
+            summary.open((2_000,))
+        watch.add(z, np.random.default_rng(1), draws)
+        (found,) = watch.repeats.tests()
+        assert found.statistic == max(0, repeats - 1)
 
 
 def test_a_law_is_looked_at_once():
@@ -98,3 +124,13 @@ def test_repeats_of_a_trusted_law_are_counted_over_shards():
     both.add(np.round(draws), np.round(fresh))
     (found,) = both.tests()
     assert found.null.p_value(found.statistic, found.n) > 1e-3
+
+
+def test_what_is_taken_for_granted_is_said():
+    looked = ex.certify(MIXTURE.sample, MIXTURE, plan=PLAN)
+    said = " ".join(assumptions(looked.findings))
+    assert "Draws of different calls are taken to be independent" in said
+    assert "4,096 draws apart" in said
+    assert "The draws of a file are taken in their order" in " ".join(assumptions(looked.findings, saved=True))
+    alone = ex.certify(MIXTURE.sample, MIXTURE, plan=PLAN, batteries=[ex.batteries.CharacteristicFunction()])
+    assert "No test looked at this" in " ".join(assumptions(alone.findings))

@@ -62,7 +62,7 @@ def test_an_installation_exposes_the_packages_and_hides_nobodys_tests(request, e
     assert all(file.startswith(str(environment.source)) for file in files.split())
     assert found == "[]"
     assert versions == f"{ex.__version__} {ex.__version__}"
-    assert points == "[('exactness', 'exactness.cli:main'), ('exactness', 'pytest_exactness')]"
+    assert points == "[('exactness', 'exactness.__main__:main'), ('exactness', 'pytest_exactness')]"
 
 
 @pytest.mark.parametrize("environments", ["installed", "editable"])

@@ -236,9 +236,7 @@ def test_coins_keyed_by_position_couple_the_rounds():
     assert keyed_runs("token_wise", keyed=True)[0] < 1e-12
 
 
-@pytest.mark.parametrize(
-    "name", ["block-last-ratio-uncapped", "token-residual-uses-the-drafts-uniform", "traversal-weight-updated-first"]
-)
+@pytest.mark.parametrize("name", ["token-residual-uses-the-drafts-uniform", "traversal-weight-updated-first"])
 def test_faults_are_the_same_in_jax(name):
     """The same noise gives the same tokens."""
     fault, generator, xp = token_fault(name), np.random.default_rng(8), module_or_skip("jax").numpy

@@ -137,7 +137,7 @@ def test_scanning_from_the_right_is_block_verification(backend):
 
 
 @crossed
-@pytest.mark.parametrize("size", [3, 257, 5000])
+@pytest.mark.parametrize("size", [3, 700])
 def test_drawing_inverts_the_distribution_function(backend, size):
     """Against a search in cumulative sums, with long runs of zeros; and never a token of mass 0, whatever the uniform."""
     generator = np.random.default_rng(size)

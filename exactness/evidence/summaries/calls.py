@@ -17,7 +17,8 @@ class Calls(Summary):
     """
 
     distribution = "independent calls"
-    constant = ("rows", "dims")
+    # The dictionary of sizes is replaced, and never written into.
+    constant = ("rows", "dims", "sizes")
 
     def __init__(self, rows: Sequence[str], dims: Sequence[int]) -> None:
         self.rows, self.dims = tuple(rows), np.asarray(dims)
@@ -25,10 +26,10 @@ class Calls(Summary):
         self.n, self.calls = 0, 0
         # The sums of the squares of all values, and of n_c |mean of call c|^2.
         self.squares, self.between = np.zeros(count), np.zeros(count)
-        self.totals = [np.zeros(dim) for dim in dims]
+        self.totals = np.zeros(sum(dims))
         # For each length of a call: how many there were, and the smallest and the largest sum of squares of a call in each row.
         self.sizes: dict[int, tuple[int, np.ndarray, np.ndarray]] = {}
-        self._now: tuple[int, ...] = ()
+        self._now: tuple[int, ...] | None = None
 
     def open(self, calls: tuple[int, ...]) -> None:
         self._now = calls
@@ -39,8 +40,8 @@ class Calls(Summary):
         self.n += int(lengths.sum())
         self.calls += len(lengths)
         self.squares += squares.sum(axis=1)
+        self.totals += np.concatenate([of_calls.sum(axis=0) for of_calls in sums])
         for row, of_calls in enumerate(sums):
-            self.totals[row] = self.totals[row] + of_calls.sum(axis=0)
             self.between[row] += float(((of_calls**2).sum(axis=1) / lengths).sum())
         for m in np.unique(lengths):
             here = squares[:, lengths == m]
@@ -55,9 +56,9 @@ class Calls(Summary):
     def merge(self, other: Calls) -> None:
         self.n += other.n
         self.calls += other.calls
-        self.squares = self.squares + other.squares
-        self.between = self.between + other.between
-        self.totals = [one + two for one, two in zip(self.totals, other.totals, strict=True)]
+        self.squares += other.squares
+        self.between += other.between
+        self.totals += other.totals
         for m, (count, low, high) in other.sizes.items():
             self._extremes(m, count, low, high)
 
@@ -67,8 +68,9 @@ class Calls(Summary):
             return found
         if self.n > self.calls:
             ratios, nulls = [], []
+            totals = np.split(self.totals, np.cumsum(self.dims)[:-1])
             for row, dim in enumerate(self.dims):
-                common = float(self.totals[row] @ self.totals[row]) / self.n
+                common = float(totals[row] @ totals[row]) / self.n
                 above, below = int((self.calls - 1) * dim), int((self.n - self.calls) * dim)
                 between, within = self.between[row] - common, self.squares[row] - self.between[row]
                 ratios.append(_ratio(between / above, within / below))
