@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
+from exactness_samplers.faults.tokens import token_fault
 from scipy import stats
 
 from tests.backends import double_precision
@@ -175,6 +177,19 @@ def test_prompt_lookup_copies_what_followed():
         assert np.asarray(count).tolist() == [3, 0, 1]
         assert np.asarray(drafts)[0, :3].tolist() == [0, 1, 2]
         assert np.asarray(drafts)[2, 0].tolist() == 4
+
+
+@pytest.mark.parametrize("backend", [TORCH, JAX], ids=str)
+def test_a_tree_needs_a_rule_of_trees(backend):
+    wrong = replace(sampler(backend, "traversal"), rule=backend.module("tokens").block)
+    with pytest.raises(ValueError, match="drafts a tree and the rule verifies chains"):
+        wrong.sample(2, 0)
+
+
+def test_a_fault_of_trees_takes_the_place_of_a_rule(seed):
+    """Its sequences are refuted at a level of one in a million."""
+    wrong = replace(sampler(TORCH, "recursive"), rule=token_fault("traversal-law-reset").verifier("torch"))
+    assert p_value(wrong.sample(8_000, seed).tokens.numpy()) < 1e-6
 
 
 @pytest.mark.parametrize("backend", [TORCH, JAX], ids=str)

@@ -82,14 +82,17 @@ class TokenFault:
 @cache
 def _verifier(fault: TokenFault, backend: BackendName) -> Callable[..., Verified]:
     bound = Bound(Backend(backend), fault.instead, fault.name)
+
+    def of_trees(target: Array, draft: Array, drafts: Array, lengths: Array, noise: Array, parents: Parents) -> Verified:
+        return bound(target, draft, drafts, lengths, noise, parents)
+
+    # A rule of trees is known by the name of its argument.
+    verify = of_trees if fault.trees else bound
     if backend == "torch":
-        # A rule of trees is known by the name of its argument.
-        return (lambda *given, parents: bound(*given, parents)) if fault.trees else bound
+        return verify
     import jax
 
-    if fault.trees:
-        return jax.jit(lambda *given, parents: bound(*given, parents), static_argnames="parents")
-    return jax.jit(bound)
+    return jax.jit(verify, static_argnames=("parents",) if fault.trees else ())
 
 
 def row(name: str, what: str, **columns: Any) -> Callable[[Callable[..., Any]], TokenFault]:

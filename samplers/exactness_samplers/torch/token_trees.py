@@ -240,6 +240,15 @@ def target_only(
 
     Column i of ``noise`` is the coin of node i, and is used once. ``draft_probs`` is not read (may be None). A child that repeats
     an earlier sibling has no share.
+
+    Example:
+        The root's coin falls into the share of the second child, which is a leaf, so that its own coin draws the token.
+
+        >>> p = torch.tensor([[[0.2, 0.3, 0.5], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]])
+        >>> coins = torch.tensor([[0.6, 0.5, 0.5]])
+        >>> node, token = target_only(p, None, torch.tensor([[1, 2]]), torch.tensor([2]), coins, (0, 0))
+        >>> int(node), int(token)
+        (2, 2)
     """
     check_shapes(target_probs, drafts, noise)
     there, drafts = present(drafts, lengths)
@@ -287,6 +296,15 @@ class GreedyMultiPath:
 
     Attributes:
         order: ``ratio`` orders tokens by increasing p/q, which keeps more drafts; ``index`` by their id.
+
+    Example:
+        Two drafts for one place: that of the greater ratio is kept. The greater of two has the law 1 - (1 - 1/2)^2 = 3/4.
+
+        >>> p, q = torch.tensor([[0.25, 0.75]]), torch.tensor([[0.5, 0.5]])
+        >>> target, draft = p[:, None].expand(1, 3, 2), q[:, None].expand(1, 2, 2)
+        >>> nodes, laws = greedy_multi_path.greatest(target, draft, torch.tensor([[0, 1]]), (0, 0))
+        >>> nodes.tolist(), laws.tolist()
+        ([[2]], [[[0.25, 0.75]]])
     """
 
     order: Literal["ratio", "index"] = "ratio"
