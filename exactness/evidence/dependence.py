@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import gammaincc, ndtr, ndtri
 
 from ..arrays import Array, to_numpy
-from .summaries import Calls, Neighbours, Repeats, RepeatsOfBoth, Serial, Summary
+from .summaries import Calls, Neighbours, Repeats, RepeatsOfBoth, Serial, Summary, UnusualCalls
 from .summaries.neighbours import MOST_DIMENSIONS
 
 # Under the law no value is as large, except by rounding: a number that underflows to 0 has the uniform 0. Larger values say nothing
@@ -28,6 +28,7 @@ class _Watch:
     def __init__(self, rows: Sequence[tuple[str, int]], calls: Sequence[tuple[str, int]], near: dict[str, int]) -> None:
         self.serial = Serial([name for name, _ in rows], [dim for _, dim in rows])
         self.calls = Calls([name for name, _ in calls], [dim for _, dim in calls])
+        self.unusual = UnusualCalls([name for name, _ in calls], [dim for _, dim in calls])
         self.between = Serial([name for name, _ in calls], [dim for _, dim in calls], _MOST_CALLS, "calls {} apart")
         self.near = {name: Neighbours(dim) for name, dim in near.items()}
         self.repeats: Repeats | RepeatsOfBoth | None = None
@@ -40,7 +41,8 @@ class _Watch:
     def summaries(self) -> dict[str, Summary]:
         """The summaries to be kept by the battery."""
         found: dict[str, Summary] = {
-            "dependence at a lag": self.serial, "dependence within calls": self.calls, "dependence between calls": self.between,
+            "dependence at a lag": self.serial, "dependence within calls": self.calls, "unusual calls": self.unusual,
+            "dependence between calls": self.between,
             **{f"close draws, {name}" if name else "close draws": near for name, near in self.near.items()},
             **({} if self.repeats is None else {"repeated draws": self.repeats}),
         }  # fmt: skip
@@ -55,7 +57,8 @@ class _Watch:
         starts = np.cumsum(lengths) - lengths
         sums = [np.add.reduceat(v, starts, axis=0) for v in rows]
         squares = np.stack([np.add.reduceat(np.einsum("id,id->i", v, v), starts) for v in rows])
-        self.calls.add(sums, squares)
+        self.calls.add(lengths, sums, squares)
+        self.unusual.add(lengths, squares)
         weights = np.sqrt(lengths)
         self.between.begin((len(lengths),), weights)
         for row, of_calls in enumerate(sums):

@@ -25,6 +25,7 @@ from ..subject import Subject, files_as_subjects, subjects_of
 from .digits import remark, too_few
 from .draws import Draws, Probe, Progress, Take, started
 from .judgement import (
+    assumptions,
     beside_controls,
     decide,
     draws_to_refute,
@@ -298,6 +299,7 @@ class _Run:
             pictures=pictures_of(draws.evidence, claim.law) if draws.paths else [],
             controls=controls,
             cost={**{k: round(v, 6) for k, v in draws.cost.items()}, "paths": float(draws.paths)},
+            assumes=assumptions(self.findings, isinstance(claim.sample, SavedPaths)) if self.findings else [],
             calls=None if isinstance(claim.sample, SavedPaths) else draws.calls,
             environment=environment(draws.where.array, draws.where.dtype, draws.where.device),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -54,6 +54,32 @@ def test_all_of_them_with_other_seeds(name, again, seed):
         assert judged(*ODD[name], 1_000 * seed + again).verdict is ex.Verdict.CERTIFIED
 
 
+SEEN = {
+    "clustered": "dependence at a lag", "leaning on i - 7, chain": "dependence at a lag", "stratified": "dependence within calls",
+    "wider for a tenth of the seeds, mixture": "dependence within calls", "sums lean on the last call": "dependence between calls",
+    "jittered copies": "close draws", "antithetic, reversed": "close draws", "with replacement": "repeated draws",
+    "twice, trusted": "repeated draws",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_each_kind_of_dependence_is_seen_by_the_test_that_is_made_for_it(name, seed):
+    found = judged(*DEPENDENT[name], seed)
+    assert SEEN[name] in " ".join(f.name for f in found.findings if f.adjusted_p <= PLAN.alpha)
+
+
+def test_one_call_that_is_garbage_is_enough():
+    """One of some two hundred seeds leads to draws that are six times as large; the others to right ones."""
+    asked: list[int] = []
+
+    def sample(n, seed):
+        asked.append(seed)
+        return np.random.default_rng(seed).standard_normal((n, 1)) * (6.0 if len(asked) == 23 else 1.0)
+
+    found = ex.certify(sample, FAMILIES["normal"].law, plan=PLAN)
+    assert "unusual calls" in " ".join(f.name for f in found.findings if f.adjusted_p <= PLAN.alpha)
+
+
 @pytest.mark.parametrize("rho", [0.3, 0.9])
 def test_the_reason_is_dependence_and_not_the_law(rho):
     found = judged(autoregression(rho), "normal", 0)
@@ -118,9 +144,9 @@ def test_repeats_of_a_trusted_law_are_counted_over_shards():
     assert one.tests() == []
     other.add(np.concatenate([draws[:100], fresh[:200] + 1.0]), fresh + 2.0)
     one.merge(other)
-    (found,) = one.tests()
-    assert (found.statistic, found.n) == (1.0, 100)
-    assert found.null.p_value(found.statistic, found.n) < 1e-50
+    found = one.tests()
+    assert [(test.statistic, test.n) for test in found] == [(1.0, 100)]
+    assert found[0].null.p_value(1.0, 100) < 1e-50
     both.add(np.round(draws), np.round(fresh))
     (found,) = both.tests()
     assert found.null.p_value(found.statistic, found.n) > 1e-3

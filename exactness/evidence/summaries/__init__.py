@@ -1,7 +1,7 @@
 """Summaries: what is kept of the draws, and the tests that follow from it."""
 
 from .base import COMPONENT_NOISE, THE_DRAW, Summary, Test, worst
-from .calls import Calls
+from .calls import Calls, UnusualCalls
 from .cells import Cells, Support
 from .features import Differences, Embedding
 from .lags import Lags
@@ -37,6 +37,7 @@ __all__ = [
     "Support",
     "Tally",
     "Test",
+    "UnusualCalls",
     "Vectors",
     "worst",
 ]
