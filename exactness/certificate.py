@@ -201,6 +201,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         findings: the results of all tests, strongest first.
         stages, histograms, controls: the looks at the evidence, the histograms of the values, and the outcomes of the controls.
         cost: totals over all draws.
+        assumes: what the verdict takes for granted, in sentences.
         calls: the number of calls of the sampler that made the draws, each with a seed of its own. None for saved draws.
         source: how to find the claim again: a name of the catalogue or ``file.py:claim``.
         probe: the SHA-256 digest of a first small sample.
@@ -217,8 +218,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     >>> certificate = ex.certify(law.sample, law, plan=ex.Plan(tolerance=0.1))
     >>> certificate.verdict.value, certificate.as_claimed, certificate.largest_bound < 0.1
     ('certified', True, True)
-    >>> print(certificate.leading.unit, certificate.leading.p_value > 0.001)
-    probability True
+    >>> certificate.leading.p_value > 0.001
+    True
     """
 
     name: str
@@ -235,6 +236,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     cost: dict[str, float]
     environment: Environment
     created: str
+    assumes: list[str] = []
     calls: Count | None = None
     source: str | None = None
     probe: str | None = None

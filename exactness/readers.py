@@ -92,7 +92,7 @@ def pt(path: Path, entry: str | None) -> np.ndarray:
 
 
 def chosen(path: Path, names: Sequence[str], entry: str | None) -> str:
-    """The name of the array to read: ``entry``, else the only one, else ``paths``. Raises ``BadInput`` if there is none."""
+    """The name of the array to read: ``entry``, else the only one, else ``paths``. Raises ``BadInput`` if it is missing."""
     wanted = entry or (names[0] if len(names) == 1 else "paths")
     if wanted not in names:
         raise BadInput(f"{path.name} has no array {wanted!r}: name one of {', '.join(sorted(names)) or 'none'} as the entry")

@@ -173,7 +173,10 @@ class _Walk:
             return
         self.arrays += 1
         self.numbers.update(f"{place} {value.dtype} {tuple(value.shape)}\n".encode(errors="backslashreplace"))
-        self.numbers.update(array.view(np.uint8).reshape(-1) if array.size and not array.dtype.hasobject else repr(array).encode())
+        if array.dtype.hasobject:
+            self._all(place, {str(i): one for i, one in enumerate(array.ravel().tolist())})
+        else:
+            self.numbers.update(array.reshape(-1).view(np.uint8).data)
 
     def _function(self, value: types.FunctionType, place: str) -> None:
         self._note(place, f"function {value.__module__}.{value.__qualname__}")

@@ -5,14 +5,20 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import exactness as ex
+from exactness.canonical import digest
 from exactness.controls.matrix import Matrix
 from exactness.errors import BadInput
+from exactness.run.recheck import check_arithmetic
 from exactness.saved import SavedPaths
+from exactness.show.formats import FORMATS, render
 from exactness.strangers import MOST_JSON, check_shape, read_json
 
 
@@ -124,3 +130,72 @@ def test_json_that_never_ends_is_read_no_further(tmp_path):
         stream.truncate(MOST_JSON + 1)
     with pytest.raises(BadInput, match="more than 64 MiB"):
         read_json(tmp_path / "x.json", dict, "a certificate")
+
+
+LAW = ex.GaussianMixture([0.5, 0.5], [[1.0], [-1.0]], [0.2, 0.2])
+PLAN = ex.Plan(tolerance=0.2, first_paths=500, max_paths=500)
+# Numbers, texts and containers that break formulas which expect others.
+HOSTILE = [
+    0,
+    -1,
+    1 << 53,
+    1 << 70,
+    10**400,
+    1e308,
+    -1e308,
+    5e-324,
+    1.5,
+    "",
+    None,
+    True,
+    [],
+    {},
+    [[]],
+    {"a": {}},
+    "\x1b[31m",
+    "certified",
+]
+
+
+@cache
+def written() -> str:
+    return ex.certify(LAW.sample, LAW, plan=PLAN, name="a/b", source="ring/sequential").to_json().decode()
+
+
+def places(value: object, path: tuple = ()) -> list[tuple]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for key, inner in items for place in [(*path, key), *places(inner, (*path, key))]]
+
+
+def read_or_refused(text: bytes) -> ex.Certificate | str:
+    try:
+        return ex.Certificate.from_json(text, "x.json")
+    except BadInput as error:
+        return str(error)
+
+
+@given(data=st.data())
+@settings(max_examples=30)
+def test_a_certificate_that_makes_no_sense_is_refused_or_does_not_hold(data):
+    """Each with the right digest, as a forger would write it: reading and recomputing raise nothing else, and end."""
+    document = json.loads(written())
+    for place in data.draw(st.lists(st.sampled_from(places(document)), min_size=1, max_size=3)):
+        inside = document
+        try:
+            for key in place[:-1]:
+                inside = inside[key]
+            inside[place[-1]] = data.draw(st.sampled_from(HOSTILE))
+        except (LookupError, TypeError):  # An earlier change has taken the place away.
+            continue
+    document.pop("digest", None)
+    try:
+        text = json.dumps({**document, "digest": digest(document)}).encode()
+    except (ValueError, OverflowError):  # A number that no double holds.
+        text = json.dumps(document).encode()
+    found = read_or_refused(text)
+    if isinstance(found, str):
+        assert "x.json" in found
+        return
+    assert isinstance(check_arithmetic(found), list)
+    for name in FORMATS:
+        assert render(name, [found])

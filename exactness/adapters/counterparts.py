@@ -88,7 +88,7 @@ def counterpart(name: str) -> Counterpart | None:
     parameters, make = table[name]
 
     def law(*values: float) -> UnivariateLaw:
-        made = make(*values)
-        return made if isinstance(made, Law) else of_frozen(made, name)
+        made: Any = make(*values)
+        return made if isinstance(made, Law) else of_frozen(made, name)  # type: ignore[return-value]
 
     return parameters, law

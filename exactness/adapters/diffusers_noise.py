@@ -1,4 +1,4 @@
-"""What the noise of a scheduler's steps is, read off the scheduler itself.
+"""The noise of a scheduler's steps, read off the scheduler itself.
 
 The ``step`` of a scheduler is affine in the noise that it draws. The noise is therefore replaced: with zeros, the step returns its
 mean; with a constant, the difference from the mean gives the standard deviation of every pixel. In this way the law is read off the

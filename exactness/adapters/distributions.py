@@ -78,7 +78,7 @@ def _wrapped(distribution: Any, library: Library) -> list[Law] | None:
 def _product(laws: list[Law], name: str) -> Law:
     if len(laws) == 1:
         return laws[0]
-    on_lines = [law for law in laws if isinstance(law, OnLine)]
+    on_lines: list[Any] = [law for law in laws if isinstance(law, OnLine)]
     return ProductLaw(on_lines) if len(on_lines) == len(laws) else joined(laws, name=f"independent {name}")
 
 
@@ -153,11 +153,11 @@ def _transformed(distribution: Any, library: Library) -> list[Law] | None:
     undo = library.compiled(undone)
 
     def inverse(x: np.ndarray, place: int) -> tuple[np.ndarray, np.ndarray]:
-        """What the transformations turned into x (n, size), as the one in this place of the batch, and which x are possible."""
+        """Undo the transformations of x (n, size), as the member in this place of the batch, and say which x are possible."""
         with library.precise():
             # All members of the batch see the same points, and one of them is kept.
             y, inside = map(to_numpy, undo(library.array(np.repeat(x, count, axis=0).reshape(len(x), *batch, *event))))
-        return np.asarray(y, dtype=np.float64).reshape(len(x), count, -1)[:, place], inside.reshape(len(x), -1).all(axis=1)
+        return np.asarray(y, dtype=np.float64).reshape(len(x), count, -1)[:, place], np.all(inside.reshape(len(x), -1), axis=1)
 
     return [_of_inverse(partial(inverse, place=i), law, math.prod(event), distribution) for i, law in enumerate(laws)]
 
@@ -179,11 +179,17 @@ def _of_inverse(inverse: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], 
     dim = uniforms(np.zeros((0, *law.event_shape))).shape[1]
     facts: dict[str, object] = {"of": law.describe(), "by": [type(t).__name__ for t in distribution.transforms]}
     return RosenblattLaw(
-        lambda x: uniforms(inverse(x)[0]), shape=size, dim=dim, inside=lambda x: inverse(x)[1], name=name, facts=facts
+        lambda x: uniforms(inverse(x)[0]),
+        shape=size,
+        dim=dim,
+        varying=range(size),
+        inside=lambda x: inverse(x)[1],
+        name=name,
+        facts=facts,
     )
 
 
-# log_prob is evaluated at so many points at a time: always as many, because JAX compiles anew for each number.
+# log_prob is always evaluated at this many points at a time, because JAX compiles anew for each number.
 _POINTS = 1 << 13
 # Libraries compute their normalisers in single precision.
 _ACCURACY = 1e-6

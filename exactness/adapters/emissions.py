@@ -1,4 +1,4 @@
-"""What a verifier emits after the drafts that it keeps, as numbers that are uniform under the law: probability integral transforms.
+"""The states and tokens that a verifier emits after the drafts it keeps, as numbers that are uniform under the law.
 
 After tau = i kept drafts of L, the residual is proportional to (w p - q)_+ at step i + 1. The density ratio p/q orders what can be
 emitted: errors of a residual (a wrong weight, a draw from the target itself) move mass along this order, and do not average out

@@ -1,4 +1,4 @@
-"""What adapters share about libraries: how they are imported, and what laws of their distributions need to know."""
+"""How libraries are imported, and the facts about them that laws of their distributions need."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def only_draws(make: str, sampler: str) -> str:
 
 @dataclass(frozen=True)
 class Library:
-    """What the laws of distributions need to know about the library.
+    """The facts about a library that the laws of its distributions need.
 
     Attributes:
         module: ``torch.distributions`` or ``numpyro.distributions``.

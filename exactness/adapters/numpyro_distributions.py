@@ -62,7 +62,9 @@ def from_numpyro(distribution: Any) -> Law:
     try:
         enable_x64: Any = jax.enable_x64
     except AttributeError:  # before JAX 0.8
-        from jax.experimental import enable_x64
+        from jax import experimental
+
+        enable_x64 = experimental.enable_x64  # type: ignore[attr-defined]
 
     return law_of(distribution, Library(library, array, precise, jax.jit, ".to_event(1)", ("from_numpyro", "sample_numpyro")))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -157,7 +158,9 @@ def _on_the_line(distribution: Any) -> Law | None:
     if name == "vonmises":
         return _angle(distribution)
     try:
-        return UnivariateLaw(distribution.cdf, support=support, name=name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return UnivariateLaw(distribution.cdf, support=support, name=name)
     except BadInput as refusal:
         if not callable(getattr(distribution, "logpdf", None)):
             raise

@@ -72,17 +72,6 @@ def from_verifier(
     >>> claim = from_verifier(verify, length=4, mode="token")
     >>> ex.certify(claim.sample, claim.law, plan=ex.Plan(tolerance=0.1)).verdict.value
     'certified'
-
-    A verifier of tokens that emits a draw from the target in place of the residual:
-
-    >>> p, q = np.array([0.6, 0.3, 0.1]), np.array([0.2, 0.3, 0.5])
-    >>> def drafts(n, generator):
-    ...     return np.log(p / q)[generator.choice(3, size=(n, 4), p=q)], np.tile(np.stack([p, q]), (n, 4, 1, 1))
-    >>> def careless(log_ratios, laws, uniforms, fresh):
-    ...     return verify(log_ratios, laws, uniforms), np.searchsorted(np.cumsum(p), fresh)
-    >>> claim = from_verifier(careless, length=4, drafts=drafts, emits="tokens")
-    >>> ex.certify(claim.sample, claim.law, plan=ex.Plan(tolerance=0.1)).verdict.value
-    'refuted'
     """
     if not callable(verify):
         raise BadInput(f"verify must be a function (log_ratios, deltas, uniforms) -> tau; got {type(verify).__name__}")

@@ -82,8 +82,9 @@ class Couplings(Battery):
 
         def update(sample: Array, noise: np.random.Generator) -> None:
             x, y = law.noise(sample)
-            if not dependence.silent:
+            if not repeats.silent:
                 repeats.add(sample)
+            if not dependence.silent:
                 dependence.add(namespace(x).stack([x[:, 0], dot(x, x), y[:, 0], dot(y, y)], axis=1), noise)
             margins["draft"].add(y)
             if "target" in margins:

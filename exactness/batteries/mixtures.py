@@ -14,7 +14,7 @@ from ..arrays import Array, clip, double, like, namespace, normal_scores, rows_w
 from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.dependence import Dependence, labels_as_normals
 from ..evidence.summaries import COMPONENT_NOISE, THE_DRAW, Repeats, Shares, Summary, Tally, Vectors
-from ..laws.base import Law, Mixed, Transformed, frame, unit_directions
+from ..laws.base import Law, Mixed, OnSurface, Transformed, frame, unit_directions
 
 # With more components than this, only all of them together are tested.
 _MOST_COMPONENTS = 64
@@ -132,7 +132,10 @@ class Rosenblatt(Battery):
         low = Tally(["all"], "chi2", freedom=2 * output.dim, relation="independent")
         high = Tally(["all"], "chi2", freedom=2 * output.dim, relation="independent")
 
-        dependence = Dependence(output.dim, generator, repeats=Repeats(range(output.dim)) if law.atomless else None)
+        # On a surface, some entries are constant, and some follow from others.
+        places = output.varying if isinstance(output, OnSurface) else range(output.dim)
+        repeats = Repeats(places, free=min(output.dim, len(places))) if law.atomless else None
+        dependence = Dependence(output.dim, generator, repeats=repeats)
         if output.dim == 1:
             for tally in (coordinates, low, high):
                 tally.measures = THE_DRAW

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -50,11 +51,14 @@ class ProjectedKS(Battery):
         projections = output.projections(self.directions, generator)
         tally = Tally(projections.names, "uniform", relation="dependent")
         dependence: Dependence | RankedDependence
+        repeats = None
         if projections.whole:
             tally.measures = THE_DRAW
             dependence = Dependence(1, generator, repeats=Repeats(range(1)) if law.atomless else None)
         else:
-            dependence = RankedDependence(projections.names[:_MOST_RANKED])
+            # Nothing says how many numbers of a draw are free, but one of them is.
+            repeats = Repeats(range(math.prod(law.output_law.event_shape)), free=1) if law.atomless else None
+            dependence = RankedDependence(projections.names[:_MOST_RANKED], repeats)
 
         def update(sample: Array, noise: np.random.Generator) -> None:
             draws = law.output(sample)
@@ -66,5 +70,7 @@ class ProjectedKS(Battery):
                 dependence.add(normal_scores(double(columns)), noise, draws)
             else:
                 dependence.add(columns, noise)
+                if repeats is not None and not repeats.silent:
+                    repeats.add(draws)
 
         return Evidence(Origin(self, law, generator), {"final states": tally, **dependence.summaries()}, update)

@@ -80,8 +80,9 @@ class TwoSample(Battery):
             columns = []
             for ours, theirs in side_by_side(view.law, law.output(sample), noise):
                 x, y = view(ours), view(theirs)
-                if not dependence.silent:
+                if not repeats.silent:
                     repeats.add(to_numpy(ours), to_numpy(theirs))
+                if not dependence.silent:
                     seen = to_numpy(x)
                     columns.append(np.column_stack([seen[:, : len(ranked)], (seen**2).sum(axis=1)]))
                 tally.add(np.stack([_cells(x, edges), _cells(y, edges)]), int(x.shape[0]))

@@ -104,7 +104,8 @@ def claim_of(entry: Entry, setting: Setting) -> Claim:
             "verifier": _name(runner.verifier),
             "rejection": _name(runner.rejection),
         }
-    return Claim(entry.name, _sampler(runner, problem, setting), problem.law, described.plan, wrong=wrong, about=about)
+    plan = described.plan if wrong is None else described.plan.in_few_calls()
+    return Claim(entry.name, _sampler(runner, problem, setting), problem.law, plan, wrong=wrong, about=about)
 
 
 def problem_of(fault: Fault) -> str:

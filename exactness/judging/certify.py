@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+import msgspec
 import numpy as np
 
 from ..batteries.standard import chosen_batteries
@@ -25,6 +26,7 @@ from ..subject import Subject, files_as_subjects, subjects_of
 from .digits import remark, too_few
 from .draws import Draws, Probe, Progress, Take, started
 from .judgement import (
+    assumptions,
     beside_controls,
     decide,
     draws_to_refute,
@@ -298,6 +300,7 @@ class _Run:
             pictures=pictures_of(draws.evidence, claim.law) if draws.paths else [],
             controls=controls,
             cost={**{k: round(v, 6) for k, v in draws.cost.items()}, "paths": float(draws.paths)},
+            assumes=assumptions(self.findings, isinstance(claim.sample, SavedPaths)) if self.findings else [],
             calls=None if isinstance(claim.sample, SavedPaths) else draws.calls,
             environment=environment(draws.where.array, draws.where.dtype, draws.where.device),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -344,8 +347,14 @@ def about_of(claim: Claim) -> tuple[list[Subject], list[str]]:
 
 
 def _control(control: Claim, beside: Claim, seed: int, progress: Progress | None) -> ControlOutcome:
-    """Judge a control by the same batteries and the same plan: its outcome shows what these would have caught."""
-    alike = replace(control, plan=beside.plan, batteries=beside.batteries, controls=())
+    """Judge a control by the same batteries and the same plan: its outcome shows what these would have caught.
+
+    Only the number of draws per call may be its own. It counts if what is wrong with the control depends on the seed.
+    """
+    assert beside.plan is not None
+    per_call = beside.plan.per_call if control.plan is None or control.plan.per_call is None else control.plan.per_call
+    plan = msgspec.structs.replace(beside.plan, per_call=per_call)
+    alike = replace(control, plan=plan, batteries=beside.batteries, controls=())
     return outcome_of(certify_claim(alike, seed=seed, progress=progress), control.wrong, control.required)
 
 

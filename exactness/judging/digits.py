@@ -50,7 +50,7 @@ _SMALLEST = {"float64": 2.0**-1074, "float32": 2.0**-149, "float16": 2.0**-24, "
 
 @dataclass(frozen=True)
 class Digits:
-    """What rounding may have done to some draws.
+    """The effect that rounding may have had on some draws.
 
     Attributes:
         squared: D^2, the squared length of the move of all their noise, in standard deviations.

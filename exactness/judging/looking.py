@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -96,44 +96,59 @@ def _exact(law: Law) -> np.ndarray | None:
         return None
 
 
+class _Cells(NamedTuple):
+    """Equal cells of one coordinate, from ``low`` to ``high``."""
+
+    low: float
+    high: float
+    number: int
+
+
 def _of_draws(draws: np.ndarray, exact: np.ndarray | None) -> list[Picture]:
-    shown = draws if exact is None or exact.shape[1] != draws.shape[1] else np.concatenate([draws, exact])
-    law = None if shown is draws else exact
-    edges = [_edges(column) for column in shown.T]
-    found = [_counted("density", [i], draws, law, [_spread(edges[i], _CELLS)]) for i in range(draws.shape[1])]
+    law = exact if exact is not None and exact.shape[1] == draws.shape[1] else None
+    shown = draws if law is None else np.concatenate([draws, law])
+    found = [_counted("density", [i], draws, law, [_cells(shown[:, i], _CELLS)]) for i in range(draws.shape[1])]
     if draws.shape[1] > 1:
-        found.append(_counted("plane", [0, 1], draws, law, [_spread(e, _SIDE) for e in edges]))
+        found.append(_counted("plane", [0, 1], draws, law, [_cells(column, _SIDE) for column in shown.T]))
     return found
 
 
-def _edges(values: np.ndarray) -> tuple[float, float, bool]:
-    """Where the cells begin and end, and whether each holds one whole number."""
+def _cells(values: np.ndarray, most: int) -> _Cells:
+    """Cells for all but the most extreme values. If these are few whole numbers, each has a cell of its own."""
     with np.errstate(over="ignore", invalid="ignore"):
-        low, high = np.quantile(values, [_TAIL, 1.0 - _TAIL])
+        low, high = (float(q) for q in np.quantile(values, [_TAIL, 1.0 - _TAIL]))
         room = 0.05 * (high - low) or 0.5
-        # Beyond 2^52 all numbers are whole, and no cell is as small as one.
-        whole = high - low < _SIDE and max(abs(low), abs(high)) < 1e9 and bool(np.all(values == np.round(values)))
     if not math.isfinite(room):
-        return -1.0, 1.0, False
-    if whole:
-        return float(np.floor(low)) - 0.5, float(np.ceil(high)) + 0.5, True
-    return float(f"{low - room:.5g}"), float(f"{high + room:.5g}"), False
-
-
-def _spread(edges: tuple[float, float, bool], cells: int) -> np.ndarray:
-    low, high, whole = edges
+        return _Cells(-1.0, 1.0, most)
+    # Beyond 2^52 all numbers are whole, and no cell is as small as one.
+    if high - low < most and max(abs(low), abs(high)) < 1e9 and bool(np.all(values == np.round(values))):
+        low, high = math.floor(low) - 0.5, math.ceil(high) + 0.5
+        return _Cells(low, high, round(high - low))
+    low, high = float(f"{low - room:.5g}"), float(f"{high + room:.5g}")
     if not low < high:  # All draws agree in five digits.
         low, high = low - max(1.0, abs(low)), low + max(1.0, abs(low))
-    return np.linspace(low, high, (round(high - low) if whole else cells) + 1)
+    return _Cells(low, high, most)
 
 
-def _counted(kind: str, which: list[int], draws: np.ndarray, law: np.ndarray | None, edges: list[np.ndarray]) -> Picture:
-    def counts(values: np.ndarray) -> np.ndarray:
-        return np.histogramdd(values[:, which], bins=edges)[0].reshape(-1, len(edges[-1]) - 1)
-
-    expected = None if law is None else np.round(counts(law) * (len(draws) / len(law)), 1)
+def _counted(
+    kind: Literal["density", "plane"], which: list[int], draws: np.ndarray, law: np.ndarray | None, cells: list[_Cells]
+) -> Picture:
+    expected = None if law is None else np.round(_counts(law[:, which], cells) * (len(draws) / len(law)), 1)
     return Picture(
-        kind=kind, battery=Looking.name, name=" and ".join(f"coordinate {i}" for i in which),  # type: ignore[arg-type]
-        values=table(counts(draws)), law=None if expected is None else table(expected),
-        spans=[(float(e[0]), float(e[-1])) for e in edges], n=len(draws), law_draws=0 if law is None else len(law),
+        kind=kind, battery=Looking.name, name=" and ".join(f"coordinate {i}" for i in which),
+        values=table(_counts(draws[:, which], cells)), law=None if expected is None else table(expected),
+        spans=[(c.low, c.high) for c in cells], n=len(draws), law_draws=0 if law is None else len(law),
     )  # fmt: skip
+
+
+def _counts(values: np.ndarray, cells: list[_Cells]) -> np.ndarray:
+    """Counts of (n, k) values: k = 1 in a single row, k = 2 with rows for the first coordinate."""
+    place, inside = np.zeros(len(values)), np.ones(len(values), dtype=bool)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for column, c in zip(values.T, cells, strict=True):
+            # Each is divided first, because the width of a cell may be more than a double holds.
+            at = np.floor((column / 2 - c.low / 2) / (c.high / 2 - c.low / 2) * c.number)
+            inside &= (at >= 0) & (at < c.number)
+            place = place * c.number + at
+    total = math.prod(c.number for c in cells)
+    return np.bincount(place[inside].astype(np.int64), minlength=total).reshape(-1, cells[-1].number)

@@ -190,6 +190,14 @@ class OnLine(Protocol):
 
 
 @runtime_checkable
+class OnSurface(Protocol):
+    """A law whose draws may have fewer free entries than entries."""
+
+    varying: np.ndarray
+    """The entries of a flattened draw that are continuous under the law."""
+
+
+@runtime_checkable
 class Supported(Protocol):
     """A law that knows which draws are impossible."""
 

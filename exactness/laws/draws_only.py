@@ -1,4 +1,4 @@
-"""What is asked of laws of which nothing but draws is known: that they do not judge themselves, and that certificates say so."""
+"""Two rules for laws that are known only by draws: they do not judge themselves, and certificates say what they are worth."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def known_by_draws(law: Law) -> bool:
 
 
 def caveat_of(law: Law) -> str | None:
-    """What a certificate says of a law that is known only by draws; None for other laws."""
+    """The sentence that a certificate adds if its law is known only by draws; None for other laws."""
     if not known_by_draws(law):
         return None
     return (
@@ -78,11 +78,18 @@ def _same(a: Any, b: Any, seen: set[tuple[int, int]]) -> bool:
     if isinstance(a, types.CodeType):
         return a == b
     if isinstance(a, types.CellType):
-        return _same(*(getattr(cell, "cell_contents", None) for cell in (a, b)), seen)
+        return _same(_content(a), _content(b), seen)
     if is_array(a):
         return a.dtype == b.dtype and a.shape == b.shape and np.array_equal(to_numpy(a), to_numpy(b), equal_nan=True)
     known = all(kind is object or kind.__flags__ & _DEFINED_IN_PYTHON for kind in type(a).__mro__)
     return known and hasattr(a, "__dict__") and _same(vars(a), vars(b), seen)
+
+
+def _content(cell: types.CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # The variable has no value yet.
+        return None
 
 
 def _parts(function: Any) -> tuple[object, ...]:

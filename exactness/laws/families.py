@@ -36,7 +36,7 @@ def dirichlet(concentration: np.ndarray, name: str = "Dirichlet") -> RosenblattL
         return (x >= 0.0).all(axis=1) & (np.abs(x.sum(axis=1) - 1.0) < _ROUNDING)
 
     facts: dict[str, object] = {"concentration": a.tolist()}
-    return RosenblattLaw(rosenblatt, shape=len(a), dim=len(a) - 1, inside=inside, name=name, facts=facts)
+    return RosenblattLaw(rosenblatt, shape=len(a), dim=len(a) - 1, inside=inside, varying=range(len(a)), name=name, facts=facts)
 
 
 def concrete(logits: np.ndarray, temperature: float, name: str = "RelaxedOneHotCategorical") -> RosenblattLaw:
@@ -52,7 +52,9 @@ def concrete(logits: np.ndarray, temperature: float, name: str = "RelaxedOneHotC
 
     facts: dict[str, object] = {"logits": np.asarray(logits).tolist(), "temperature": float(temperature)}
     inside: Callable = lambda x: (x > 0.0).all(axis=1) & (np.abs(x.sum(axis=1) - 1.0) < _ROUNDING)  # noqa: E731
-    return RosenblattLaw(rosenblatt, shape=len(logits), dim=len(logits) - 1, inside=inside, name=name, facts=facts)
+    return RosenblattLaw(
+        rosenblatt, shape=len(logits), dim=len(logits) - 1, inside=inside, varying=range(len(logits)), name=name, facts=facts
+    )
 
 
 def student(df: float, loc: np.ndarray, scale_tril: np.ndarray, name: str = "multivariate t") -> RosenblattLaw:
@@ -99,7 +101,7 @@ def wishart(df: float, scale: np.ndarray, *, inverse: bool = False, root: bool =
 
     inside = _lower_triangular(p) if root else _positive_definite(p)
     facts: dict[str, object] = {"df": float(df), "scale": np.asarray(scale).tolist(), "inverse": inverse, "root": root}
-    return RosenblattLaw(rosenblatt, shape=p * p, dim=p * (p + 1) // 2, inside=inside, name=name, facts=facts)
+    return RosenblattLaw(rosenblatt, shape=p * p, dim=p * (p + 1) // 2, inside=inside, varying=_below(p, 0), name=name, facts=facts)
 
 
 def lkj(dim: int, concentration: float, *, root: bool = False, name: str = "LKJ") -> RosenblattLaw:
@@ -127,7 +129,7 @@ def lkj(dim: int, concentration: float, *, root: bool = False, name: str = "LKJ"
         return definite(x) & (np.abs(lengths - 1.0) < _ROUNDING).all(axis=1)
 
     facts: dict[str, object] = {"dim": dim, "concentration": float(concentration), "root": root}
-    return RosenblattLaw(rosenblatt, shape=dim * dim, dim=len(rows), inside=inside, name=name, facts=facts)
+    return RosenblattLaw(rosenblatt, shape=dim * dim, dim=len(rows), inside=inside, varying=_below(dim, -1), name=name, facts=facts)
 
 
 def gaussian_copula(marginals: list[Callable[[np.ndarray], np.ndarray]], root: np.ndarray, name: str, facts: dict) -> RosenblattLaw:
@@ -150,7 +152,13 @@ def singular_normal(basis: np.ndarray, scale: float, name: str) -> RosenblattLaw
 
     facts: dict[str, object] = {"scale": float(scale), "rank": basis.shape[1]}
     return RosenblattLaw(
-        lambda x: special.ndtr(x @ basis / scale), shape=len(basis), dim=basis.shape[1], inside=inside, name=name, facts=facts
+        lambda x: special.ndtr(x @ basis / scale),
+        shape=len(basis),
+        dim=basis.shape[1],
+        inside=inside,
+        varying=range(len(basis)),
+        name=name,
+        facts=facts,
     )
 
 
@@ -185,7 +193,9 @@ def rotational(axis: np.ndarray, log_density: Callable[[np.ndarray], np.ndarray]
         return u
 
     inside: Callable = lambda x: np.abs(np.linalg.norm(x, axis=1) - 1.0) < _ROUNDING  # noqa: E731
-    return RosenblattLaw(rosenblatt, shape=d, dim=d - 1, inside=inside, name=name, facts={"axis": axis.tolist(), **facts})
+    return RosenblattLaw(
+        rosenblatt, shape=d, dim=d - 1, inside=inside, varying=range(d), name=name, facts={"axis": axis.tolist(), **facts}
+    )
 
 
 def projected_normal(concentration: np.ndarray, name: str = "ProjectedNormal") -> RosenblattLaw:
@@ -234,7 +244,15 @@ def orthogonal(dim: int, *, proper: bool = False, name: str = "orthogonal") -> R
         good = np.abs(m.swapaxes(1, 2) @ m - np.eye(dim)).max(axis=(1, 2)) < _ROUNDING
         return good & (np.linalg.det(m) > 0.0) if proper else good
 
-    return RosenblattLaw(rosenblatt, shape=dim * dim, dim=dim * (dim - 1) // 2, inside=inside, name=name, facts={"dim": dim})
+    return RosenblattLaw(
+        rosenblatt,
+        shape=dim * dim,
+        dim=dim * (dim - 1) // 2,
+        inside=inside,
+        varying=range(dim * dim),
+        name=name,
+        facts={"dim": dim},
+    )
 
 
 def sphere_uniforms(x: np.ndarray) -> np.ndarray:
@@ -279,6 +297,12 @@ def _frame(axis: np.ndarray) -> np.ndarray:
     return q * np.where(np.arange(len(axis)) == 0, np.sign(r[0, 0]), 1.0)
 
 
+def _below(p: int, offset: int) -> np.ndarray:
+    """The places of a flattened (p, p) matrix on and below a diagonal."""
+    rows, columns = np.tril_indices(p, offset)
+    return rows * p + columns
+
+
 def _positive_definite(p: int) -> Callable[[np.ndarray], np.ndarray]:
     def inside(x: np.ndarray) -> np.ndarray:
         m = x.reshape(-1, p, p)
@@ -294,6 +318,7 @@ def _lower_triangular(p: int) -> Callable[[np.ndarray], np.ndarray]:
 
     def inside(x: np.ndarray) -> np.ndarray:
         m = x.reshape(-1, p, p)
-        return (m[:, above[0], above[1]] == 0.0).all(axis=1) & (np.diagonal(m, axis1=1, axis2=2) > 0.0).all(axis=1)
+        empty = np.abs(m[:, above[0], above[1]]).max(axis=1, initial=0.0) <= _ROUNDING * np.abs(m).max(axis=(1, 2))
+        return empty & (np.diagonal(m, axis1=1, axis2=2) > 0.0).all(axis=1)
 
     return inside

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 from scipy.special import logsumexp
@@ -153,10 +154,15 @@ class GaussianMixture(Law):
 
     def magnitudes(self, sample: np.ndarray) -> np.ndarray:
         """See :class:`.base.Scaled`. The noise of a draw is that of its most probable component."""
-        inverse = np.linalg.inv(self.full_covariances()) if self.covariances.ndim == 3 else None
-        label = self._log_joint(sample).argmax(axis=1)
-        precision = 1.0 / self._spread()[0] ** 2 if inverse is None else np.diagonal(inverse, axis1=1, axis2=2)
-        return (np.square(sample) * precision[label]).sum(axis=1)
+        label = self._log_joint(sample).argmax(axis=1) if len(self.weights) > 1 else np.zeros(len(sample), dtype=int)
+        return (np.square(sample) * self._precisions[label]).sum(axis=1)
+
+    @cached_property
+    def _precisions(self) -> np.ndarray:
+        """The diagonals of the inverse covariances, (C, d)."""
+        if self.covariances.ndim == 3:
+            return np.square(np.linalg.inv(self._root)).sum(axis=1)
+        return 1.0 / self._spread()[0] ** 2 + np.zeros((1, self.dim))
 
     def kernel_at(self, x: np.ndarray, bandwidth: float) -> np.ndarray:
         """E k(x, X) for the Gaussian kernel k(x, y) = exp(-|x - y|^2 / (2 bandwidth^2)): (n, d) -> (n,).

@@ -10,7 +10,7 @@ from scipy.special import ndtr, ndtri
 
 from ..arrays import Array, double, to_numpy
 from ..errors import BadInput, InvalidSample
-from .base import Law, Projected, Projections, Supported, Transformed, unit_directions
+from .base import Law, OnSurface, Projected, Projections, Supported, Transformed, unit_directions
 
 # As many draws show whether single precision holds the noise.
 _SOME = 64
@@ -29,6 +29,8 @@ class RosenblattLaw(Law):
         dim: m, the number of uniforms. The default is the number of entries of a draw; it is smaller if draws lie on a surface.
         inside: ``inside(x)`` -> (n,) booleans, which draws lie in the support. The transformation sees only these; a draw outside
             counts as zeros.
+        varying: the entries of a flattened draw that are continuous under the law, among which repeated draws are looked for. The
+            default is all of them, or none if ``dim`` is smaller than their number.
         name: the name of the law in certificates.
         facts: what else identifies the law, such as parameters (JSON types).
 
@@ -60,6 +62,7 @@ class RosenblattLaw(Law):
         shape: int | Sequence[int],
         dim: int | None = None,
         inside: Callable[[np.ndarray], object] | None = None,
+        varying: Sequence[int] | np.ndarray | None = None,
         name: str = "conditional distribution functions",
         facts: dict[str, object] | None = None,
     ) -> None:
@@ -71,6 +74,8 @@ class RosenblattLaw(Law):
         self.dim = math.prod(self._shape) if dim is None else int(dim)
         if self.dim < 1:
             raise BadInput(f"dim is the number of uniforms that a draw turns into, at least 1; got {dim}")
+        size = math.prod(self._shape)
+        self.varying = np.asarray(varying if varying is not None else range(size if self.dim == size else 0), dtype=np.int64)
         self._rosenblatt, self._inside, self.name, self.facts = rosenblatt, inside, name, dict(facts or {})
 
     @property
@@ -198,13 +203,12 @@ def joined(laws: Sequence[Law], *, name: str) -> RosenblattLaw:
         return np.concatenate([part(v) for part, v in zip(parts, split(x), strict=True)], axis=1)
 
     def inside(x: np.ndarray) -> np.ndarray:
-        return np.logical_and.reduce([law.inside(v) for law, v in zip(laws, split(x), strict=True) if _limited(law)])
+        checks = [law.inside(v) for law, v in zip(laws, split(x), strict=True) if isinstance(law, Supported)]
+        return np.logical_and.reduce(checks)
 
+    free = [law.varying if isinstance(law, OnSurface) else np.arange(math.prod(law.event_shape)) for law in laws]
+    varying = np.concatenate([end + places for end, places in zip(ends, free, strict=False)])
     dim = sum(law.dim if isinstance(law, Transformed) else math.prod(law.event_shape) for law in laws)
     facts: dict[str, object] = {"factors": [law.describe() for law in laws]}
-    limits = inside if any(map(_limited, laws)) else None
-    return RosenblattLaw(rosenblatt, shape=int(ends[-1]), dim=dim, inside=limits, name=name, facts=facts)
-
-
-def _limited(law: Law) -> bool:
-    return isinstance(law, Supported) and law.limited
+    limits = inside if any(isinstance(law, Supported) and law.limited for law in laws) else None
+    return RosenblattLaw(rosenblatt, shape=int(ends[-1]), dim=dim, inside=limits, varying=varying, name=name, facts=facts)

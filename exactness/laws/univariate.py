@@ -111,7 +111,8 @@ class UnivariateLaw(Law):
         if not inside.any():
             return values
         try:
-            found = np.asarray(self._cdf(t[inside]), dtype=np.float64)
+            with np.errstate(all="ignore"):
+                found = np.asarray(self._cdf(t[inside]), dtype=np.float64)
         except Exception as error:  # This is the user's own function, so the message says whose it is.
             raise BadInput(f"the cdf of {self.name} raised {type(error).__name__}: {error}") from error
         if found.shape != (int(inside.sum()),) or not np.all((found >= -_ROUNDING) & (found <= 1.0 + _ROUNDING)):

@@ -246,7 +246,7 @@ def certificate_path(folder: Path, name: str) -> Path:
     tells it from others with the same beginning.
 
     >>> certificate_path(Path("out"), "ring/sequential").name, len(certificate_path(Path("out"), 100 * "\u6f22").name.encode())
-    ('ring--sequential.json', 204)
+    ('ring--sequential.json', 203)
     """
     plain = re.sub(r'[<>:"\\|?*]', "-", name.replace("/", "--"))
     if len(plain.encode()) > _LONGEST:
@@ -304,7 +304,7 @@ def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutc
 
 
 def _as_written(value: dict[str, object]) -> dict[str, object]:
-    """What a file holds of this: lists where there are tuples."""
+    """The value as a file holds it: with lists where there are tuples."""
     return msgspec.json.decode(msgspec.json.encode(value), type=dict[str, object])
 
 

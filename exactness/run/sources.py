@@ -86,7 +86,7 @@ def is_file_claim(name: str) -> bool:
 
 
 def split_target(target: str) -> tuple[str, str]:
-    """The file and the name in ``file.py:name``. The name is empty if there is none. Folders and drives may hold colons.
+    """The file and the name in ``file.py:name``. The name is empty if it is left out. Folders and drives may hold colons.
 
     >>> split_target("claims.py:mine"), split_target("a:b/claims.py"), split_target(r"C:\\work\\claims.py:mine")
     (('claims.py', 'mine'), ('a:b/claims.py', ''), ('C:\\\\work\\\\claims.py', 'mine'))
@@ -161,7 +161,7 @@ def load_saved(source: str) -> Claim:
 
 @dataclass(frozen=True)
 class _Saved:
-    """What a :func:`saved_source` says."""
+    """The contents of a :func:`saved_source`."""
 
     paths: tuple[str, ...]
     law: str

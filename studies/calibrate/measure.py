@@ -43,11 +43,16 @@ def p_values(job: tuple[str, int, int]) -> tuple[list[tuple], np.ndarray]:
         sample = case.sample(case.draws, 1_000_003 * (1 + i) % (1 << 31))
         evidence = [battery.start(case.law, generator) for battery in batteries(case.law)]
         for one in evidence:
-            one.update(sample)
+            one.update(sample, calls=_calls(case.draws))
         results = [r for one in evidence for r in one.results()]
         tests = [_label(r) for r in results]
         found.append([r.p_value for r in results])
     return tests, np.array(found)
+
+
+def _calls(draws: int) -> tuple[int, ...]:
+    """One long call and many short ones, as in a certificate."""
+    return (draws - draws // 2, *[10] * (draws // 20), *([draws // 2 % 10] if draws // 2 % 10 else []))
 
 
 def _label(r: Result) -> tuple[str, str, float, bool]:

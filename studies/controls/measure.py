@@ -11,7 +11,7 @@ import msgspec
 from exactness.catalogue import Setting
 from exactness.controls import Matrix, Record
 from exactness.plan import Plan
-from exactness.run.executors import Workers
+from exactness.run.executors import executor
 from exactness.run.faults import BUDGET, PATIENCE, run_faults
 
 Backend = Literal["torch", "jax"]
@@ -21,7 +21,7 @@ PATIENCES: dict[Backend, int] = {"torch": PATIENCE, "jax": 1}
 
 def measure(backend: Backend, names: Sequence[str], jobs: int, folder: Path, done: Callable[[Record], None]) -> Matrix:
     """All faults, or some by name. Records are kept in the folder, from which a killed run continues."""
-    with Workers(jobs) as workers:
+    with executor(jobs) as workers:
         return run_faults(
             names, plan=PLANS[backend], patience=PATIENCES[backend], setting=Setting(backend=backend), workers=workers,
             folder=folder, resume=True, done=done,

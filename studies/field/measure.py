@@ -18,7 +18,7 @@ from exactness.catalogue import Setting, find
 from exactness.claim import Claim
 from exactness.controls.judge import chosen, claim_of
 from exactness.laws import GaussianChain
-from exactness.run.executors import Lost, Workers
+from exactness.run.executors import Lost, executor
 from exactness.seeds import sampler_seed
 
 from .. import peers
@@ -121,7 +121,7 @@ def study(
     known = {f.name: said_of(f) | {"at": {}} for f in wanted} | report["faults"]
     report["faults"] = {f.name: known[f.name] | said_of(f) for f in FAULTS if f.name in known}
     plain = {n: [Task(f"{n}/{i}", (n,), seed, i) for i in range(count)] for n, count in zip(sizes, alarms, strict=True)}
-    with Workers(jobs) as workers:
+    with executor(jobs) as workers:
         for i, size in enumerate(sizes):
             tasks = [Task(f.name, tuple(sizes[: i + 1]), seed) for f in wanted if str(size) not in report["faults"][f.name]["at"]]
             if i:

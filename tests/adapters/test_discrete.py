@@ -19,7 +19,6 @@ SCIPY = {
     "dice": stats.randint(1, 7),
     "heavy": stats.zipf(2.0),
     "listed": stats.rv_discrete(values=([1, 2, 5], P)),
-    "two sides": stats.dlaplace(0.8),
 }
 OF_TORCH = {
     "Bernoulli": (lambda d, t: d.Bernoulli(t(0.3)), stats.bernoulli(0.3)),
@@ -34,11 +33,8 @@ ZERO_INFLATED = stats.rv_discrete(
 )
 OF_NUMPYRO = {
     "Bernoulli": (lambda d, a: d.Bernoulli(0.3), stats.bernoulli(0.3)),
-    "Binomial": (lambda d, a: d.Binomial(10, 0.3), stats.binom(10, 0.3)),
     "Categorical": (lambda d, a: d.Categorical(probs=a(P)), stats.rv_discrete(values=([0, 1, 2], P))),
-    "Poisson": (lambda d, a: d.Poisson(3.0), stats.poisson(3.0)),
     "DiscreteUniform": (lambda d, a: d.DiscreteUniform(1, 6), stats.randint(1, 7)),
-    "Geometric": (lambda d, a: d.Geometric(0.3), stats.geom(0.3, loc=-1)),
     "ZeroInflatedPoisson": (lambda d, a: d.ZeroInflatedPoisson(0.25, 3.0), ZERO_INFLATED),
 }
 VECTORS = {

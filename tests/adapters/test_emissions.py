@@ -15,7 +15,7 @@ from exactness.adapters.emissions import coordinate_transforms, token_transforms
 from tests.conftest import module_or_skip
 from tests.registry import quiet_plan
 
-PLAN = quiet_plan(tolerance=0.15, first_paths=20_000, max_paths=20_000)
+PLAN = quiet_plan(tolerance=0.2, first_paths=8_000, max_paths=8_000)
 RULES = {"token": token_wise, "block": block}
 LENGTH = 4
 

@@ -17,7 +17,7 @@ from exactness.evidence.nulls.cells import log_wealth
 from exactness.evidence.summaries import Cells
 from tests.registry import quiet_plan
 
-PLAN = quiet_plan(tolerance=0.05, first_paths=40_000, max_paths=40_000)
+PLAN = quiet_plan(tolerance=0.05, first_paths=20_000, max_paths=20_000)
 
 
 def zipf(count):
@@ -42,7 +42,7 @@ def never(p):
 
 
 def swapped(p):
-    p[[3, 4]] = p[[4, 3]]
+    p[[1, 2]] = p[[2, 1]]
 
 
 def flat_tail(p):
@@ -50,7 +50,7 @@ def flat_tail(p):
 
 
 def cut(p):
-    p[990:] = 0.0
+    p[980:] = 0.0
 
 
 def moved(p):
@@ -94,7 +94,7 @@ def test_right_draws_are_certified(name, seed, tmp_path):
 
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_frequencies_are_refuted(name, seed):
-    """A label of probability 0.0022 that never comes has a p-value of exp(-88); the others are seen as surely (1e-9)."""
+    """A label of probability 0.0022 that never comes has a p-value of exp(-44); the others are seen as surely (1e-9)."""
     sample, where = WRONG[name]
     judged = ex.certify(sample, ex.DiscreteLaw(zipf(1_000)), plan=PLAN, seed=seed)
     assert judged.verdict is ex.Verdict.REFUTED, judged.reasons

@@ -215,7 +215,7 @@ ADDS_UP = f"{PLAN}::test_error_probabilities_add_up_to_those_of_the_plan"
 FOUR_STEPS = f"{EVIDENCE}::test_a_dependence_on_what_is_four_steps_back_is_seen_by_its_lag"
 STREAMS = f"{CERTIFICATE}::test_sampler_judge_claims_and_calls_have_streams_of_their_own"
 DEPENDENCE = "tests/judging/test_dependence.py"
-DEPENDENT = f"{DEPENDENCE}::test_draws_that_depend_on_each_other_are_not_certified"
+SEEN = f"{DEPENDENCE}::test_each_kind_of_dependence_is_seen_by_the_test_that_is_made_for_it"
 SAME_BATCHES = f"{EVIDENCE}::test_shards_with_noise_merge_in_any_order_and_grouping[innovations]"
 ONE_STEP = f"{EVIDENCE}::test_innovations_refute_one_wrong_step_from_both_sides"
 SHARDS = f"{EVIDENCE}::test_shards_in_any_order_give_one_and_the_same_evidence"
@@ -435,16 +435,12 @@ _ALL = [
         (EVIDENCE + "::test_paths_that_know_of_each_other_are_seen_by_nothing_else",),
     ),
     Mutant(
-        "serial-correlations-not-tested", "Draws are taken to be independent of those before them.",
-        "evidence.summaries.serial:Serial.tests", instead(lambda self: []), (DEPENDENT + "[AR .3]", DEPENDENT + "[clustered]"),
-    ),
-    Mutant(
         "calls-not-compared", "Seeds are taken to be alike.",
-        "evidence.summaries.calls:Calls.tests", instead(lambda self: []), (DEPENDENT + "[shared within a call]",),
+        "evidence.summaries.calls:Calls.tests", instead(lambda self: []), (SEEN + "[stratified]",),
     ),
     Mutant(
         "neighbours-not-counted", "Close draws are taken for different ones.",
-        "evidence.summaries.neighbours:Neighbours.tests", instead(lambda self: []), (DEPENDENT + "[jittered copies]",),
+        "evidence.summaries.neighbours:Neighbours.tests", instead(lambda self: []), (SEEN + "[jittered copies]",),
     ),
     Mutant(
         "dependence-not-named", "Every refutation is said to be of the law.",
@@ -489,8 +485,9 @@ _ALL = [
             ("tally", "Tally", ("counts", "sums", "averages"), (SAME_BATCHES,)),
             ("vectors", "Vectors", ("sum", "outer"), (SAME_BATCHES,)),
             ("lags", "Lags", ("sums",), (SAME_BATCHES,)),
-            ("serial", "Serial", ("products", "norms", "pairs"), (SAME_BATCHES,)),
+            ("serial", "Serial", ("products", "norms"), (SAME_BATCHES,)),
             ("calls", "Calls", ("between", "squares"), (SAME_BATCHES,)),
+            ("calls", "UnusualCalls", ("squares",), (SAME_BATCHES,)),
             ("neighbours", "Neighbours", ("within", "kept"), (NOISY_SHARDS + "[mixture-innovations]",)),
             ("repeats", "RepeatsOfBoth", ("kept",), (DEPENDENCE + "::test_repeats_of_a_trusted_law_are_counted_over_shards",)),
             ("shares", "Shares", ("counts",), (NOISY_SHARDS + "[mixture-innovations]",)),

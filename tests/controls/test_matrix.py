@@ -14,6 +14,7 @@ from exactness.catalogue import Setting
 from exactness.controls import Matrix, Record
 from exactness.controls.judge import chosen
 from exactness.environment import environment
+from exactness.run.executors import Here
 from exactness.run.faults import run_faults
 from exactness.show.report import render_report
 
@@ -135,6 +136,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> int:
+        monkeypatch.setattr(cli, "Workers", lambda *_: Here())
         monkeypatch.setattr("sys.argv", ["exactness", *arguments])
         with pytest.raises(SystemExit) as done:
             cli.main()
@@ -149,6 +151,6 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert run("report", "any-name.json", "-o", "again.html") in (0, None)
     assert "accept-always" in (tmp_path / "again.html").read_text()
     # One that takes more draws than it is given is missed, and the exit code says so.
-    assert run("controls", "accept-tempered-up", *small, "-q") == 1
+    assert run("controls", "accept-tempered-up", *small, "-q") == 5
     assert run("controls", "no-such-thing") == 2
     assert run("controls", "accept-always", "--backend", "numpy") == 2

@@ -66,7 +66,27 @@ def noise(n: int, seed: int, width: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((n, width))
 
 
+TARGET, DRAFT = np.array([0.4, -1.1]), np.array([0.9, -0.6])
+
+
+def coupled(z: np.ndarray) -> np.ndarray:
+    """The reflection coupling at sigma = 1, with one more normal for its coin."""
+    delta = float(np.linalg.norm(DRAFT - TARGET))
+    axis, y = (DRAFT - TARGET) / delta, DRAFT + z[:, :2]
+    accepted = np.log(ndtr(z[:, 2])) < 0.5 * delta**2 - delta * ((y - TARGET) @ axis)
+    reflected = TARGET + z[:, :2] - 2.0 * (z[:, :2] @ axis)[:, None] * axis
+    return np.stack([np.where(accepted[:, None], y, reflected), y], axis=1)
+
+
+def verified(z: np.ndarray) -> np.ndarray:
+    """Two log-ratios, and how many drafts are kept token by token."""
+    ratios = 0.5 * z[:, :2] - 0.1
+    return np.column_stack([ratios, np.cumprod(np.log(ndtr(z[:, 2:])) < ratios, axis=1).sum(axis=1)])
+
+
 FAMILIES = {
+    "coupling": Family(ex.GaussianCoupling(TARGET, DRAFT, 1.0, "reflection"), 3, coupled),
+    "window": Family(ex.VerifiedWindow(2, "token"), 4, verified),
     "normal": Family(ex.GaussianMixture([1.0], [[0.0]], [1.0]), 1, lambda z: z),
     "mixture": Family(MIXTURE, 3, of_mixture),
     "gamma": Family(from_scipy(stats.gamma(2.0)), 1, lambda z: stats.gamma(2.0).ppf(ndtr(z))),
@@ -180,6 +200,17 @@ class Remembering:
         return z
 
 
+class LeaningSums(Remembering):
+    """The sum of a call leans on that of the last call. Within calls, nothing is wrong."""
+
+    def __call__(self, n: int, seed: int, width: int) -> np.ndarray:
+        z = noise(n, seed, width)
+        total = z.sum(axis=0) / np.sqrt(n)
+        new = total if self.last is None else 0.8 * self.last + 0.6 * total
+        self.last = new
+        return z + (new - total) / np.sqrt(n)
+
+
 def with_replacement(n: int, seed: int, width: int) -> np.ndarray:
     """From a pool of as many draws."""
     return noise(n, seed, width)[np.random.default_rng([seed, 1]).integers(0, n, size=n)]
@@ -194,6 +225,9 @@ DEPENDENT: dict[str, tuple[Noise, str]] = {
     "AR .9, gamma": (autoregression(0.9), "gamma"),
     "AR -.5, dice": (autoregression(-0.5), "dice"),
     "AR .3, chain": (autoregression(0.3), "chain"),
+    "AR .6, coupling": (autoregression(0.6), "coupling"),
+    "AR .9, window": (autoregression(0.9), "window"),
+    "twice, coupling": (copies(2, "adjacent"), "coupling"),
     "twice": (copies(2, "adjacent"), "normal"),
     "twice, mixture": (copies(2, "adjacent"), "mixture"),
     "twice, trusted": (copies(2, "adjacent"), "trusted"),
@@ -229,6 +263,7 @@ DEPENDENT: dict[str, tuple[Noise, str]] = {
     "shared within a call": (shared_within_a_call(0.2), "trusted"),
     "remembering": (Remembering(), "normal"),
     "remembering, own law": (Remembering(), "own law"),
+    "sums lean on the last call": (LeaningSums(), "normal"),
     "with replacement": (with_replacement, "normal"),
     "with replacement, mixture": (with_replacement, "mixture"),
 }
@@ -323,8 +358,8 @@ ODD_NOISE: dict[str, tuple[Noise, tuple[str, ...]]] = {
     "signs of the past": (signs_of_the_past, ("normal", "mixture", "chain", "gamma")),
     "permuted": (permuted, ("normal", "trusted", "dice")),
     "backwards": (backwards, ("mixture", "chain")),
-    "many generators": (by_many_generators, ("normal", "mixture", "own law", "chain")),
-    "Box-Muller": (box_muller, ("normal", "gamma", "mixture", "trusted")),
+    "many generators": (by_many_generators, ("normal", "mixture", "own law", "chain", "window")),
+    "Box-Muller": (box_muller, ("normal", "gamma", "mixture", "trusted", "coupling")),
     "cosine transform": (cosine_transformed, ("normal", "mixture", "chain", "trusted")),
     "single precision": (single_precision, ("normal", "gamma", "mixture", "dice")),
     "rejection": (of_rejection, ("normal", "chain")),

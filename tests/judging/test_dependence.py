@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import exactness as ex
-from exactness.evidence.summaries import RepeatsOfBoth
+from exactness.evidence.dependence import Dependence
+from exactness.evidence.summaries import Repeats, RepeatsOfBoth
+from exactness.judging.judgement import assumptions
 from tests.judging.dependent import DEPENDENT, FAMILIES, MIXTURE, ODD, Remembering, autoregression, sampler
 
 # A call that remembers the last one has no seed.
@@ -52,13 +54,48 @@ def test_all_of_them_with_other_seeds(name, again, seed):
         assert judged(*ODD[name], 1_000 * seed + again).verdict is ex.Verdict.CERTIFIED
 
 
+SEEN = {
+    "clustered": "dependence at a lag", "leaning on i - 7, chain": "dependence at a lag", "stratified": "dependence within calls",
+    "wider for a tenth of the seeds, mixture": "dependence within calls", "sums lean on the last call": "dependence between calls",
+    "jittered copies": "close draws", "antithetic, reversed": "close draws", "with replacement": "repeated draws",
+    "twice, trusted": "repeated draws",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_each_kind_of_dependence_is_seen_by_the_test_that_is_made_for_it(name, seed):
+    found = judged(*DEPENDENT[name], seed)
+    assert SEEN[name] in " ".join(f.name for f in found.findings if f.adjusted_p <= PLAN.alpha)
+
+
+def test_one_call_that_is_garbage_is_enough():
+    """One of some two hundred seeds leads to draws that are six times as large; the others to right ones."""
+    asked: list[int] = []
+
+    def sample(n, seed):
+        asked.append(seed)
+        return np.random.default_rng(seed).standard_normal((n, 1)) * (6.0 if len(asked) == 23 else 1.0)
+
+    found = ex.certify(sample, FAMILIES["normal"].law, plan=PLAN)
+    assert "unusual calls" in " ".join(f.name for f in found.findings if f.adjusted_p <= PLAN.alpha)
+
+
 @pytest.mark.parametrize("rho", [0.3, 0.9])
 def test_the_reason_is_dependence_and_not_the_law(rho):
     found = judged(autoregression(rho), "normal", 0)
     assert found.reasons[0].startswith("draws depend on each other (lag 1): ")
 
 
-@pytest.mark.parametrize("wrong", [lambda z: z + 3.0, lambda z: 0.3 * z, lambda z: 5.0 * z, lambda z: z**3, np.abs], ids=str)
+WRONG_LAWS = {
+    "shifted": lambda z: z + 3.0,
+    "narrow": lambda z: 0.3 * z,
+    "wide": lambda z: 5.0 * z,
+    "cubed": lambda z: z**3,
+    "folded": np.abs,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_LAWS.values(), ids=WRONG_LAWS)
 def test_a_wrong_law_is_not_called_dependence(wrong):
     """Draws are independent, and much too large, small, skewed or heavy-tailed."""
     law = FAMILIES["normal"].law
@@ -73,6 +110,21 @@ def test_saved_draws_that_depend_on_each_other_are_not_certified(name):
     make, family = DEPENDENT[name]
     found = ex.certify_paths(sampler(make, family)(20_000, 1), FAMILIES[family].law, plan=ex.Plan(max_paths=20_000, tolerance=0.1))
     assert found.verdict in (ex.Verdict.REFUTED, ex.Verdict.INVALID)
+
+
+def test_numbers_that_are_rounded_to_the_end_of_a_distribution_are_no_repeats():
+    """One in ten draws underflows to 0, whose uniform is 0. Another number that comes as often is a repeat."""
+    z = np.random.default_rng(0).standard_normal((2_000, 1))
+    draws = np.exp(z)
+    z[::10], draws[::10] = -37.0, 0.0
+    for repeats in (0, 200):
+        z[5::10], draws[5::10] = (z[5], draws[5]) if repeats else (z[5::10], draws[5::10])
+        watch = Dependence(1, np.random.default_rng(0), repeats=Repeats(range(1)))
+        for summary in watch.summaries().values():
+            summary.open((2_000,))
+        watch.add(z, np.random.default_rng(1), draws)
+        (found,) = watch.repeats.tests()
+        assert found.statistic == max(0, repeats - 1)
 
 
 def test_a_law_is_looked_at_once():
@@ -92,9 +144,19 @@ def test_repeats_of_a_trusted_law_are_counted_over_shards():
     assert one.tests() == []
     other.add(np.concatenate([draws[:100], fresh[:200] + 1.0]), fresh + 2.0)
     one.merge(other)
-    (found,) = one.tests()
-    assert (found.statistic, found.n) == (1.0, 100)
-    assert found.null.p_value(found.statistic, found.n) < 1e-50
+    found = one.tests()
+    assert [(test.statistic, test.n) for test in found] == [(1.0, 100)]
+    assert found[0].null.p_value(1.0, 100) < 1e-50
     both.add(np.round(draws), np.round(fresh))
     (found,) = both.tests()
     assert found.null.p_value(found.statistic, found.n) > 1e-3
+
+
+def test_what_is_taken_for_granted_is_said():
+    looked = ex.certify(MIXTURE.sample, MIXTURE, plan=PLAN)
+    said = " ".join(assumptions(looked.findings))
+    assert "Draws of different calls are taken to be independent" in said
+    assert "4,096 draws apart" in said
+    assert "The draws of a file are taken in their order" in " ".join(assumptions(looked.findings, saved=True))
+    alone = ex.certify(MIXTURE.sample, MIXTURE, plan=PLAN, batteries=[ex.batteries.CharacteristicFunction()])
+    assert "No test looked at this" in " ".join(assumptions(alone.findings))

@@ -8,7 +8,7 @@ import pytest
 
 import exactness as ex
 from exactness.evidence.pictures import MOST_ROWS, Picture, heat_maps
-from exactness.judging.looking import Kept
+from exactness.judging.looking import Kept, Looking, pictures_of
 from tests.registry import plain_chain
 
 CHAIN, SAMPLE = plain_chain()
@@ -97,9 +97,10 @@ def test_draws_of_any_size_have_pictures(draws):
         def describe(self):
             return {}
 
-        def sample(self, n, seed):
-            return draws[np.random.default_rng(seed).integers(9, size=n)]
-
-    judged = ex.certify(Any().sample, Any(), plan=ex.Plan(tolerance=0.3, first_paths=200, max_paths=200, seed_must_count=False))
-    for picture in judged.pictures:
+    evidence = Looking().start(Any(), np.random.default_rng(0))
+    evidence.update(draws)
+    pictures = pictures_of([evidence], Any())
+    assert [picture.kind for picture in pictures] == ["density"] * min(2, draws.shape[1]) + ["plane"] * (draws.shape[1] > 1)
+    for picture in pictures:
         assert msgspec.json.decode(msgspec.json.encode(picture), type=Picture) == picture
+        assert sum(sum(row) for row in picture.values) >= 7

@@ -203,3 +203,14 @@ def test_single_precision_is_refused_where_rounding_moves_the_uniforms():
 def test_what_is_no_transformation_is_said(make, message):
     with pytest.raises(ex.BadInput, match=message):
         make()
+
+
+@pytest.mark.parametrize("name", ["LKJ, roots", "Wishart, roots", "rotations", "Dirichlet"])
+def test_constant_entries_are_no_repeated_draws_and_repeated_draws_are(name):
+    """Draws on a surface have entries that are always 0 or 1. Right ones at alpha 1e-6; half of them twice is refuted."""
+    law, right, _ = FAMILIES[name]
+    draws = right(0).reshape(N, *law.event_shape)
+    plan = quiet_plan(tolerance=0.3, max_paths=N)
+    assert ex.certify_paths(draws, law, plan=plan).verdict is ex.Verdict.CERTIFIED
+    twice = ex.certify_paths(np.concatenate([draws[:1_000], draws[:1_000]]), law, plan=plan)
+    assert twice.verdict is not ex.Verdict.CERTIFIED

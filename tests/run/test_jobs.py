@@ -17,8 +17,9 @@ import torch
 import exactness as ex
 from exactness.batteries import ProjectedKS
 from exactness.judging.draws import blocks_of
-from exactness.run.executors import Lost, Workers
+from exactness.run.executors import Here, Lost, Workers
 from exactness.run.jobs import Job, Overrides, certificate_path
+from exactness.run.runner import absent, found_items, run_claims
 from tests.registry import another, plain_chain
 
 CLAIMS = """
@@ -205,13 +206,25 @@ def test_blocks_follow_from_the_plan_alone():
         assert [block.start for block in blocks] == list(np.cumsum([0, *(block.size for block in blocks)])[:-1])
 
 
-def test_a_users_claim_is_the_same_from_any_number_of_shards_and_workers(exactness, tmp_path):
-    found = []
-    for folder, options in (("a", ()), ("b", ("--shards", "2", "--jobs", "2")), ("c", ("--shards", "7", "--jobs", "1"))):
-        run = exactness("certify", "claims.py:right", "--out", folder, "--jobs", "1", *options)
-        assert run.wait() == 0, run.stderr.read()
-        found.append(same(ex.Certificate.load(certificate_path(tmp_path / folder, "right"))))
-    assert found[0] == found[1] == found[2]
+@pytest.fixture
+def judged(tmp_path, monkeypatch):
+    """Judge the claims of a source, as the command line does, in this process and its workers."""
+    (tmp_path / "claims.py").write_text(CLAIMS)
+    monkeypatch.chdir(tmp_path)
+
+    def call(source, executor, shards=1):
+        with executor as workers:
+            found = run_claims(found_items([source], workers), folder=tmp_path / "out", workers=workers, shards=shards)
+        assert not absent(found, tmp_path / "out")
+        return {certificate.name: certificate for certificate in found}
+
+    return call
+
+
+def test_a_users_claim_is_the_same_from_any_number_of_shards_and_workers(judged):
+    runs = [judged("claims.py:right", Here()), judged("claims.py:right", Workers(2), 2), judged("claims.py:right", Workers(1), 7)]
+    one, two, three = (same(found["right"]) for found in runs)
+    assert one == two == three
 
 
 def test_what_ends_crashes_moves_or_hangs_is_invalid_and_the_others_are_judged(exactness, tmp_path):
@@ -239,12 +252,9 @@ def test_what_ends_crashes_moves_or_hangs_is_invalid_and_the_others_are_judged(e
     assert run.returncode == 2
 
 
-def test_a_lost_shard_takes_nothing_with_it(exactness, tmp_path):
+def test_a_lost_shard_takes_nothing_with_it(judged):
     """Several blocks per stage: when one part is lost, what still runs must not be taken for the next certificate."""
-    run = exactness("certify", "claims.py:in_shards", "--out", "out", "--jobs", "2", "--shards", "4", "--timeout", "5")
-    said, errors = run.communicate()
-    assert run.returncode == 4, said + errors
-    found = {name: ex.Certificate.load(certificate_path(tmp_path / "out", name)) for name in ("leaves", "after", "hangs", "last")}
+    found = judged("claims.py:in_shards", Workers(2, timeout=5.0), shards=4)
     assert found["after"].verdict is found["last"].verdict is ex.Verdict.CERTIFIED
     assert "ended with exit code 0" in found["leaves"].reasons[0]
     assert "made no progress for 5 seconds" in found["hangs"].reasons[0]

@@ -84,7 +84,7 @@ def test_no_certificate_is_no_document():
     for name in FORMATS:
         with pytest.raises(BadInput, match="nothing was judged"):
             render(name, [])
-    with pytest.raises(BadInput, match="one of junit, sarif, markdown, badge, json, not 'pdf'"):
+    with pytest.raises(BadInput, match="one of junit, sarif, markdown, badge, json, intoto, not 'pdf'"):
         render("pdf", [one()])
 
 

@@ -2,7 +2,7 @@
 
 from .base import COMPONENT_NOISE, THE_DRAW, Summary, Test, worst
 from .bets import Bets
-from .calls import Calls
+from .calls import Calls, UnusualCalls
 from .cells import Cells, Support
 from .features import Differences, Embedding
 from .lags import Lags
@@ -41,6 +41,7 @@ __all__ = [
     "Support",
     "Tally",
     "Test",
+    "UnusualCalls",
     "Vectors",
     "worst",
 ]

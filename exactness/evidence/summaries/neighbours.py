@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil, pi, sqrt
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import chdtr, chdtri, gammaln, ndtr, xlogy
@@ -15,8 +16,8 @@ from .reservoir import Reservoir
 # The dimensions in which distances are measured, the numbers of draws from which and to which they are measured within a batch, and
 # either number for draws of all batches.
 MOST_DIMENSIONS = 16
-_FROM, _TO = 1024, 512
-_KEPT = 1024
+_FROM, _TO = 1024, 256
+_KEPT = 512
 # A draw should have a neighbour within each of the radii with about these probabilities.
 _CHANCES = (1e-3, 0.03, 0.3)
 
@@ -34,7 +35,7 @@ class Neighbours(Summary):
 
     def __init__(self, dim: int) -> None:
         self.dim, self.batches = dim, 0
-        self.within, self.kept = _Counts(dim), Reservoir(2 * _KEPT)
+        self.within, self.kept = np.zeros(_Counts.numbers), Reservoir(2 * _KEPT)
 
     def add(self, vectors: np.ndarray, noise: np.random.Generator) -> None:
         """Add vectors (n, dim) of independent N(0, 1). The ``noise`` of the judge chooses which are compared with which."""
@@ -43,21 +44,19 @@ class Neighbours(Summary):
         self.kept.add(keys, v)
         self.batches += 1
         count = min(_TO, len(v) // 2)
-        self.within.add(v[order[count : count + _FROM]], v[order[:count]])
+        self.within += _Counts.of(v[order[count : count + _FROM]], v[order[:count]])
 
     def merge(self, other: Neighbours) -> None:
         self.batches += other.batches
-        self.within.merge(other.within)
+        self.within += other.within
         self.kept.merge(other.kept)
 
     def tests(self) -> list[Test]:
-        counts = {"of the same batch": self.within}
+        rows = _Counts(self.dim, self.within).rows("of the same batch")
         if self.batches > 1 and self.kept.rows is not None:
             # The kept draws are in the order of their keys, which says nothing about them.
             (v,) = self.kept.rows
-            counts["of all batches"] = _Counts(self.dim)
-            counts["of all batches"].add(v[len(v) // 2 :], v[: len(v) // 2])
-        rows = [row for name, count in counts.items() for row in count.rows(name)]
+            rows += _Counts(self.dim, _Counts.of(v[len(v) // 2 :], v[: len(v) // 2])).rows("of all batches")
         if not rows:
             return []
         _, test = min(((row.null.p_value(row.statistic, row.n), row) for row in rows), key=lambda pair: pair[0])
@@ -71,36 +70,33 @@ class _Counts:
     way by as much as the lattice can matter.
     """
 
-    def __init__(self, dim: int) -> None:
-        self.dim, self.n = dim, 0
-        self.near, self.expected = np.zeros((2, len(_CHANCES))), np.zeros((2, len(_CHANCES)))
-        # Pairs of draws, those of them with equal first coordinates, and the sum over batches of the radii times their draws.
-        self.pairs, self.ties, self.radii = 0, 0, np.zeros(len(_CHANCES))
+    # Both kinds of neighbours for each radius, how many were expected, the radii times the draws, draws, pairs and equal pairs.
+    numbers: ClassVar[int] = 5 * len(_CHANCES) + 3
 
-    def add(self, ours: np.ndarray, others: np.ndarray) -> None:
-        """Count which of ours (n, dim) are near which of the others (m, dim)."""
+    def __init__(self, dim: int, numbers: np.ndarray) -> None:
+        scales = len(_CHANCES)
+        near, expected, self.radii, counts = np.split(numbers, np.cumsum([2 * scales, 2 * scales, scales]))
+        self.n, self.pairs, self.ties = (round(float(count)) for count in counts)
+        self.dim, self.near, self.expected = dim, near.reshape(2, scales), expected.reshape(2, scales)
+
+    @staticmethod
+    def of(ours: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Count which of ours (n, dim) are near which of the others (m, dim). These numbers add up over batches."""
         if not len(ours) or not len(others):
-            return
-        chances = [chance / len(others) for chance in _CHANCES]
-        if self.dim == 1:
+            return np.zeros(_Counts.numbers)
+        dim, chances = ours.shape[1], [chance / len(others) for chance in _CHANCES]
+        if dim == 1:
             # Two independent N(0, 1) lie within r of each other with a probability of about r/sqrt(pi).
             radii = [sqrt(pi) * chance for chance in chances]
             near, masses = _on_a_line(ours[:, 0], others[:, 0], radii)
         else:
             # The difference of two independent draws is N(0, 2 I).
-            radii = [sqrt(2.0 * float(chdtri(self.dim, 1.0 - chance))) for chance in chances]
+            radii = [sqrt(2.0 * float(chdtri(dim, 1.0 - chance))) for chance in chances]
             near, masses = _in_balls(ours, others, radii)
-        self.near += near
-        self.expected += len(ours) * masses
-        self.radii += len(ours) * np.asarray(radii)
-        self.n += len(ours)
-        equal = np.unique(np.concatenate([ours[:, 0], others[:, 0]]), return_counts=True)[1]
-        self.ties += int((equal * (equal - 1)).sum()) // 2
-        self.pairs += int(equal.sum() * (equal.sum() - 1)) // 2
-
-    def merge(self, other: _Counts) -> None:
-        for name in ("near", "expected", "radii", "n", "ties", "pairs"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        n, equal = len(ours), np.unique(np.concatenate([ours[:, 0], others[:, 0]]), return_counts=True)[1]
+        total = int(equal.sum())
+        ties = int((equal * (equal - 1)).sum()) // 2
+        return np.concatenate([near.ravel(), n * masses.ravel(), n * np.asarray(radii), [n, total * (total - 1) // 2, ties]])
 
     def rows(self, of: str) -> list[Test]:
         if not self.n:
@@ -144,9 +140,9 @@ def _on_a_line(ours: np.ndarray, others: np.ndarray, radii: Sequence[float]) -> 
 def _in_balls(ours: np.ndarray, others: np.ndarray, radii: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """The same for vectors (n, d) and (m, d), whose probability is the sum of the masses of all balls, or less."""
     lengths, own = (others**2).sum(axis=1), (ours**2).sum(axis=1)
-    # The nearest neighbour b of a maximises <a, b> - |b|^2/2.
-    inner = ours @ others.T
-    nearest = [own - 2.0 * (sign * inner - 0.5 * lengths).max(axis=1) for sign in (1.0, -1.0)]
+    # The nearest neighbour b of a maximises <a, b> - |b|^2/2, an inner product as well.
+    targets = np.column_stack([others, -0.5 * lengths]).T
+    nearest = [own - 2.0 * (np.column_stack([sign * ours, np.ones(len(ours))]) @ targets).max(axis=1) for sign in (1.0, -1.0)]
     squared = [radius**2 for radius in radii]
     masses = [min(1.0, float(ball_masses(lengths, s, others.shape[1]).sum())) for s in squared]
     return np.array([[(d <= s).sum() for s in squared] for d in nearest], dtype=np.float64), np.array([masses, masses])

@@ -35,12 +35,12 @@ class Serial(Summary):
 
     def __init__(self, rows: Sequence[str], dims: Sequence[int], most: int = MOST_LAGS, unit: str = "lag {}") -> None:
         self.rows, self.dims, self.unit = tuple(rows), tuple(dims), unit
-        self.calls: tuple[int, ...] = ()
+        self.calls: tuple[int, ...] | None = None
         self.products, self.norms = np.zeros((len(self.rows), most + 1)), np.zeros((len(self.rows), most + 1))
         # The number of pairs at each lag, and how much larger a common mean makes each product.
         self.pairs, self.shift = np.zeros(most + 1), np.zeros(most + 1)
         # The sum of all vectors of each row, times their weights, and the sum of the squared weights.
-        self.totals, self.weight = [np.zeros(dim) for dim in self.dims], 0.0
+        self.totals, self.weight = np.zeros(sum(self.dims)), 0.0
         self._batch: _Sequences | None = None
 
     def open(self, calls: tuple[int, ...]) -> None:
@@ -48,7 +48,9 @@ class Serial(Summary):
 
     def begin(self, lengths: Sequence[int] | None = None, weights: np.ndarray | None = None) -> None:
         """Begin a batch of sequences of these lengths. ``weights`` are proportional to the mean that a wrong sampler may have."""
-        self._batch = _Sequences(self.calls if lengths is None else lengths, self.products.shape[1] - 1, len(self.rows))
+        lengths = self.calls if lengths is None else lengths
+        assert lengths is not None, "open a batch before it begins"
+        self._batch = _Sequences(lengths, self.products.shape[1] - 1, len(self.rows))
         pairs, shift = self._batch.of_weights(weights)
         self.pairs += pairs
         self.shift += shift
@@ -58,7 +60,8 @@ class Serial(Summary):
         """Add the entries from ``first`` on of all vectors of the batch, (n, m), to a row."""
         assert self._batch is not None, "begin a batch before adding to it"
         own = np.einsum("id->d", vectors) if weights is None else weights @ vectors
-        self.totals[row][first : first + vectors.shape[1]] += own
+        start = sum(self.dims[:row]) + first
+        self.totals[start : start + vectors.shape[1]] += own
         self._batch.add(row, vectors)
 
     def end(self) -> None:
@@ -75,7 +78,7 @@ class Serial(Summary):
         self.norms += other.norms
         self.pairs += other.pairs
         self.shift += other.shift
-        self.totals = [one + two for one, two in zip(self.totals, other.totals, strict=True)]
+        self.totals += other.totals
         self.weight += other.weight
 
     def tests(self) -> list[Test]:
@@ -88,8 +91,9 @@ class Serial(Summary):
             return []
         best: tuple[float, int, int, float] | None = None
         seen = np.flatnonzero(self.pairs)
+        totals = np.split(self.totals, np.cumsum(self.dims)[:-1])
         for row, dim in enumerate(self.dims):
-            mean = max(0.0, float(self.totals[row] @ self.totals[row]) / self.weight**2 - dim / self.weight)
+            mean = max(0.0, float(totals[row] @ totals[row]) / self.weight**2 - dim / self.weight)
             products, norms = self.products[row, seen], self.norms[row, seen]
             products = np.where(products > 0.0, np.maximum(0.0, products - mean * self.shift[seen]), products)
             # Rounding of the transform may leave a little where all vectors are 0.

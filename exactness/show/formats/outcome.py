@@ -13,7 +13,7 @@ from ..text import plain
 
 Kind = Literal["certified", "control refuted", "inconclusive", "refuted", "control missed", "invalid"]
 
-GRAVITY: tuple[Kind, ...] = ("certified", "control refuted", "inconclusive", "refuted", "control missed", "invalid")
+GRAVITY: tuple[Kind, ...] = ("certified", "control refuted", "inconclusive", "control missed", "refuted", "invalid")
 """The outcomes from the best to the worst, in the order of the exit codes."""
 
 

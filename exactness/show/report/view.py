@@ -72,6 +72,7 @@ class Page:
     sections: list[Section]
     matrix: MatrixView | None = None
     broken: Sequence[tuple[str, str]] = ()
+    assumes: Sequence[str] = ()
 
 
 def page_of(certificates: Sequence[Certificate], matrix: Matrix | None = None, broken: Sequence[tuple[str, str]] = ()) -> Page:
@@ -102,6 +103,8 @@ def page_of(certificates: Sequence[Certificate], matrix: Matrix | None = None, b
         sections=[_section(name, members, full) for name, members in groups.items()],
         matrix=controls,
         broken=broken,
+        # Each sentence once: most certificates assume the same.
+        assumes=list(dict.fromkeys(sentence for c in certificates for sentence in c.assumes)),
     )
 
 

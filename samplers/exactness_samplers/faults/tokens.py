@@ -82,14 +82,17 @@ class TokenFault:
 @cache
 def _verifier(fault: TokenFault, backend: BackendName) -> Callable[..., Verified]:
     bound = Bound(Backend(backend), fault.instead, fault.name)
+
+    def of_trees(target: Array, draft: Array, drafts: Array, lengths: Array, noise: Array, parents: Parents) -> Verified:
+        return bound(target, draft, drafts, lengths, noise, parents)
+
+    # A rule of trees is known by the name of its argument.
+    verify = of_trees if fault.trees else bound
     if backend == "torch":
-        # A rule of trees is known by the name of its argument.
-        return (lambda *given, parents: bound(*given, parents)) if fault.trees else bound
+        return verify
     import jax
 
-    if fault.trees:
-        return jax.jit(lambda *given, parents: bound(*given, parents), static_argnames="parents")
-    return jax.jit(bound)
+    return jax.jit(verify, static_argnames=("parents",) if fault.trees else ())
 
 
 def row(name: str, what: str, **columns: Any) -> Callable[[Callable[..., Any]], TokenFault]:
@@ -492,7 +495,7 @@ def recursive_residual_not_normalised(
 def kseq_rho_one(
     of: Backend, target: Array, draft: Array, drafts: Array, lengths: Array, noise: Array, parents: Parents
 ) -> Verified:
-    """What is left, p - min(q, p) (1 - (1 - beta)^k)/beta is cut at 0."""
+    """The rest p - min(q, p) (1 - (1 - beta)^k)/beta is cut at 0."""
     xp, trees = of.xp, of.token_trees
     there, ids = trees.present(drafts, lengths)
     node, masses = xp.zeros_like(lengths), [target[:, i] for i in range(len(parents) + 1)]

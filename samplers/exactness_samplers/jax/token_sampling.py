@@ -43,7 +43,7 @@ class TokenRun(NamedTuple):
 
 
 class Asking(NamedTuple):
-    """Who asks for noise: the number of the round, the row, and how many tokens the row has emitted before, each (m,)."""
+    """The rows that need noise: the number of the round, the row, and how many tokens it has emitted before, each (m,)."""
 
     rounds: jax.Array
     rows: jax.Array
@@ -112,7 +112,7 @@ class TokenSampler:
     Attributes:
         target: the law p of the next token, a :data:`Law`; :func:`of_prefixes` makes one of a function of equally long prefixes.
         length: T, the most tokens that are emitted per row.
-        drafter: what proposes tokens; None for one plain draw at a time.
+        drafter: what proposes tokens; None for one plain draw at a time, whatever the rule.
         rule: a verifier of ``tokens`` or ``token_trees``. One of trees is called with the drafter's parents.
         end: the id after which a row has finished, if there is one.
         prompts: lists of ids, taken in rotation: row i begins with prompt i modulo their number.
@@ -141,9 +141,14 @@ class TokenSampler:
         return self.run(n, KeyNoise(jax.random.key(seed)))
 
     def run(self, n: int, noise: Noise) -> TokenRun:
-        """n rows with this noise. Raises ``ValueError`` if ``n`` or the length is not positive."""
+        """n rows with this noise.
+
+        Raises ``ValueError`` if ``n`` or the length is not positive, or if the drafter drafts a tree and the rule verifies chains.
+        """
         if n < 1 or self.length < 1:
             raise ValueError(f"n and length must be positive, not {n} and {self.length}")
+        if self.drafter and not self.drafter.chain and not _of_trees(self.rule):
+            raise ValueError("the drafter drafts a tree and the rule verifies chains: take a rule of token_trees")
         prompts = [self.prompts[i % len(self.prompts)] for i in range(n)]
         parents = self.drafter.parents if self.drafter else ()
         longest, deepest = max(map(len, prompts)), max(len(ancestors(parents, node)) for node in range(len(parents) + 1))
@@ -212,7 +217,7 @@ def _verified(sampler: TokenSampler, rows: _Rows, rounds: jax.Array, noise: Nois
     if drafter is None:
         laws = sampler.target(rows.text, rows.at)[:, None]
         nothing = jnp.zeros_like(rows.at)
-        token = sampler.rule(laws, laws[:, :0], rows.text[:, :0], nothing, noise.uniforms(asking, 0)[1])[1]
+        token = plain(laws, laws[:, :0], rows.text[:, :0], nothing, noise.uniforms(asking, 0)[1])[1]
         return nothing, token, rows.text[:, :0], nothing
     nodes = len(drafter.parents) + 1
     if getattr(drafter, "races", False):

@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .tokens import block, draw
+from .tokens import block, check_shapes, draw
 
 Parents = tuple[int, ...]
 Tables = Callable[[jax.Array, jax.Array, jax.Array, jax.Array, Parents], tuple[jax.Array, jax.Array]]
@@ -111,6 +111,7 @@ class Tree:
 
 def _tree(rule: Tree, parents: Parents, *inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
     target_probs, draft_probs, drafts, lengths, noise = inputs
+    check_shapes(target_probs, drafts, noise)
     thresholds, masses = rule.tables(target_probs, draft_probs, drafts, lengths, parents)
     node = rule.walk(thresholds, noise[:, :-1], parents)
     return node, rule.draw(jax.vmap(lambda row, i: row[i])(masses, node), noise[:, -1])
@@ -286,6 +287,7 @@ def target_only(
     Column i of ``noise`` is the coin of node i, and is used once. ``draft_probs`` is not read (may be None). A child that repeats
     an earlier sibling has no share.
     """
+    check_shapes(target_probs, drafts, noise)
     below = [jnp.array(children(parents, node), int) for node in range(len(parents) + 1)]
 
     def of_row(target: jax.Array, tokens: jax.Array, present_here: jax.Array, coins: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -318,6 +320,7 @@ def sampled_tree(
 
     ``draft_probs`` is not read (may be None).
     """
+    check_shapes(target_probs, drafts, noise)
     drawn = jax.vmap(draw)(target_probs, noise)
     there, drafts = present(drafts, lengths)
     follows = there & (drafts == drawn[:, jnp.array(parents, int)])
@@ -374,8 +377,8 @@ class GreedyMultiPath:
                 token = tokens[best - 1]
                 return (best, leading, under[token], mass * q[token]), (best, law)
 
-            start: tuple[jax.Array, ...]
-            start = jnp.zeros((), paths.dtype), jnp.ones(len(paths), bool), jnp.zeros((), draft.dtype), jnp.ones((), draft.dtype)
+            zero, one = jnp.zeros((), draft.dtype), jnp.ones((), draft.dtype)
+            start: tuple[jax.Array, ...] = (jnp.zeros((), paths.dtype), jnp.ones(len(paths), bool), zero, one)
             return lax.scan(level, start, paths.T)[1]
 
         return jax.vmap(of_row)(target_probs, draft_probs, drafts)

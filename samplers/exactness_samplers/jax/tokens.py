@@ -192,6 +192,7 @@ class Chain:
 
 def _chain(rule: Chain, *inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
     target_probs, draft_probs, drafts, lengths, noise = inputs
+    check_shapes(target_probs, drafts, noise)
     n, width = drafts.shape
     masses = TokenMasses(target_probs, draft_probs[:, :width])
     tau, log_weight = rule.keep(log_ratios(target_probs, draft_probs, drafts), masses, noise[:, :-1], lengths)
@@ -234,6 +235,7 @@ def one_hot(
 
     It is right however y was chosen, by a prompt's n-grams or by drawing it from a law that nobody knows.
     """
+    check_shapes(target_probs, drafts, noise)
     width = drafts.shape[1]
     ratios = jnp.log(_of_drafts(target_probs, drafts))
     kept, _ = verification.token_wise(ratios, _no_masses, noise[:, :-1], lengths)
@@ -254,6 +256,7 @@ def sampled_verify(
 
     ``draft_probs`` is not read (may be None).
     """
+    check_shapes(target_probs, drafts, noise)
     return _while_equal(jax.vmap(draw)(target_probs, noise), drafts, lengths)
 
 
@@ -266,7 +269,16 @@ def gumbel(
     Draft i must be ``race(draft_probs[:, i], noise[:, i])``. The target's tokens are emitted until they first differ.
     ``draft_probs`` is not read (may be None). Source: Daliri et al. 2024, arXiv 2408.07978.
     """
+    check_shapes(target_probs, drafts, noise)
     return _while_equal(race(target_probs, noise), drafts, lengths)
+
+
+def check_shapes(target_probs: jax.Array, drafts: jax.Array, noise: jax.Array) -> None:
+    """Raises ``ValueError`` unless there is a law and a column of noise for each draft and one more."""
+    n, width = drafts.shape
+    for name, shape in (("target_probs", tuple(target_probs.shape)), ("noise", tuple(noise.shape))):
+        if shape[:2] != (n, width + 1):
+            raise ValueError(f"{name} of {shape} does not fit drafts of {tuple(drafts.shape)}: it needs one column more")
 
 
 def _while_equal(drawn: jax.Array, drafts: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:

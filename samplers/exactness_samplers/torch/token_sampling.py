@@ -39,7 +39,7 @@ class TokenRun(NamedTuple):
 
 
 class Asking(NamedTuple):
-    """Who asks for noise: the number of the round, the row, and how many tokens the row has emitted before, each (m,)."""
+    """The rows that need noise: the number of the round, the row, and how many tokens it has emitted before, each (m,)."""
 
     rounds: Tensor
     rows: Tensor
@@ -102,7 +102,7 @@ class TokenSampler:
     Attributes:
         target: the law p of the next token, a :data:`Law`; :func:`of_prefixes` makes one of a function of equally long prefixes.
         length: T, the most tokens that are emitted per row.
-        drafter: what proposes tokens; None for one plain draw at a time.
+        drafter: what proposes tokens; None for one plain draw at a time, whatever the rule.
         rule: a verifier of ``tokens`` or ``token_trees``. One of trees is called with the drafter's parents.
         end: the id after which a row has finished, if there is one.
         prompts: lists of ids, taken in rotation: row i begins with prompt i modulo their number.
@@ -129,9 +129,14 @@ class TokenSampler:
         return self.run(n, GeneratorNoise(torch.Generator(device).manual_seed(seed)))
 
     def run(self, n: int, noise: Noise, device: torch.device | str = "cpu") -> TokenRun:
-        """n rows with this noise. Raises ``ValueError`` if ``n`` or the length is not positive."""
+        """n rows with this noise.
+
+        Raises ``ValueError`` if ``n`` or the length is not positive, or if the drafter drafts a tree and the rule verifies chains.
+        """
         if n < 1 or self.length < 1:
             raise ValueError(f"n and length must be positive, not {n} and {self.length}")
+        if self.drafter and not self.drafter.chain and not _of_trees(self.rule):
+            raise ValueError("the drafter drafts a tree and the rule verifies chains: take a rule of token_trees")
         parents = self.drafter.parents if self.drafter else ()
         rows = _Rows.begin([self.prompts[i % len(self.prompts)] for i in range(n)], self.length, parents, device)
         counts: list[tuple[Tensor, Tensor]] = []
@@ -155,7 +160,7 @@ class TokenSampler:
         if self.drafter is None:
             nothing = torch.zeros_like(at)
             laws = self.target(text, at)[:, None]
-            token = self.rule(laws, laws[:, :0], text[:, :0], nothing, noise.uniforms(asking, 0)[1])[1]
+            token = plain(laws, laws[:, :0], text[:, :0], nothing, noise.uniforms(asking, 0)[1])[1]
             return nothing, token, text[:, :0], nothing
         parents, races = self.drafter.parents, getattr(self.drafter, "races", False)
         if races:
@@ -170,7 +175,7 @@ class TokenSampler:
         prefixes = [after(text, at, drafts, parents, node) for node in range(len(parents) + 1)]
         every = self.target(torch.cat([tokens for tokens, _ in prefixes]), torch.cat([lengths for _, lengths in prefixes]))
         laws = torch.stack(every.chunk(len(prefixes)), 1)
-        tree = () if self.drafter.chain and not _of_trees(self.rule) else (parents,)
+        tree = (parents,) if _of_trees(self.rule) else ()
         node, token = self.rule(laws, draft_probs, drafts, counts, coins, *tree)
         return node, token, drafts, counts
 

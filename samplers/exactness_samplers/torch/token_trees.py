@@ -26,7 +26,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .tokens import block, draw
+from .tokens import block, check_shapes, draw
 
 Parents = tuple[int, ...]
 Tables = Callable[[Tensor, Tensor, Tensor, Tensor, Parents], tuple[Tensor, Tensor]]
@@ -100,6 +100,7 @@ class Tree:
     def __call__(
         self, target_probs: Tensor, draft_probs: Tensor, drafts: Tensor, lengths: Tensor, noise: Tensor, parents: Parents
     ) -> tuple[Tensor, Tensor]:
+        check_shapes(target_probs, drafts, noise)
         thresholds, masses = self.tables(target_probs, draft_probs, drafts, lengths, parents)
         node = self.walk(thresholds, noise[:, :-1], parents)
         return node, self.draw(_at(masses, node), noise[:, -1])
@@ -239,7 +240,17 @@ def target_only(
 
     Column i of ``noise`` is the coin of node i, and is used once. ``draft_probs`` is not read (may be None). A child that repeats
     an earlier sibling has no share.
+
+    Example:
+        The root's coin falls into the share of the second child, which is a leaf, so that its own coin draws the token.
+
+        >>> p = torch.tensor([[[0.2, 0.3, 0.5], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]])
+        >>> coins = torch.tensor([[0.6, 0.5, 0.5]])
+        >>> node, token = target_only(p, None, torch.tensor([[1, 2]]), torch.tensor([2]), coins, (0, 0))
+        >>> int(node), int(token)
+        (2, 2)
     """
+    check_shapes(target_probs, drafts, noise)
     there, drafts = present(drafts, lengths)
     node, token = torch.zeros_like(lengths), torch.zeros_like(lengths)
     for here in range(len(parents) + 1):
@@ -263,6 +274,7 @@ def sampled_tree(
 
     ``draft_probs`` is not read (may be None).
     """
+    check_shapes(target_probs, drafts, noise)
     n, nodes, vocabulary = target_probs.shape
     drawn = draw(target_probs.reshape(-1, vocabulary), noise.reshape(-1)).reshape(n, nodes)
     there, drafts = present(drafts, lengths)
@@ -284,6 +296,15 @@ class GreedyMultiPath:
 
     Attributes:
         order: ``ratio`` orders tokens by increasing p/q, which keeps more drafts; ``index`` by their id.
+
+    Example:
+        Two drafts for one place: that of the greater ratio is kept. The greater of two has the law 1 - (1 - 1/2)^2 = 3/4.
+
+        >>> p, q = torch.tensor([[0.25, 0.75]]), torch.tensor([[0.5, 0.5]])
+        >>> target, draft = p[:, None].expand(1, 3, 2), q[:, None].expand(1, 2, 2)
+        >>> nodes, laws = greedy_multi_path.greatest(target, draft, torch.tensor([[0, 1]]), (0, 0))
+        >>> nodes.tolist(), laws.tolist()
+        ([[2]], [[[0.25, 0.75]]])
     """
 
     order: Literal["ratio", "index"] = "ratio"

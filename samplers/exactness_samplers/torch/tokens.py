@@ -87,6 +87,11 @@ def residual(target: Tensor, draft: Tensor, log_weight: Tensor) -> Tensor:
     """The masses (w p - q)_+ of the laws target and draft (n, V), shape (n, V); p itself where nothing is left.
 
     Nothing is left only where a rejection has probability 0, so this happens by rounding alone.
+
+    Example:
+        >>> p, q = torch.tensor([[0.5, 0.5, 0.0]]), torch.tensor([[0.0, 0.25, 0.75]])
+        >>> residual(p, q, torch.log(torch.tensor([0.75]))).tolist()
+        [[0.375, 0.125, 0.0]]
     """
     excess = (torch.exp(log_weight)[:, None] * target).sub_(draft).clamp_(min=0.0)
     return torch.where(excess.sum(-1, keepdim=True) > 0, excess, target)
@@ -172,6 +177,7 @@ class Chain:
     def __call__(
         self, target_probs: Tensor, draft_probs: Tensor, drafts: Tensor, lengths: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
+        check_shapes(target_probs, drafts, noise)
         ratios = log_ratios(target_probs, draft_probs, drafts)
         tau, log_weight = self.keep(ratios, TokenMasses(target_probs, draft_probs), noise[:, :-1], lengths)
 
@@ -202,7 +208,15 @@ def one_hot(target_probs: Tensor, draft_probs: Tensor, drafts: Tensor, lengths: 
     """A draft y is kept with probability p(y), else replaced by a draw from p without y. ``draft_probs`` is not read (may be None).
 
     It is right however y was chosen, by a prompt's n-grams or by drawing it from a law that nobody knows.
+
+    Example:
+        >>> p, lengths = torch.tensor([[[0.5, 0.25, 0.25], [0.0, 0.0, 1.0]]]), torch.tensor([1])
+        >>> [int(part) for part in one_hot(p, None, torch.tensor([[0]]), lengths, torch.tensor([[0.4, 0.5]]))]
+        [1, 2]
+        >>> [int(part) for part in one_hot(p, None, torch.tensor([[0]]), lengths, torch.tensor([[0.6, 0.5]]))]
+        [0, 2]
     """
+    check_shapes(target_probs, drafts, noise)
     kept, _ = verification.token_wise(torch.log(_of_drafts(target_probs, drafts)), _no_masses, noise[:, :-1], lengths)
 
     def masses(rows: slice) -> Tensor:
@@ -222,7 +236,13 @@ def sampled_verify(
     """A token is drawn from the target at each place, by column i of ``noise``, and the drafts that equal theirs are kept.
 
     ``draft_probs`` is not read (may be None).
+
+    Example:
+        >>> p, lengths = torch.tensor([[[0.5, 0.5], [0.0, 1.0]]]), torch.tensor([1])
+        >>> [int(part) for part in sampled_verify(p, None, torch.tensor([[0]]), lengths, torch.tensor([[0.4, 0.5]]))]
+        [1, 1]
     """
+    check_shapes(target_probs, drafts, noise)
     n, places, vocabulary = target_probs.shape
     flat = target_probs.reshape(-1, vocabulary)
     drawn = _drawn(lambda rows: flat[rows], noise.reshape(-1), vocabulary).reshape(n, places)
@@ -234,7 +254,15 @@ def gumbel(target_probs: Tensor, draft_probs: Tensor, drafts: Tensor, lengths: T
 
     Draft i must be ``race(draft_probs[:, i], noise[:, i])``. The target's tokens are emitted until they first differ.
     ``draft_probs`` is not read (may be None). Source: Daliri et al. 2024, arXiv 2408.07978.
+
+    Example:
+        >>> p, q = torch.tensor([[[0.5, 0.5], [0.5, 0.5]]]), torch.tensor([[[0.2, 0.8]]])
+        >>> exponentials = torch.tensor([[[1.0, 1.5], [0.3, 0.2]]])
+        >>> drafts = race(q, exponentials[:, :1])
+        >>> [int(part) for part in gumbel(p, q, drafts, torch.tensor([1]), exponentials)]
+        [0, 0]
     """
+    check_shapes(target_probs, drafts, noise)
     return _while_equal(race(target_probs, noise), drafts, lengths)
 
 
@@ -245,6 +273,14 @@ def _drawn(
     size = len(uniforms) if vocabulary < _LARGE else max(1, 2 * _LARGE // vocabulary)
     slices = [slice(begin, begin + size) for begin in range(0, len(uniforms), max(size, 1))]
     return torch.cat([draw(masses(rows), uniforms[rows]) for rows in slices])
+
+
+def check_shapes(target_probs: Tensor, drafts: Tensor, noise: Tensor) -> None:
+    """Raises ``ValueError`` unless there is a law and a column of noise for each draft and one more."""
+    n, width = drafts.shape
+    for name, shape in (("target_probs", tuple(target_probs.shape)), ("noise", tuple(noise.shape))):
+        if shape[:2] != (n, width + 1):
+            raise ValueError(f"{name} of {shape} does not fit drafts of {tuple(drafts.shape)}: it needs one column more")
 
 
 def _while_equal(drawn: Tensor, drafts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
