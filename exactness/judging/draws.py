@@ -253,7 +253,7 @@ class Drawing:
         """n draws that the law accepts, and their costs, after ``done`` other draws."""
         sample = self.claim.sample
         try:
-            output = sample.rows(done, done + n) if isinstance(sample, SavedPaths) else sample(n, seed)
+            output = sample.draws(done, done + n, self.claim.law) if isinstance(sample, SavedPaths) else sample(n, seed)
         except InvalidSample:
             raise
         except (Exception, SystemExit) as error:  # An exception of the sampler decides its verdict. It must not crash the judge.

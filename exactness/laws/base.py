@@ -7,7 +7,7 @@ methods, whoever wrote the law.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -110,6 +110,10 @@ class Law(ABC):
                 "certificate assumes independent ones: thin the chains, or run many and keep the last draw of each"
             )
         return ""
+
+    def of_saved(self, draws: Array, more: Mapping[str, Array], first: int) -> object:
+        """Saved draws as a sampler returns them. ``more`` is what stands next to them, and ``first`` the number of the first."""
+        return draws
 
     def accept(self, sample: object, n: int) -> Array:
         """The sample, if it can be judged: an array of the right shape and dtype that holds numbers.

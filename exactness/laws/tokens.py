@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -33,12 +33,15 @@ class TokenDraws:
             token, or after T tokens.
         rounds: (n, T) the number of the round that emitted each token, 0, 1, 2, ...
         drafts: (n, T) the drafted token that was proposed at each position in that round, or -1 if none was.
+        prompts: (n,) the number of the prompt that each sequence continues, modulo the number of prompts of the law. The default is
+            0, 1, 2, ...
     """
 
     tokens: Any
     lengths: Any = None
     rounds: Any = None
     drafts: Any = None
+    prompts: Any = None
 
 
 class TokenChain(Law):
@@ -145,6 +148,9 @@ class TokenChain(Law):
     def readable(self, sample: Array) -> Array:
         return namespace(sample).ones_like(sample, dtype=namespace(sample).bool)
 
+    def of_saved(self, draws: Array, more: Mapping[str, Array], first: int) -> object:
+        return TokenDraws(draws, **{"prompts": np.arange(first, first + len(draws)), **more})
+
     def accept(self, sample: object, n: int) -> Array:
         """The sample as integers (n, 4, T): tokens (-1 after the end), rounds, drafts (-1 if unknown), and the prompt's number."""
         draws = sample if isinstance(sample, TokenDraws) else TokenDraws(sample)
@@ -163,7 +169,12 @@ class TokenChain(Law):
             raise InvalidSample(f"a token before the end of its sequence is not one of the {self.vocabulary} of the vocabulary")
         wide = lambda x: xp.astype(x, xp.int64 if "64" in str(xp.asarray(0).dtype) else xp.int32)  # noqa: E731
         unknown = xp.full_like(wide(tokens), -1)
-        number = xp.zeros_like(unknown) + like(np.arange(n)[:, None] % len(self.prompts), unknown)
+        given = np.arange(n)
+        if draws.prompts is not None:
+            if not is_array(draws.prompts) or tuple(draws.prompts.shape) != (n,):
+                raise InvalidSample(f"prompts must be integers of shape ({n},), the number of the prompt of each sequence")
+            given = to_numpy(draws.prompts).astype(np.int64)
+        number = xp.zeros_like(unknown) + like(given[:, None] % len(self.prompts), unknown)
         rows = [xp.where(alive, wide(tokens), unknown)]
         for label, given in (("rounds", draws.rounds), ("drafts", draws.drafts)):
             if given is not None and (not is_array(given) or tuple(given.shape) != (n, self.length)):
