@@ -6,6 +6,7 @@ In reading order: say what is true (a law), claim that a sampler follows it, pla
 The batteries themselves are in :mod:`exactness.batteries`.
 """
 
+from .adapters.exact_laws import ExactLaw, exact_law
 from .certificate import Certificate, Finding, Verdict
 from .claim import Claim
 from .errors import BadInput, ExactnessError
@@ -45,6 +46,8 @@ __all__ = [
     "DiscreteLaw",
     "TokenChain",
     "Monitor",
+    "ExactLaw",
+    "exact_law",
     "TokenDraws",
     "ProductLaw",
     "TrustedSampler",

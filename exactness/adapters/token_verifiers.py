@@ -65,21 +65,15 @@ def from_token_verifier(
     is ``INVALID`` and says so. For the whole law of a verifier without any sampling, see :func:`exact_law`.
 
     >>> import exactness as ex
-    >>> def verify(target, draft, drafts, lengths, noise):
-    ...     rows, places = np.arange(len(drafts)), np.arange(drafts.shape[1])
-    ...     p, q = (law[rows[:, None], places, drafts] for law in (target, draft))
-    ...     kept = np.cumprod((noise[:, :-1] * q < p) & (places < lengths[:, None]), axis=1).sum(1)
-    ...     mass = target[rows, kept]
-    ...     rejected = kept < lengths
-    ...     mass[rejected] = np.maximum(mass[rejected] - draft[rejected, kept[rejected]], 0)
-    ...     sums = mass.cumsum(1)
-    ...     return kept, (sums <= noise[:, -1:] * sums[:, -1:]).sum(1)
+    >>> def verify(target, draft, drafts, lengths, noise):  # A token is drawn at each place. Drafts that equal theirs are kept.
+    ...     sums = target.cumsum(2)
+    ...     drawn = (sums <= noise[..., None] * sums[..., -1:]).sum(2)
+    ...     same = (drawn[:, :-1] == drafts) & (np.arange(drafts.shape[1]) < lengths[:, None])
+    ...     kept = np.cumprod(same, axis=1).sum(1)
+    ...     return kept, drawn[np.arange(len(kept)), kept]
     >>> ex.certify(*from_token_verifier(verify), plan=ex.Plan(tolerance=0.05)).verdict.value
     'certified'
-    >>> def careless(target, draft, drafts, lengths, noise):  # The token on rejection is drawn from the target.
-    ...     kept, _ = verify(target, draft, drafts, lengths, noise)
-    ...     return kept, (target[np.arange(len(kept)), kept].cumsum(1) < noise[:, -1:]).sum(1)
-    >>> ex.certify(*from_token_verifier(careless), plan=ex.Plan(tolerance=0.05)).verdict.value
+    >>> ex.certify(*from_token_verifier(lambda *given: (verify(*given)[0], given[0][:, 0].argmax(1)))).verdict.value
     'refuted'
     """
     pure = PureVerifier(verify, arrays, dtype, noise_dtype)
