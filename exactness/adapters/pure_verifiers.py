@@ -73,7 +73,10 @@ class PureVerifier:
 
     def rounded(self, probs: np.ndarray) -> np.ndarray:
         """Probabilities as the verifier is given them, in double precision."""
-        return np.asarray(to_numpy(self._float(probs, self.dtype)), dtype=np.float64)
+        found = self._float(probs, self.dtype)
+        if self.arrays == "torch":
+            found = found.double()  # numpy knows no bfloat16.
+        return np.asarray(to_numpy(found), dtype=np.float64)
 
     def __call__(
         self, target: np.ndarray, draft: np.ndarray, drafts: np.ndarray, lengths: np.ndarray, noise: np.ndarray
@@ -102,13 +105,18 @@ class PureVerifier:
         self, target: np.ndarray, draft: np.ndarray, drafts: np.ndarray, lengths: np.ndarray, noise: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         self.calls += 1
+        n = len(drafts)
+        if self.arrays == "jax":
+            # JAX compiles for every number of rows anew, so there are few: powers of two.
+            rows = np.minimum(np.arange(1 << max(4, (n - 1).bit_length())), n - 1)
+            target, draft, drafts, lengths, noise = (values[rows] for values in (target, draft, drafts, lengths, noise))
         probs = (self._float(values, self.dtype) for values in (target, draft))
         whole = (self._array(np.array(values, dtype=np.int64)) for values in (drafts, lengths))
         more = {} if self.parents is None else {"parents": self.parents}
         found = self.verify(*probs, *whole, self._float(noise, self.noise_dtype), **more)
         if not isinstance(found, (tuple, list)) or len(found) != 2:
             raise InvalidSample(f"verify must return two arrays, accepted and token; it returned {type(found).__name__}")
-        return self._result("accepted", found[0], len(drafts)), self._result("token", found[1], len(drafts))
+        return self._result("accepted", found[0], len(drafts))[:n], self._result("token", found[1], len(drafts))[:n]
 
     def _result(self, name: str, values: Any, n: int) -> np.ndarray:
         if not is_array(values) or tuple(values.shape) != (n,):

@@ -204,3 +204,22 @@ def test_own_laws_and_noise_of_races():
         from_token_verifier(gumbel, target=logits)
     with pytest.raises(BadInput, match="numpy has no bfloat16"):
         from_token_verifier(gumbel, dtype="bfloat16")
+
+
+@pytest.mark.parametrize(("arrays", "dtype"), [("torch", "bfloat16"), ("jax", "float32")])
+def test_kernels_of_other_libraries_are_judged_in_their_precision(arrays, dtype):
+    """One fixed sample; alpha is 1e-6. The law is that of the rounded probabilities."""
+    library = module_or_skip({"torch": "torch", "jax": "jax.numpy"}[arrays])
+    seen = set()
+
+    def kernel(target, draft, drafts, lengths, noise):
+        seen.add((str(target.dtype).removeprefix("torch."), type(target).__module__.partition(".")[0]))
+        wide = (target.float(), draft.float()) if arrays == "torch" else (target, draft)
+        kept, token = token_wise(*(np.asarray(values) for values in (*wide, drafts, lengths, noise)))
+        return library.asarray(kept), library.asarray(token)
+
+    assert ex.certify(*from_token_verifier(kernel, arrays=arrays, dtype=dtype, window=2), plan=PLAN).verdict is ex.Verdict.CERTIFIED
+    assert {name for name, _ in seen} == {dtype}
+    found = exact_law(kernel, [0.5, 0.3, 0.2], [0.2, 0.3, 0.5], arrays=arrays, dtype=dtype, noise_dtype="float32")
+    # 0.3 is no bfloat16: its rounding is part of what is compared with the target.
+    assert (found.total_variation > 1e-4) == (dtype == "bfloat16")
