@@ -9,7 +9,7 @@ import math
 import os
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -21,6 +21,7 @@ from .catalogue import BACKENDS, Setting, entries, find, tour
 from .certificate import Certificate, Edited, Verdict
 from .controls.matrix import Record, is_matrix
 from .errors import BadInput
+from .monitor import Monitor
 from .plan import Plan
 from .readers import FORMATS as FORMATS_OF_DRAWS
 from .run.executors import TIMEOUT, Executor, Lost, Workers
@@ -34,6 +35,7 @@ from .show.console import findings_table, law_table, matrix_table, print_certifi
 from .show.formats import FORMATS, files
 from .show.report import require_report_extra, write_report
 from .show.text import PlainConsole
+from .show.watch_page import watch_page
 
 EXIT_CODES = """
 Exit codes: 0: everything is as claimed. 1: a sampler was refuted. 2: wrong usage or bad input. 3: something was inconclusive.
@@ -281,6 +283,7 @@ def watch(
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more lines, until Ctrl-C or the alarm.")] = False,
     metrics: Annotated[Path | None, typer.Option(help="Keep this file up to date in Prometheus's text format.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Keep this HTML page up to date.")] = None,
 ) -> None:
     """Watch an engine's tokens, and raise an alarm when they depart from the target.
 
@@ -298,7 +301,10 @@ def watch(
 
     # A service manager stops its services with SIGTERM. The state is then saved as after Ctrl-C.
     signal.signal(signal.SIGTERM, stop)
-    watched = Watch(source, alpha=alpha, slack=slack, state=state, metrics=metrics, follow=follow, say=say).run()
+    kept: dict[Path, Callable[[Monitor], str]] = {metrics: Monitor.metrics} if metrics is not None else {}
+    if report is not None:
+        kept[report] = lambda monitor: watch_page(monitor, source)
+    watched = Watch(source, alpha=alpha, slack=slack, state=state, files=kept, follow=follow, say=say).run()
     if watched.alarm is not None:
         console.print(f"ALARM at token {watched.alarm:,}: {watched.reason}", style="red", highlight=False, markup=False)
         raise SystemExit(1)

@@ -73,6 +73,12 @@ class Monitor:
         return float(np.logaddexp(on_table, -math.log(self.tokens + 1)))
 
     @property
+    def log_wealths(self) -> dict[str, float]:
+        """The logarithm of the wealth of each bet, with what is still in hand, by what it bets on."""
+        on_table = np.logaddexp.reduce(self._table, axis=1) - math.log(len(_RISKS))
+        return {name: float(np.logaddexp(value, -math.log(self.tokens + 1))) for name, value in zip(_BETS, on_table, strict=True)}
+
+    @property
     def p_value(self) -> float:
         """The wealth as a p-value that is valid now. The alarm looks at every moment, and this does not have to."""
         return min(1.0, math.exp(-max(0.0, self.log_wealth)))

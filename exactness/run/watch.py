@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,7 +49,7 @@ class Watch:
         alpha, slack: see :class:`exactness.Monitor`. If there is a state, they are those of the state.
         state: the file that keeps the monitor and the position. It is read if it is there. A kill at any moment leaves a state
             whose monitor was told about exactly the lines before its position.
-        metrics: the file for Prometheus's text format.
+        files: what else to keep up to date: by file, the text that is made of the monitor.
         follow: whether to wait for more lines at the end of the file.
         wait: what waits for a number of seconds.
         say: what tells a person something.
@@ -65,12 +65,12 @@ class Watch:
         alpha: float | None = None,
         slack: float | None = None,
         state: Path | None = None,
-        metrics: Path | None = None,
+        files: Mapping[Path, Callable[[Monitor], str]] | None = None,
         follow: bool = False,
         wait: Callable[[float], object] = time.sleep,
         say: Callable[[str], object] = lambda text: None,
     ) -> None:
-        self.source, self.state, self.metrics, self.follow, self.wait, self.say = source, state, metrics, follow, wait, say
+        self.source, self.state, self.files, self.follow, self.wait, self.say = source, state, files or {}, follow, wait, say
         self.position = Position()
         # The first bytes of what was read.
         self._begun: bytes | None = None
@@ -104,13 +104,13 @@ class Watch:
         return self.monitor
 
     def save(self) -> None:
-        """Write the state and the metrics. A kill leaves the old files."""
+        """Write the state and the other files. A kill leaves the old files."""
         self._mark()
         if self.state is not None:
             held = {**self.monitor.state(), "position": msgspec.structs.asdict(self.position)}
             write_whole(self.state, msgspec.json.encode(held))
-        if self.metrics is not None:
-            write_whole(self.metrics, self.monitor.metrics().encode())
+        for path, text in self.files.items():
+            write_whole(path, text(self.monitor).encode())
         self._saved_lines, self._saved_at = self.position.lines, time.monotonic()
 
     def _mark(self) -> None:

@@ -15,6 +15,7 @@ import exactness as ex
 from exactness import cli
 from exactness.errors import BadInput
 from exactness.run.watch import Watch
+from exactness.show.watch_page import watch_page
 
 P, Q = np.array([0.6, 0.3, 0.1]), np.array([0.3, 0.3, 0.4])
 OVERLAP = float(np.minimum(P, Q).sum())
@@ -46,9 +47,10 @@ def test_the_exit_code_says_whether_the_alarm_was_raised(tmp_path, capsys):
     assert run(tmp_path / "right.jsonl", "--metrics", tmp_path / "metrics.prom") == 0
     assert "no alarm in 400 tokens" in capsys.readouterr().out
     assert "exactness_tokens_total 400\n" in (tmp_path / "metrics.prom").read_text()
-    assert run(tmp_path / "wrong.jsonl", "--metrics", tmp_path / "metrics.prom") == 1
+    assert run(tmp_path / "wrong.jsonl", "--metrics", tmp_path / "metrics.prom", "--report", tmp_path / "page.html") == 1
     assert "draft's law" in capsys.readouterr().out
     assert "exactness_alarm 1\n" in (tmp_path / "metrics.prom").read_text()
+    assert "Alarm at token" in (tmp_path / "page.html").read_text()
 
 
 def test_a_fault_that_is_switched_on_is_seen_within_as_many_tokens_as_one_from_the_start(tmp_path):
@@ -169,7 +171,7 @@ def test_bad_lines_are_named_and_those_before_are_kept(text, said, tmp_path, cap
     if not said.endswith(("MiB", "short")):
         file.write_bytes(file.read_bytes() + RIGHT[1].encode())
     with pytest.raises(BadInput, match=said):
-        Watch(str(file), metrics=metrics).run()
+        Watch(str(file), files={metrics: ex.Monitor.metrics}).run()
     assert "exactness_tokens_total 1\n" in metrics.read_text()
     monkeypatch.setattr(sys, "argv", ["exactness", "watch", str(file)])
     with pytest.raises(SystemExit) as stopped:
@@ -194,3 +196,15 @@ def test_states_and_files_that_do_not_fit_are_refused(tmp_path):
         Watch(str(tmp_path / "nothing.jsonl")).run()
     with pytest.raises(BadInput, match="alpha must lie strictly"):
         Watch(str(file), alpha=2.0)
+
+
+def test_the_page_shows_every_bet_and_hides_nothing_of_strangers():
+    monitor = ex.Monitor()
+    monitor.add_all(json.loads(line) for line in WRONG * 20)
+    page = watch_page(monitor, "<b>tokens</b>.jsonl")
+    assert "&lt;b&gt;" in page
+    assert page.count("<svg") == 3
+    assert "10<sup>" in page  # The wealth has more than 300 digits.
+    assert max(monitor.log_wealths.values()) > 700
+    # The whole is the mean of its bets.
+    assert monitor.log_wealth == pytest.approx(np.logaddexp.reduce(list(monitor.log_wealths.values())) - math.log(3))
