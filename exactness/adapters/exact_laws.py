@@ -333,18 +333,15 @@ def _one_step(pure: PureVerifier, tree: Tree) -> ExactLaw:
     middles = np.concatenate([edges[:-1] + np.diff(edges) // 2 for edges in coins])
     share = tree.chance[owner] * np.ldexp(np.concatenate([np.diff(edges) for edges in coins]).astype(float), -pure.bits)
     kept = asked.ask(owner, np.stack([middles, np.full(len(middles), asked.top // 2)], axis=1)) // size
-    drawn, tokens = np.zeros((2, size)), []
-    for outcome in (0, 1):  # The token after a rejection, and the one after the accepted draft.
-        mine = np.flatnonzero(kept == outcome)
-        if not len(mine):
-            tokens.append((np.array([0, asked.top + 1]), np.array([-1])))
-            continue
-        best = mine[share[mine].argmax()]
-        (edges,) = asked.edges(owner[best : best + 1], np.ones(1, dtype=int), np.array([[middles[best], 0]]))
-        inside = np.stack([np.full(len(edges) - 1, middles[best]), edges[:-1] + np.diff(edges) // 2], axis=1)
-        answers = asked.ask(np.full(len(inside), owner[best]), inside)
-        drawn[outcome] = np.bincount(answers % size, np.ldexp(np.diff(edges).astype(float), -pure.bits), size)
-        tokens.append((edges, answers))
+    # The token after a rejection, and the one after the accepted draft, each for the draft that leads there most often.
+    best = [mine[share[mine].argmax()] for mine in (np.flatnonzero(kept == 0), np.flatnonzero(kept == 1)) if len(mine)]
+    edges_of = asked.edges(owner[best], np.ones(len(best), dtype=int), np.stack([middles[best], np.zeros_like(best)], axis=1))
+    drawn, tokens = np.zeros((2, size)), [(np.array([0, asked.top + 1]), np.array([-1]))] * 2
+    for one, edges in zip(best, edges_of, strict=True):
+        inside = np.stack([np.full(len(edges) - 1, middles[one]), edges[:-1] + np.diff(edges) // 2], axis=1)
+        answers = asked.ask(np.full(len(inside), owner[one]), inside)
+        drawn[kept[one]] = np.bincount(answers % size, np.ldexp(np.diff(edges).astype(float), -pure.bits), size)
+        tokens[kept[one]] = edges, answers
     generator = np.random.default_rng(0)
     some, at = generator.integers(0, count, _PROBES), generator.integers(0, asked.top + 1, (_PROBES, 2))
     starts = np.concatenate([[0], np.cumsum([len(edges) - 1 for edges in coins])])
