@@ -99,3 +99,10 @@ def test_what_does_not_fit_the_tokens_is_refused(more, said, tmp_path):
     np.savez(tmp_path / "a-2.npz", tokens=np.zeros((3, 6), dtype=int))
     with pytest.raises(BadInput, match="must hold the same arrays"):
         ex.SavedPaths([tmp_path / "a-1.npz", tmp_path / "a-2.npz"])
+
+
+def test_numbers_of_prompts_must_be_one_for_each_sequence():
+    sample = lambda n, seed: ex.TokenDraws(law().sample(n, seed), prompts=np.zeros(n + 1, dtype=int))  # noqa: E731
+    judged = ex.certify(sample, law(), plan=PLAN)
+    assert judged.verdict is ex.Verdict.INVALID
+    assert "the number of the prompt of each sequence" in judged.reasons[0]
