@@ -136,6 +136,19 @@ def test_a_law_is_looked_at_once():
     assert [f.battery for f in alone.findings if f.test == "serial correlation"] == ["Rosenblatt transform"] * 2
 
 
+@pytest.mark.parametrize("copied", [False, True])
+def test_draws_that_were_not_kept_count_for_the_repeats_that_rounding_explains(monkeypatch, copied, seed):
+    """jax.random.uniform has 23 bits. A draw that is kept may repeat any other, for those that equal it are all kept."""
+    monkeypatch.setattr("exactness.evidence.summaries.repeats._KEPT", 1 << 12)
+    generator, whole = np.random.default_rng(seed), Repeats(range(1))
+    for _ in range(4):
+        part, draws = Repeats(range(1)), generator.integers(1 << 23, size=(25_000, 1)) / 2.0**23
+        part.add(np.repeat(draws[::25], 25, axis=0) if copied else draws)
+        whole.merge(part)
+    (found,) = whole.tests()
+    assert (found.null.p_value(found.statistic, found.n) < 1e-9) == copied
+
+
 def test_repeats_of_a_trusted_law_are_counted_over_shards():
     """A third of the draws are the same in two shards; nobody else repeats. With repeats in both samples, nothing is wrong."""
     draws, fresh = np.random.default_rng(0).standard_normal((2, 300, 2))

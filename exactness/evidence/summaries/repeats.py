@@ -38,7 +38,7 @@ class Repeats(Summary):
     def __init__(self, places: Sequence[int] | np.ndarray, free: int | None = None) -> None:
         self.places = np.asarray(places, dtype=np.int64)
         self.free = len(self.places) if free is None else free
-        self.kept = Reservoir(_KEPT)
+        self.kept, self.seen = Reservoir(_KEPT), 0
 
     def add(self, sample: Array) -> None:
         """Add draws (n, ...)."""
@@ -50,20 +50,22 @@ class Repeats(Summary):
         flat = xp.reshape(sample, (int(sample.shape[0]), -1))
         bits = _bits(to_numpy(flat[:, xp.asarray(chosen, device=device(flat))]))
         self.kept.add(_mixed(bits).astype(np.float64), bits)
+        self.seen += len(bits)
 
     def merge(self, other: Any) -> None:
         self.kept.merge(other.kept)
+        self.seen += other.seen
 
     def tests(self) -> list[Test]:
         if not len(self.kept) or self.kept.rows is None:
             return []
         bits = np.unique(self.kept.rows[0], axis=0)
-        # Only the draws that were kept count, because no others were compared.
+        # Only the draws that were kept count as inspected, but each of them may repeat any earlier draw: whatever equals it was kept.
         n = len(self.kept)
-        return [Test(Distinct(self._chance(bits, n)), "bit by bit", float(n - len(bits)), n, 1, bounded=False)]
+        return [Test(Distinct(self._chance(bits)), "bit by bit", float(n - len(bits)), n, 1, bounded=False)]
 
-    def _chance(self, bits: np.ndarray, n: int) -> float:
-        """A bound on the probability that rounding makes a draw equal to an earlier one, on average over n draws."""
+    def _chance(self, bits: np.ndarray) -> float:
+        """A bound on the probability that rounding makes a draw equal to an earlier one, on average over the draws."""
         free = min(self.free, bits.shape[1])
         if free >= _ENTRIES:
             return 0.0
@@ -71,7 +73,7 @@ class Repeats(Summary):
         low, middle, high = np.quantile(bits.view(np.float64), [0.25, 0.5, 0.75], axis=0)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             coarse = np.where(high > low, np.maximum(1.0, np.abs(middle) / (high - low)), 1.0)
-        chance = 0.5 * n * 2.0 ** (-free * _RANDOM_BITS) * float(np.prod(np.sort(coarse)[-free:]))
+        chance = 0.5 * self.seen * 2.0 ** (-free * _RANDOM_BITS) * float(np.prod(np.sort(coarse)[-free:]))
         return min(1.0, chance)
 
 
