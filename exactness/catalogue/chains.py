@@ -126,10 +126,8 @@ def control(fault: Fault, setting: Setting) -> Claim:
 def _sampler(runner: Any, problem: Problem, setting: Setting) -> Sample:
     described, of = problem.described, problem.backend
     # Paths of the labelled law hold no labels, so its last states are judged.
-    return of.sampler(
-        runner, setting.device, of.dtype(setting.dtype, described.dtype), described.outputs is None, described.labels,
-        described.plan.first_paths,
-    )  # fmt: skip
+    dtype = of.dtype(setting.dtype, described.dtype)
+    return of.sampler(runner, setting.device, dtype, described.outputs is None, described.labels)
 
 
 def _right(name: str, problem: Problem) -> Any:

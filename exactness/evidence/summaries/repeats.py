@@ -60,7 +60,7 @@ class Repeats(Summary):
         if not len(self.kept) or self.kept.rows is None:
             return []
         bits = np.unique(self.kept.rows[0], axis=0)
-        # Only the draws that were kept count as inspected, but each of them may repeat any earlier draw: whatever equals it was kept.
+        # Only the draws that were kept count as inspected, but each of them may repeat any earlier one: what equals it was kept.
         n = len(self.kept)
         return [Test(Distinct(self._chance(bits)), "bit by bit", float(n - len(bits)), n, 1, bounded=False)]
 
