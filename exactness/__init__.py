@@ -6,6 +6,7 @@ In reading order: say what is true (a law), claim that a sampler follows it, pla
 The batteries themselves are in :mod:`exactness.batteries`.
 """
 
+from .adapters.exact_laws import ExactLaw, exact_law
 from .certificate import Certificate, Finding, Verdict
 from .claim import Claim
 from .errors import BadInput, ExactnessError
@@ -22,11 +23,14 @@ from .laws import (
     Law,
     ProductLaw,
     RosenblattLaw,
+    TokenChain,
+    TokenDraws,
     TrustedSampler,
     UnivariateLaw,
     VerifiedWindow,
     chain_marginals,
 )
+from .monitor import Monitor
 from .plan import Plan
 from .saved import SavedPaths
 from .version import __version__ as __version__
@@ -40,6 +44,11 @@ __all__ = [
     "DensityLaw",
     "RosenblattLaw",
     "DiscreteLaw",
+    "TokenChain",
+    "Monitor",
+    "ExactLaw",
+    "exact_law",
+    "TokenDraws",
     "ProductLaw",
     "TrustedSampler",
     "chain_marginals",

@@ -134,6 +134,12 @@ def like(values: np.ndarray, x: Array) -> Array:
     return xp.asarray(values, dtype=x.dtype, device=compat.device(x))
 
 
+def integers_like(values: np.ndarray, x: Array) -> Array:
+    """Integers as an array of the kind and on the device of x, to index it with."""
+    xp = namespace(x)
+    return xp.asarray(np.ascontiguousarray(values, dtype=np.int32 if kind_of(x) == "jax" else np.int64), device=device(x))
+
+
 def rows_where(x: Array, mask: Array) -> Array:
     """x[mask]. JAX arrays go to the host, because JAX would compile every later function again for each number of rows."""
     if compat.is_jax_array(x):

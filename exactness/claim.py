@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -59,6 +59,10 @@ class Claim:
     wrong: str | None = None
     required: bool = True
     about: dict[str, object] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The sampler and the law: ``ex.certify(*claim)``."""
+        return iter((self.sample, self.law))
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not 0 < len(self.name) <= 120 or not self.name.isprintable():

@@ -1,13 +1,15 @@
-"""The command line: ``exactness list | certify | controls | report | recheck | verify``. Only this module ends the process.
+"""The command line: ``exactness list | certify | controls | watch | report | recheck | verify``. Only this module ends the process.
 
 Users' files run in worker processes and never in this one, so they cannot end or block it. ``EXIT_CODES`` lists the exit codes.
 """
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -19,6 +21,7 @@ from .catalogue import BACKENDS, Setting, entries, find, tour
 from .certificate import Certificate, Edited, Verdict
 from .controls.matrix import Record, is_matrix
 from .errors import BadInput
+from .monitor import Monitor
 from .plan import Plan
 from .readers import FORMATS as FORMATS_OF_DRAWS
 from .run.executors import TIMEOUT, Executor, Lost, Workers
@@ -32,6 +35,7 @@ from .show.console import findings_table, law_table, matrix_table, print_certifi
 from .show.formats import FORMATS, files
 from .show.report import require_report_extra, write_report
 from .show.text import PlainConsole
+from .show.watch_page import watch_page
 
 EXIT_CODES = """
 Exit codes: 0: everything is as claimed. 1: a sampler was refuted. 2: wrong usage or bad input. 3: something was inconclusive.
@@ -267,6 +271,48 @@ def controls(
         console.print(f"report: {report}", highlight=False)
     missed = any(not record.as_it_should for record in matrix.wrong)
     raise SystemExit(0 if matrix.holds else 5 if missed else 1)
+
+
+@app.command()
+def watch(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="Records of emitted tokens, one JSON object a line. - is stdin.")],
+    alpha: Annotated[float | None, typer.Option(help="Probability of a false alarm, ever. Default: 1e-6.")] = None,
+    slack: Annotated[float | None, typer.Option(help="Relative error of the probabilities. Default: 1e-5.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="The file that keeps what was seen, so that a restart goes on from there.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more lines, until Ctrl-C or the alarm.")] = False,
+    metrics: Annotated[Path | None, typer.Option(help="Keep this file up to date in Prometheus's text format.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Keep this HTML page up to date.")] = None,
+) -> None:
+    """Watch an engine's tokens, and raise an alarm when they depart from the target.
+
+    A record has log_p, the target's log-probability of the token, and may have log_q, the draft's, supported and overlap. The exit
+    code is 1 if the alarm is raised, 0 if not, and 2 for bad input.
+    """
+    from .run.watch import Watch
+
+    def say(text: str) -> None:
+        errors.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # A second one does not stop the saving.
+        raise KeyboardInterrupt
+
+    # A service manager stops its services with SIGTERM. The state is then saved as after Ctrl-C.
+    signal.signal(signal.SIGTERM, stop)
+    kept: dict[Path, Callable[[Monitor], str]] = {metrics: Monitor.metrics} if metrics is not None else {}
+    if report is not None:
+        kept[report] = lambda monitor: watch_page(monitor, source)
+    watched = Watch(source, alpha=alpha, slack=slack, state=state, files=kept, follow=follow, say=say).run()
+    if watched.alarm is not None:
+        console.print(f"ALARM at token {watched.alarm:,}: {watched.reason}", style="red", highlight=False, markup=False)
+        raise SystemExit(1)
+    console.print(
+        f"no alarm in {watched.tokens:,} tokens; the wealth of the bets is {math.exp(watched.log_wealth):.3g}, and the alarm is "
+        f"raised at {1.0 / watched.alpha:.3g}",
+        highlight=False, markup=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 @app.command("report")

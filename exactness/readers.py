@@ -16,6 +16,9 @@ from .errors import BadInput
 FORMATS = (".npy", ".npz", ".safetensors", ".csv", ".pt")
 """The endings of files of draws."""
 
+TOKENS = "tokens"
+"""The name of the array that holds sequences of tokens."""
+
 
 def files_of(sources: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """The files of one sample, in their order. A folder stands for its files, in the order of their numbers.
@@ -92,8 +95,9 @@ def pt(path: Path, entry: str | None) -> np.ndarray:
 
 
 def chosen(path: Path, names: Sequence[str], entry: str | None) -> str:
-    """The name of the array to read: ``entry``, else the only one, else ``paths``. Raises ``BadInput`` if it is missing."""
-    wanted = entry or (names[0] if len(names) == 1 else "paths")
+    """The name of the array to read: ``entry``, else the only one, else ``paths`` or ``tokens``. Raises ``BadInput``."""
+    usual = TOKENS if TOKENS in names and "paths" not in names else "paths"
+    wanted = entry or (names[0] if len(names) == 1 else usual)
     if wanted not in names:
         raise BadInput(f"{path.name} has no array {wanted!r}: name one of {', '.join(sorted(names)) or 'none'} as the entry")
     return wanted

@@ -18,7 +18,7 @@ from .arrays import Array, is_array, namespace, to_numpy
 from .errors import BadInput
 from .laws.base import Law
 from .plan import Plan
-from .readers import Joined, chosen, csv, files_of, pt
+from .readers import TOKENS, Joined, chosen, csv, files_of, pt
 from .strangers import MOST_JSON, check_room, check_shape, reading, unpacked
 
 # This many numbers are hashed at a time.
@@ -31,6 +31,9 @@ _DEPENDENT = 100.0
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
+
+BESIDE_TOKENS = ("lengths", "rounds", "drafts", "prompts")
+"""What may stand next to tokens in a file."""
 
 Source = Array | str | os.PathLike[str]
 
@@ -46,7 +49,9 @@ class SavedPaths:
         source: an array, the name of a file, or the name of a folder of files whose names differ in one number. Or a list of these,
             which are one sample, in this order. ``.npy``, ``.safetensors`` and ``.pt`` files are mapped, so memory stays constant;
             ``.npz`` and ``.csv`` files are read whole.
-        entry: the name of the array in an ``.npz``, ``.safetensors`` or ``.pt`` file. The default is the only one, or ``"paths"``.
+        entry: the name of the array in an ``.npz``, ``.safetensors`` or ``.pt`` file. The default is the only one, ``"paths"`` or
+            ``"tokens"``. Next to the ``tokens`` of an ``.npz`` file, the arrays ``lengths``, ``rounds``, ``drafts`` and ``prompts``
+            are used if they are there; see :class:`exactness.TokenDraws`.
         chains: whether each array has the axes (chain, draw, ...). The chains are then judged one after the other.
 
     Raises:
@@ -72,8 +77,11 @@ class SavedPaths:
         self.name, self.chains, values = self._read_parts(sources, files, entry, chains)
         if named and Path(named[0]).is_dir() and len(named) == 1:
             self.name = Path(named[0]).resolve().name
-        self.values = Joined(values, [name for name, _ in self.parts])
+        labels = [name for name, _ in self.parts]
+        self.values = Joined(values, labels)
         self.shape = self.values.shape
+        self.more = {name: Joined(parts, labels) for name, parts in _companions(files, entry, chains, self.parts).items()}
+        """What else is known of each draw, by name; its law puts them together."""
 
     def _read_parts(
         self, sources: Sequence[Any], files: Sequence[Path], entry: str | None, chains: bool
@@ -103,7 +111,7 @@ class SavedPaths:
         return (names[0] + (f" and {more} more" if more else "") if files else "saved paths"), tuple(calls), values
 
     def __call__(self, n: int, seed: int) -> Array:
-        """The first n draws, whatever the seed. ``certify`` uses ``rows`` instead and takes each row once."""
+        """The first n draws, whatever the seed. ``certify`` uses ``draws`` instead and takes each row once."""
         return self.rows(0, n)
 
     @property
@@ -118,6 +126,10 @@ class SavedPaths:
             return part
         # A copy: aligned, contiguous, in this machine's byte order.
         return np.array(part, dtype=part.dtype.newbyteorder("="), order="C")
+
+    def draws(self, start: int, stop: int, law: Law) -> object:
+        """The draws from ``start`` to ``stop`` - 1 as a sampler of this law returns them."""
+        return law.of_saved(self.rows(start, stop), {name: part.rows(start, stop) for name, part in self.more.items()}, start)
 
     def calls(self, start: int, stop: int) -> tuple[int, ...]:
         """How many of the draws from ``start`` to ``stop`` - 1 each file, array or chain holds, in their order."""
@@ -185,6 +197,9 @@ class SavedPaths:
             part = np.ascontiguousarray(to_numpy(self.rows(start, start + step)))
             found.update(part.tobytes())
             keys[start : start + step] = [hash(row.tobytes()) for row in part]
+        for name, more in sorted(self.more.items()):
+            found.update(name.encode())
+            found.update(np.ascontiguousarray(to_numpy(more.rows(0, self.count))).tobytes())
         firsts = np.unique(keys, return_index=True)[1]
         return found.hexdigest(), self.count - len(firsts), firsts
 
@@ -249,6 +264,35 @@ def _npz(path: Path, entry: str | None) -> np.ndarray:
     with zipfile.ZipFile(path) as archive:
         members = {name.removesuffix(".npy"): name for name in archive.namelist()}
         return unpacked(archive, members[chosen(path, list(members), entry)], path.name)
+
+
+def _companions(
+    files: Sequence[Path], entry: str | None, chains: bool, parts: Sequence[tuple[str, int]]
+) -> dict[str, list[np.ndarray]]:
+    """The arrays that stand next to the tokens of each file, with as many rows."""
+    found: list[dict[str, np.ndarray]] = []
+    for file, (_, count) in zip(files, parts, strict=True) if files else ():
+        here: dict[str, np.ndarray] = {}
+        if file.suffix == ".npz":
+            with reading(file.name), zipfile.ZipFile(file) as archive:
+                names = {name.removesuffix(".npy") for name in archive.namelist()}
+            if chosen(file, sorted(names), entry) == TOKENS:
+                here = {name: _read(file, name) for name in BESIDE_TOKENS if name in names}
+        for name, array in here.items():
+            rows = array.reshape((-1, *array.shape[2:])) if chains and array.ndim > 1 else array
+            if array.dtype.kind not in "iu" or rows.shape[:1] != (count,):
+                raise BadInput(
+                    f"{file.name}: {name} holds {array.dtype} of shape {array.shape}; it must hold integers, with one row for each "
+                    f"of the {count} rows of tokens"
+                )
+            here[name] = rows
+        found.append(here)
+    if any(here.keys() != found[0].keys() for here in found):
+        raise BadInput(
+            f"the files of tokens must hold the same arrays next to them, but {files[0].name} has "
+            f"{', '.join(found[0]) or 'none'} and another has others"
+        )
+    return {name: [here[name] for here in found] for name in (found[0] if found else ())}
 
 
 class _Tensor(msgspec.Struct):

@@ -9,12 +9,13 @@ from .mixtures import MixtureInnovations, Rosenblatt
 from .projections import ProjectedKS
 from .standard import standard
 from .support import Possible
+from .tokens import Tokens
 from .trusted import PermutationTwoSample, TwoSample
 from .windows import Acceptance
 
 __all__ = [
     "Acceptance", "Battery", "CharacteristicFunction", "Couplings", "Evidence", "Frequencies", "Innovations", "MeanEmbedding",
     "MixtureInnovations", "Origin", "PermutationTwoSample", "Possible",
-    "ProjectedKS", "Result", "Rosenblatt", "SteinDiscrepancy", "TwoSample",
+    "ProjectedKS", "Result", "Rosenblatt", "SteinDiscrepancy", "Tokens", "TwoSample",
     "standard",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from .kernels import CharacteristicFunction, SteinDiscrepancy
 from .mixtures import MixtureInnovations, Rosenblatt
 from .projections import ProjectedKS
 from .support import Possible
+from .tokens import Tokens
 from .trusted import TwoSample
 from .windows import Acceptance
 
@@ -24,6 +25,7 @@ STANDARD: tuple[type[Battery], ...] = (
     CharacteristicFunction,
     SteinDiscrepancy,
     TwoSample,
+    Tokens,
     Frequencies,
     Possible,
     Couplings,

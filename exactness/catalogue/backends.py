@@ -51,12 +51,9 @@ class Backend(ABC):
 
     @abstractmethod
     def sampler(
-        self, runner: Any, device: str, dtype: str, keep_paths: bool, labels: Callable[[int, int], np.ndarray] | None, chains: int
+        self, runner: Any, device: str, dtype: str, keep_paths: bool, labels: Callable[[int, int], np.ndarray] | None
     ) -> Callable[[int, int], tuple[Any, dict[str, float]]]:
-        """A function ``sample(n, seed)`` that also returns costs.
-
-        ``chains`` is the number of chains that run at a time, if the library compiles a program for each number.
-        """
+        """A function ``sample(n, seed)`` that also returns costs."""
 
 
 class Torch(Backend):
@@ -82,7 +79,7 @@ class Torch(Backend):
         return lambda k, x: predict(x.new_full((len(x),), k).long(), x, None)
 
     def sampler(
-        self, runner: Any, device: str, dtype: str, keep_paths: bool, labels: Callable[[int, int], np.ndarray] | None, chains: int
+        self, runner: Any, device: str, dtype: str, keep_paths: bool, labels: Callable[[int, int], np.ndarray] | None
     ) -> Callable[[int, int], tuple[Any, dict[str, float]]]:
         import torch
 
@@ -93,6 +90,10 @@ class Torch(Backend):
             return run.paths, run.trace.totals()
 
         return sample
+
+
+# The numbers of chains for which JAX compiles a program: for the short calls of a certificate, and for the long ones.
+_SIZES = (64, 250, 1_000)
 
 
 class Jax(Backend):
@@ -119,19 +120,20 @@ class Jax(Backend):
         return lambda k, x: compiled(np.int32(k), x)
 
     def sampler(
-        self, runner: Any, device: str, dtype: str, keep_paths: bool, labels: Callable[[int, int], np.ndarray] | None, chains: int
+        self, runner: Any, device: str, dtype: str, keep_paths: bool, labels: Callable[[int, int], np.ndarray] | None
     ) -> Callable[[int, int], tuple[Any, dict[str, float]]]:
         import jax
         import jax.numpy as jnp
 
-        # A compiled batch also computes its idle slots. So it is kept full: it has a quarter of the chains, and finished chains are
-        # replaced.
         speculative = isinstance(runner, self.part("speculative").Speculative)
-        options = {"batch": max(1, chains // 4)} if speculative else {}
 
         def sample(n: int, seed: int) -> tuple[Any, dict[str, float]]:
-            # It always runs ``chains`` chains at a time, because JAX would compile another program for any other number. The
-            # surplus is cut off.
+            # It runs one of few numbers of chains at a time, because JAX compiles a program for each number. The surplus is cut
+            # off.
+            chains = next((size for size in _SIZES if size >= n), _SIZES[-1])
+            # A compiled batch also computes its idle slots. So it is kept full: it has a quarter of the chains, and finished chains
+            # are replaced.
+            options = {"batch": chains // 4} if speculative else {}
             count = max(1, -(-n // chains))
             there = self._device(device)
             keys = jax.random.split(jax.random.key(seed, impl="threefry2x32"), count)

@@ -104,7 +104,8 @@ def claim_of(entry: Entry, setting: Setting) -> Claim:
             "verifier": _name(runner.verifier),
             "rejection": _name(runner.rejection),
         }
-    return Claim(entry.name, _sampler(runner, problem, setting), problem.law, described.plan, wrong=wrong, about=about)
+    plan = described.plan if wrong is None else described.plan.in_few_calls()
+    return Claim(entry.name, _sampler(runner, problem, setting), problem.law, plan, wrong=wrong, about=about)
 
 
 def problem_of(fault: Fault) -> str:
@@ -125,10 +126,8 @@ def control(fault: Fault, setting: Setting) -> Claim:
 def _sampler(runner: Any, problem: Problem, setting: Setting) -> Sample:
     described, of = problem.described, problem.backend
     # Paths of the labelled law hold no labels, so its last states are judged.
-    return of.sampler(
-        runner, setting.device, of.dtype(setting.dtype, described.dtype), described.outputs is None, described.labels,
-        described.plan.first_paths,
-    )  # fmt: skip
+    dtype = of.dtype(setting.dtype, described.dtype)
+    return of.sampler(runner, setting.device, dtype, described.outputs is None, described.labels)
 
 
 def _right(name: str, problem: Problem) -> Any:

@@ -225,6 +225,10 @@ class Evidence:
         """The tests that will have bounds, each with its number of rows. They are known before anything is sampled."""
         return [pair for summary in self.summaries.values() for pair in summary.monitored()]
 
+    def objections(self) -> list[str]:
+        """Why a pass would mean nothing; see :meth:`.Summary.objection`."""
+        return [why for summary in self.summaries.values() if (why := summary.objection()) is not None]
+
     def histograms(self, bins: int = 32) -> list[tuple[str, str, np.ndarray]]:
         """``(name, where, counts)`` of probability integral transforms. The counts are flat if the law is right."""
         found = {name: summary.histogram(bins) for name, summary in self.summaries.items()}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+import msgspec
 import numpy as np
 
 from ..batteries.standard import chosen_batteries
@@ -317,6 +318,8 @@ class _Run:
         started = time.perf_counter()
         self.findings = findings_of(self.draws.evidence, self.plan)
         verdict, reason = decide(self.findings, self.plan, last, may_pass)
+        if verdict is Verdict.CERTIFIED and (why := [why for one in self.draws.evidence for why in one.objections()]):
+            verdict, reason = Verdict.INCONCLUSIVE, why[0]
         if verdict is Verdict.REFUTED and (lost := too_few(self.findings, self.plan, self.draws.digits)):
             verdict, reason = Verdict.INVALID, lost
         self.stages.append(
@@ -344,8 +347,14 @@ def about_of(claim: Claim) -> tuple[list[Subject], list[str]]:
 
 
 def _control(control: Claim, beside: Claim, seed: int, progress: Progress | None) -> ControlOutcome:
-    """Judge a control by the same batteries and the same plan: its outcome shows what these would have caught."""
-    alike = replace(control, plan=beside.plan, batteries=beside.batteries, controls=())
+    """Judge a control by the same batteries and the same plan: its outcome shows what these would have caught.
+
+    Only the number of draws per call may be its own. It counts if what is wrong with the control depends on the seed.
+    """
+    assert beside.plan is not None
+    per_call = beside.plan.per_call if control.plan is None or control.plan.per_call is None else control.plan.per_call
+    plan = msgspec.structs.replace(beside.plan, per_call=per_call)
+    alike = replace(control, plan=plan, batteries=beside.batteries, controls=())
     return outcome_of(certify_claim(alike, seed=seed, progress=progress), control.wrong, control.required)
 
 

@@ -165,7 +165,7 @@ class Drawing:
         if isinstance(sample, SavedPaths):
             # Draws of a continuous law do not coincide, except by rounding. Draws of a law with atoms may.
             copied = self.claim.law.atomless and sample.more_copies_than_chance
-            return Probe(sample.digest, None, _copies(sample) if copied else _twins(sample, self.claim.law.atomless))
+            return Probe(sample.digest, None, _copies(sample) if copied else _twins(sample, self.claim.law))
         n, seed, other = _PROBE_DRAWS, self._seed(0), self._seed(1)
         try:
             # The calls return copies, because a sampler may return the same buffer every time.
@@ -180,12 +180,17 @@ class Drawing:
                 f"two calls of sample(n={n}, seed={seed}) differ: the sampler ignores its seed or draws from a global generator; "
                 "derive all randomness from the seed (or set seed_must_count=False in the plan, and the certificate will say so)"
             )
-        elif np.array_equal(first, different) and (self.claim.law.atomless or _chance_of_repeating(first) < _HARDLY):
+        elif np.array_equal(first, different) and not self._may_coincide(first):
             fault = why_equal(self.claim.law, first, f"that the seeds {seed} and {other} give the same draws") or (
                 f"sample(n={n}, seed) returns the same draws for the seeds {seed} and {other}: the sampler ignores its "
                 "seed, so more draws would repeat the same ones; derive all randomness from the seed"
             )
         return Probe(digest, reproducible, fault, where)
+
+    def _may_coincide(self, draws: np.ndarray) -> bool:
+        """Whether calls with different seeds may return these draws by chance, or must."""
+        law = self.claim.law
+        return law.determined or not (law.atomless or _chance_of_repeating(draws) < _HARDLY)
 
     def take(self, block: Block) -> Taken:
         """Draw a block and judge it."""
@@ -196,7 +201,7 @@ class Drawing:
             cost["seconds_sampling"] = time.perf_counter() - started
             cost |= costs
             started = time.perf_counter()
-            marks = tuple(mark for part in parts if (mark := _mark(part, self.claim.law.atomless)))
+            marks = tuple(mark for part in parts if (mark := _mark(part, self.claim.law)))
             draws = joined(parts)
             del parts
             calls = block.calls
@@ -248,7 +253,7 @@ class Drawing:
         """n draws that the law accepts, and their costs, after ``done`` other draws."""
         sample = self.claim.sample
         try:
-            output = sample.rows(done, done + n) if isinstance(sample, SavedPaths) else sample(n, seed)
+            output = sample.draws(done, done + n, self.claim.law) if isinstance(sample, SavedPaths) else sample(n, seed)
         except InvalidSample:
             raise
         except (Exception, SystemExit) as error:  # An exception of the sampler decides its verdict. It must not crash the judge.
@@ -375,11 +380,13 @@ def _started(battery: Battery, law: Law, generator: np.random.Generator) -> Evid
         ) from error
 
 
-def _mark(draws: Array, atomless: bool) -> str:
+def _mark(draws: Array, law: Law) -> str:
     """A digest by which equal calls are noticed: of the first draws, of all if those may agree by chance, or none at all."""
     draws = at_hand(draws)
     for rows in (to_numpy(draws[:_HEAD]), to_numpy(draws)):
-        if (atomless and rows.size >= _NO_ACCIDENT) or _chance_of_repeating(rows) < _HARDLY_IN_PAIRS:
+        if law.determined:
+            break
+        if (law.atomless and rows.size >= _NO_ACCIDENT) or _chance_of_repeating(rows) < _HARDLY_IN_PAIRS:
             return _digest(rows)
     return ""
 
@@ -405,12 +412,12 @@ def _copies(saved: SavedPaths) -> str:
     )
 
 
-def _twins(saved: SavedPaths, atomless: bool) -> str | None:
+def _twins(saved: SavedPaths, law: Law) -> str | None:
     """Say so if two files, arrays or chains begin with the same draws. More than chance explains it is one run, saved twice."""
     seen: dict[str, str] = {}
     start = 0
     for name, count in saved.parts:
-        mark = _mark(saved.rows(start, start + min(count, _ENOUGH_DRAWS)), atomless)
+        mark = _mark(saved.rows(start, start + min(count, _ENOUGH_DRAWS)), law)
         if mark and mark in seen:
             return (
                 f"{seen[mark]} and {name} begin with the same draws, bit by bit: check whether several runs used the same seed, "

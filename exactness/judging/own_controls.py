@@ -15,6 +15,7 @@ from ..arrays import Array, as_kind, device_of, digest, kind_of
 from ..claim import Claim, Sample
 from ..errors import BadInput
 from ..laws.base import Law, Stepped
+from ..plan import Plan
 from ..saved import SavedPaths
 
 if TYPE_CHECKING:
@@ -63,10 +64,14 @@ def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
     # never changes. A fault that draws the same paths as a right sampler is left out.
     right = [_pilot(base(torch, process), arrays) for base in (stale, poor, good)]
     return [
-        Claim(f"standard/{name}", _sample(runner, arrays), law, wrong=fault(name).what, required=False)
+        Claim(f"standard/{name}", _sample(runner, arrays), law, FEW_CALLS, wrong=fault(name).what, required=False)
         for name, runner in runners.items()
         if not _same(_pilot(runner, arrays), right)
     ]
+
+
+# These faults are the same for every seed, so many calls would cost time and show nothing.
+FEW_CALLS = Plan().in_few_calls()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from .grids import GridLaw, chain_marginals
 from .mixtures import GaussianMixture
 from .products import ProductLaw
 from .rosenblatt import RosenblattLaw
+from .tokens import TokenChain, TokenDraws
 from .trusted import TrustedSampler
 from .univariate import UnivariateLaw
 from .windows import VerifiedWindow
@@ -24,6 +25,8 @@ __all__ = [
     "Law",
     "ProductLaw",
     "RosenblattLaw",
+    "TokenChain",
+    "TokenDraws",
     "TrustedSampler",
     "UnivariateLaw",
     "VerifiedWindow",

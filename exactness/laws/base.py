@@ -7,7 +7,7 @@ methods, whoever wrote the law.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -46,6 +46,11 @@ class Law(ABC):
     portable: ClassVar[bool] = False
     """Whether the methods that take draws take arrays of any kind. If so, JAX draws on the CPU come to them as numpy arrays, and
     nothing is compiled (see :func:`exactness.arrays.at_hand`). If not, they come as the sampler returned them."""
+
+    @property
+    def determined(self) -> bool:
+        """Whether all calls may return the same draws, as greedy decoding does. Then equal calls are no sign of an ignored seed."""
+        return False
 
     dtypes: ClassVar[tuple[str, ...]] = ("float32", "float64")
     """The dtypes that a sample may have."""
@@ -105,6 +110,10 @@ class Law(ABC):
                 "certificate assumes independent ones: thin the chains, or run many and keep the last draw of each"
             )
         return ""
+
+    def of_saved(self, draws: Array, more: Mapping[str, Array], first: int) -> object:
+        """Saved draws as a sampler returns them. ``more`` is what stands next to them, and ``first`` the number of the first."""
+        return draws
 
     def accept(self, sample: object, n: int) -> Array:
         """The sample, if it can be judged: an array of the right shape and dtype that holds numbers.
@@ -344,6 +353,43 @@ class Scaled(Protocol):
 
         The scale is the standard deviation of the noise that a number was made with, or what is comparable to it.
         """
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The laws of one token of several sequences, given all tokens before it.
+
+    ``position`` counts from 0. ``rows`` (m,) are the numbers of the sequences, and ``tokens`` (m,) their tokens, -1 where a
+    sequence has ended. ``log_p`` (m, V) is the law's log-probability of every token, and ``log_q`` that of the draft, or None.
+    """
+
+    position: int
+    rows: np.ndarray
+    tokens: Array
+    log_p: Array
+    log_q: Array | None
+
+
+@runtime_checkable
+class Predicting(Protocol):
+    """A law of token sequences that knows the law of each token given those before it.
+
+    An accepted sample is an array of integers (n, 4, T): tokens, rounds, drafts and the number of the prompt. -1 is unknown.
+    """
+
+    vocabulary: int
+    length: int
+
+    @property
+    def greedy(self) -> bool:
+        """Whether each token is determined by those before it, but for ties."""
+
+    @property
+    def drafted(self) -> bool:
+        """Whether the draft's law is known."""
+
+    def predictions(self, sample: Array) -> Iterator[Prediction]:
+        """The laws of all tokens of an accepted sample, in chunks of sequences, each in the order of positions."""
 
 
 def unit_directions(count: int, dim: int, generator: np.random.Generator) -> np.ndarray:

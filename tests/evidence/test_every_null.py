@@ -147,6 +147,13 @@ def variation(g, n, effect):
     return 0.5 * float(np.abs(labels(lambda e: e)(g, n, effect) / n - CELLS).sum())
 
 
+def bet(g, n, effect):
+    """One of eight bets is on a normal shift, and the others risk nothing. Its wealth grows by half the squared shift per value."""
+    shift = math.sqrt(2.0 * (abs(effect) or 1e-3))
+    won = float((shift * (g.standard_normal(n) + (shift if effect else 0.0)) - 0.5 * shift**2).sum())
+    return float(np.logaddexp(won, math.log(7.0)) - math.log(8.0)) / n
+
+
 SPREAD = float(np.sqrt(CELLS * (1.0 - CELLS)).sum())
 TAILS = math.sqrt(float((edge_weights(True) * (1 - EDGES) ** 2).sum()))
 CASES = {
@@ -169,6 +176,7 @@ CASES = {
     "promised": Case(N.Promised(float(np.mean(np.linspace(0.1, 0.7, 999) * (1 - np.linspace(0.1, 0.7, 999))))), 2_000, promised),
     "symmetric mean": Case(N.SymmetricMean(4), 500, symmetric),
     "wager": Case(N.Wager(4), 20_000, wager),
+    "bet": Case(N.Bet(8), 2_000, bet),
     "total variation": Case(N.TotalVariation(4, SPREAD), 20_000, variation),
     "serial correlation of pairs": Case(N.SerialCorrelation(), 1_000, correlated((2,))),
     "serial correlation of runs": Case(N.SerialCorrelation(), 1_800, correlated((6, 5))),

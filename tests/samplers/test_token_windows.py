@@ -47,7 +47,7 @@ def test_the_emitted_tokens_have_the_law_of_the_target(backend, rule, vocabulary
 @in_double
 def test_law_and_accepted_tokens_match_golden(golden, backend):
     """Rational laws, with zeros, ties, point masses and disjoint supports among them."""
-    for case in golden("token_windows")["cases"]:
+    for case in golden("tokens")["cases"]:
         for row in case["chain"]:
             laws = of_golden(case, row["window"])
             for key, rule in RULES.items():
@@ -81,7 +81,7 @@ def test_wrong_windows_have_another_law(backend, way, vocabulary, length):
 @in_double
 def test_distances_of_wrong_windows_match_golden(golden, backend):
     seen = set()
-    for case in golden("token_windows")["cases"]:
+    for case in golden("tokens")["cases"]:
         for row in case["chain"]:
             for key, name in (
                 ("unweighted_residual", "residual at weight 1"),

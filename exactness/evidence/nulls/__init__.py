@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .base import Null, Validity
+from .bets import Bet
 from .calls import VarianceRatio
 from .cells import TotalVariation, Wager
 from .counts import Promised, Share
@@ -22,7 +23,7 @@ from .symmetric import SymmetricMean
 ALL: tuple[type[Null], ...] = (
     Kolmogorov, TwoSampleKolmogorov, CramerVonMises, AndersonDarling, KernelMean, NormalMean, NormalVariance, MeanVector,
     MeanProduct, Share, Promised, SymmetricMean, ChiSquareLimit, Permutation, Equality, Distinct, TotalVariation,
-    Wager, SerialCorrelation, VarianceRatio, Neighbours, OwnRepeats,
+    Wager, SerialCorrelation, VarianceRatio, Neighbours, OwnRepeats, Bet,
 )  # fmt: skip
 
 
@@ -37,8 +38,9 @@ def null_of(name: str, parameters: dict[str, Any]) -> Null:
 
 
 __all__ = [
-    "ALL", "BINS", "AndersonDarling", "ChiSquareLimit", "CramerVonMises", "Distinct", "Equality", "KernelMean", "Kolmogorov",
-    "MeanProduct", "MeanVector", "Neighbours", "NormalMean", "NormalVariance", "Null", "OwnRepeats", "Permutation", "Promised",
+    "ALL", "BINS", "AndersonDarling", "Bet", "ChiSquareLimit", "CramerVonMises", "Distinct", "Equality", "KernelMean",
+    "Kolmogorov", "MeanProduct", "MeanVector", "Neighbours", "NormalMean", "NormalVariance", "Null", "OwnRepeats",
+    "Permutation", "Promised",
     "SerialCorrelation", "Share", "SymmetricMean", "TotalVariation", "TwoSampleKolmogorov", "Validity", "VarianceRatio", "Wager",
     "null_of",
 ]  # fmt: skip

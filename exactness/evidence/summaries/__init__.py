@@ -1,6 +1,7 @@
 """Summaries: what is kept of the draws, and the tests that follow from it."""
 
 from .base import COMPONENT_NOISE, THE_DRAW, Summary, Test, worst
+from .bets import Bets
 from .calls import Calls, UnusualCalls
 from .cells import Cells, Support
 from .features import Differences, Embedding
@@ -13,11 +14,13 @@ from .promises import Promises
 from .repeats import Repeats, RepeatsOfBoth
 from .serial import Serial
 from .shares import Shares
+from .speculation import Speculation
 from .tally import Tally
 from .vectors import Vectors
 
 __all__ = [
     "COMPONENT_NOISE",
+    "Bets",
     "Cells",
     "Calls",
     "Differences",
@@ -33,6 +36,7 @@ __all__ = [
     "Serial",
     "THE_DRAW",
     "Shares",
+    "Speculation",
     "Summary",
     "Support",
     "Tally",

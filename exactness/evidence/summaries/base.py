@@ -93,6 +93,10 @@ class Summary(ABC):
         """Sums divided by their standard deviations under the law, row by row, for the page. Empty if there are none."""
         return {}
 
+    def objection(self) -> str | None:
+        """Why a pass would mean nothing, because the sampler did not do what was to be tested. None if there is no such reason."""
+        return None
+
     def histogram(self, bins: int) -> tuple[str, np.ndarray] | None:
         """``(where, counts)`` of probability integral transforms. None if this summary keeps none, or nothing was added."""
         return None

@@ -4,7 +4,8 @@ A certificate is worth what it would have caught, so these are samplers that a b
 that look wrong and are right: a judge that refutes one of those is itself refuted. Listing them imports neither torch nor JAX.
 
 To add a fault, write a file with its row and its function (``coupling.py`` shows how) and name the file in ``FILES``. Which tests
-must see it is not said here but by the judge, in ``exactness/controls/expected.py``.
+must see it is not said here but by the judge, in ``exactness/controls/expected.py``. Verifiers of tokens are samplers of
+another kind, and their faults are in :mod:`.tokens`, with a list of their own.
 
 Example:
     >>> from exactness_samplers.faults import FAULTS, build, fault

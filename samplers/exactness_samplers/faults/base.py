@@ -69,6 +69,14 @@ class Backend:
         return self._part("speculative")
 
     @property
+    def token_trees(self) -> Any:
+        return self._part("token_trees")
+
+    @property
+    def tokens(self) -> Any:
+        return self._part("tokens")
+
+    @property
     def trace(self) -> Any:
         return self._part("trace")
 
