@@ -98,14 +98,18 @@ def split_target(target: str) -> tuple[str, str]:
 def load_claims(target: str) -> list[Claim]:
     """The claim or list of claims called ``claim`` in ``file.py:claim``. ``file.py`` alone means ``file.py:claim``.
 
-    Raises ``BadInput`` if the file is missing or cannot be run, or if the name is not a claim.
+    Raises ``BadInput`` if the file is missing or cannot be run, if the name is not a claim, or if two claims share a name.
     """
     variables, attribute = _variables(target, "claim")
     found = variables.get(attribute)
     if isinstance(found, Claim):
         return [found]
     if isinstance(found, (list, tuple)) and found and all(isinstance(c, Claim) for c in found):
-        return list(found)
+        different = list({id(c): c for c in found}.values())
+        names = [c.name for c in different]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise BadInput(f"{target} has two claims called {twice[0]!r}, of which one would be lost: give each a different name")
+        return different
     raise _lacks(target, attribute, "claim", variables, Claim, "exactness.Claim(name=..., sample=..., law=...)")
 
 

@@ -38,6 +38,7 @@ broken = ex.Claim("broken", nan, law, plan=plan)
 control = ex.Claim("control", lambda n, s: law.sample(n, s) + 0.3, law, plan=plan, wrong="Shifted by 0.3.")
 blunt = ex.Claim("blunt", law.sample, law, plan=plan, wrong="Nothing.")
 several = [claim, wrong]
+twice = [claim, ex.Claim(name=claim.name, sample=nan, law=law)]
 missed = ex.Claim("missed", law.sample, law, plan=plan, controls=[blunt])
 raising = ex.Claim("raising", lambda n, s: np.random.default_rng(s).standard_normal((n, 2, 1)),
                    ex.GaussianChain.from_mean(lambda k, x: 1 / 0, sigma=[1.0], dim=1))
@@ -101,6 +102,7 @@ def test_exit_codes_say_how_it_went(run, claim, code):
         (["certify", "ring/sequential", "--dtype", "float16"], "float32 or float64"),
         (["certify", "ring/sequential", "--device", "cuda:7", "--jobs", "1"], "torch sees no such device"),
         (["certify", "ring/sequential", "--backend", "tensorflow"], "--backend must be torch or jax, not 'tensorflow'"),
+        (["certify", "claims.py:twice"], "two claims called 'right', of which one would be lost"),
         (["certify", "claims.py:claim", "claims.py:several"], "two claims would be saved as 'right'"),
         (["certify", "claims.py:claim", "--out", "claims.py"], "claims.py: File exists"),
         (["certify", "claims.py:claim", "--report", "claims.py/page.html"], "claims.py: File exists"),
