@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -64,7 +65,8 @@ class _Terminal(PlainConsole):
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
-console = _Terminal()
+# A log has no width. At 80 columns, the names of tests would be broken into pieces of seven letters.
+console = _Terminal(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 132)
 errors = _Terminal(stderr=True)
 
 

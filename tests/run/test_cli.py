@@ -457,3 +457,8 @@ def test_a_device_that_is_not_there_is_a_sentence(run, tmp_path, device):
     code, said = run("certify", "ring/sequential", "--jobs", "1", "--device", device, "--out", str(tmp_path))
     assert code == 2
     assert f"device {device} was asked for" in said.err
+
+
+def test_tables_in_a_log_do_not_break_words(run):
+    """At 80 columns, as a terminal without a width has, "relative variance" took three lines."""
+    assert "relative variance" in run("certify", "claims.py:wrong")[1].out.split("most significant")[1]
