@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,7 +43,9 @@ def reading(name: str, remedy: str = "") -> Iterator[None]:
     exactness.errors.BadInput: a.json cannot be read: pop from empty list
     """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # What is wrong is said once, by the exception.
+            yield
     except BadInput:
         raise
     except OSError as error:

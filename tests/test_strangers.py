@@ -62,6 +62,8 @@ DRAWS = {
     "text.npz": archive(("paths.npy", b"hello")),
     "many axes.npz": archive(("paths.npy", header(f"({'1, ' * 100})"))),
     "no digits.npy": header("(2, 1e400)"),
+    "overflow.npy": header(f"({2**62}, {2**62})"),
+    "nothing.csv": b"\0" * 100,
     "deep.safetensors": (2_000_000).to_bytes(8, "little") + b"[" * 2_000_000,
     "deeper.safetensors": (400_010).to_bytes(8, "little") + b'{"paths":' + b"[" * 400_001,
     "huge.safetensors": safetensors([10**30, 10**30]),
@@ -75,6 +77,7 @@ DRAWS = {
 }
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", DRAWS)
 def test_hostile_draws_are_one_clear_error_that_names_the_file(name, tmp_path):
     (tmp_path / name).write_bytes(DRAWS[name])

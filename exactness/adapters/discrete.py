@@ -75,6 +75,15 @@ def discrete_law_of_scipy(distribution: Any, name: str) -> DiscreteLaw | None:
     return DiscreteLaw.from_log_mass(distribution.logpmf, support=(low, high), name=name) if low <= high else None
 
 
+def law_of_counts(log_mass: Callable[[np.ndarray], Any], total: int, size: int, name: str) -> DiscreteLaw | None:
+    """The law of ``size`` counts with this total and mass function, (V, size) -> (V,). None if they have too many values."""
+    vectors = _counts(total, size)
+    if vectors is None:
+        return None
+    p = np.exp(np.asarray(log_mass(vectors.astype(np.int64)), dtype=np.float64))
+    return DiscreteLaw(p / p.sum(), values=vectors, name=name)
+
+
 def whole_numbers(draws: Array) -> Array:
     """Draws as the library returned them, but with booleans as integers."""
     narrow = str(draws.dtype).removeprefix("torch.") == "bool"
@@ -109,19 +118,23 @@ def _vectors(distribution: Any, library: Library) -> np.ndarray | None:
     if isinstance(distribution, library.kinds(*_ONE_HOT)):
         return np.eye(size) if size * size <= _MOST_VECTORS * 256 else None
     if isinstance(distribution, library.kinds(*_MULTINOMIAL)):
-        total = int(distribution.total_count)
-        if math.comb(total + size - 1, size - 1) > _MOST_VECTORS:
-            return None
-        # Each choice of size - 1 bars among total + size - 1 places divides the total into counts.
-        bars = np.array(list(itertools.combinations(range(total + size - 1), size - 1)), dtype=np.float64).reshape(-1, size - 1)
-        edges = np.column_stack([np.full(len(bars), -1.0), bars, np.full(len(bars), total + size - 1.0)])
-        return np.diff(edges, axis=1) - 1.0
+        return _counts(int(distribution.total_count), size)
     if isinstance(distribution, library.kinds("Independent")):
         low, high = (np.broadcast_to(end, (size,)) for end in _ends(distribution.base_dist.support))
         if not np.prod(high - low + 1.0) <= _MOST_VECTORS:
             return None
         return np.array(list(itertools.product(*(np.arange(a, b + 1.0) for a, b in zip(low, high, strict=True)))))
     return None
+
+
+def _counts(total: int, size: int) -> np.ndarray | None:
+    """All ways to divide a total into counts, (V, size). None if there are too many."""
+    if math.comb(total + size - 1, size - 1) > _MOST_VECTORS:
+        return None
+    # Each choice of size - 1 bars among total + size - 1 places divides the total into counts.
+    bars = np.array(list(itertools.combinations(range(total + size - 1), size - 1)), dtype=np.float64).reshape(-1, size - 1)
+    edges = np.column_stack([np.full(len(bars), -1.0), bars, np.full(len(bars), total + size - 1.0)])
+    return np.diff(edges, axis=1) - 1.0
 
 
 def _log_mass_of_torch(distribution: Any) -> LogMass:

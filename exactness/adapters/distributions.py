@@ -21,7 +21,7 @@ from ..laws.quadrature import every_size
 from ..laws.rosenblatt import joined, uniforms_of
 from .counterparts import counterpart
 from .discrete import discrete_laws
-from .libraries import Library, only_draws
+from .libraries import Library, of_another_library, only_draws
 from .multivariate import copula, diffusion, family
 from .normals import mixing_weights, normals_of
 
@@ -33,7 +33,10 @@ def law_of(distribution: Any, library: Library) -> Law:
         BadInput: if it is not a distribution of the library, if it is a batch of several, or if only its draws are known.
     """
     if not isinstance(distribution, library.module.Distribution):
-        raise BadInput(f"this must be a distribution of {library.module.__name__}; got {type(distribution).__name__}")
+        raise BadInput(
+            f"this must be a distribution of {library.module.__name__}; got {type(distribution).__name__}"
+            f"{of_another_library(distribution, beside=library.adapters[0])}"
+        )
     if math.prod(distribution.batch_shape) != 1:
         raise BadInput(
             f"a batch of {math.prod(distribution.batch_shape)} distributions, batch_shape {tuple(distribution.batch_shape)}, is "

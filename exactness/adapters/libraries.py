@@ -32,6 +32,18 @@ def only_draws(make: str, sampler: str) -> str:
     )
 
 
+def of_another_library(distribution: Any, *, beside: str) -> str:
+    """The end of a message that names the function for distributions of this kind, if it is not ``beside``; else empty."""
+    for module, make in (
+        ("torch.distributions", "from_torch"),
+        ("numpyro.distributions", "from_numpyro"),
+        ("scipy.stats", "from_scipy"),
+    ):
+        if make != beside and any(kind.__module__.startswith(module) for kind in type(distribution).__mro__):
+            return f"; it is a distribution of {module}, whose law {make} makes"
+    return ""
+
+
 @dataclass(frozen=True)
 class Library:
     """The facts about a library that the laws of its distributions need.

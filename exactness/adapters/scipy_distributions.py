@@ -11,8 +11,8 @@ import numpy as np
 from ..errors import BadInput
 from ..laws import DensityLaw, GaussianMixture, Law, UnivariateLaw, families
 from .counterparts import von_mises
-from .discrete import discrete_law_of_scipy
-from .libraries import only_draws
+from .discrete import discrete_law_of_scipy, law_of_counts
+from .libraries import of_another_library, only_draws
 
 # Densities of scipy are accurate to more digits than this, but their normalisers may not be.
 _ACCURACY = 1e-6
@@ -38,6 +38,8 @@ def from_scipy(distribution: Any) -> Law:
     >>> ex.certify(sample_scipy(gamma), from_scipy(gamma), plan=ex.Plan(tolerance=0.05)).verdict.value
     'certified'
     """
+    if elsewhere := of_another_library(distribution, beside="from_scipy"):
+        raise BadInput(f"{type(distribution).__name__} is no distribution of scipy{elsewhere}")
     distribution = _frozen(distribution)
     for way in (_discrete, _multivariate, _normals, _on_the_line):
         law = way(distribution)
@@ -99,6 +101,11 @@ def _multivariate(distribution: Any) -> Law | None:
     return make(distribution)
 
 
+def _counts(parameter: str) -> Callable[[Any], Law | None]:
+    """The law of counts with a fixed total, of as many kinds as this parameter has entries."""
+    return lambda d: law_of_counts(d.logpmf, int(_number(d.n)), np.shape(getattr(d, parameter))[-1], _name(d))
+
+
 def _student(d: Any) -> Law:
     if np.isinf(d.df):
         return GaussianMixture([1.0], np.atleast_2d(d.loc), np.atleast_3d(d.shape))
@@ -115,7 +122,7 @@ def _fisher(d: Any) -> Law:
     return families.rotational(np.asarray(d.mu, dtype=np.float64), lambda t: kappa * t, "vonmises_fisher", {"kappa": kappa})
 
 
-_FAMILIES: dict[str, Callable[[Any], Law]] = {
+_FAMILIES: dict[str, Callable[[Any], Law | None]] = {
     "multivariate_normal": lambda d: GaussianMixture([1.0], d.mean[None], d.cov[None]),
     "multivariate_t": _student,
     "matrix_normal": _matrix_normal,
@@ -125,6 +132,9 @@ _FAMILIES: dict[str, Callable[[Any], Law]] = {
     "uniform_direction": lambda d: families.rotational(np.eye(d.dim)[0], None, "uniform_direction", {}),
     "vonmises_fisher": _fisher,
     "ortho_group": lambda d: families.orthogonal(d.dim, name="ortho_group"),
+    "multinomial": _counts("p"),
+    "dirichlet_multinomial": _counts("alpha"),
+    "multivariate_hypergeom": _counts("m"),
     "special_ortho_group": lambda d: families.orthogonal(d.dim, proper=True, name="special_ortho_group"),
 }
 

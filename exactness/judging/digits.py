@@ -128,22 +128,36 @@ def too_few(findings: Sequence[Finding], plan: Plan, digits: Digits) -> str | No
     refuting = [f for f in findings if f.adjusted_p <= plan.alpha]
     if not refuting or any(_stands(f, len(findings), plan, digits) for f in refuting):
         return None
+    leading = refuting[0]
+    return _said(digits, f"what the tests see ({leading.name}, {leading.where}: effect {leading.effect:+.3g} {leading.unit})")
+
+
+def why_equal(law: Law, sample: Array, seen: str) -> str | None:
+    """Why rounding alone may have made draws equal that should differ, as ``seen``. None if there are digits enough."""
+    digits = digits_of(law, sample)
+    return _said(digits, seen) if digits.typical > 1.0 else None
+
+
+def _said(digits: Digits, seen: str) -> str:
     numbers = digits.dtype if digits.held == digits.dtype else f"{digits.dtype} numbers that have only the digits of {digits.held}"
     remedy = {
         "float64": "shift or scale the law so that its states are not so large compared with its noise",
         "float32": "return float64, computed in float64",
     }.get(digits.held, "keep the states in float32 or float64, even if the network computes in half precision")
-    leading = refuting[0]
     return (
         f"too few digits to hold the noise: the draws are {numbers}, and rounding may move each number by about "
-        f"{digits.typical:.2g} standard deviations of its noise, which alone could explain what the tests see ({leading.name}, "
-        f"{leading.where}: effect {leading.effect:+.3g} {leading.unit}): {remedy}"
+        f"{digits.typical:.2g} standard deviations of its noise, which alone could explain {seen}: {remedy}"
     )
 
 
 def remark(findings: Sequence[Finding], plan: Plan) -> str | None:
-    """A hint for a refutation by a deterministic step that is off by as much as half precision makes it. None otherwise."""
+    """A hint for a refutation that rounding may explain, of a deterministic step or by repeated draws. None otherwise."""
     leading = findings[0] if findings else None
+    if any(f.test == Distinct.name and f.adjusted_p <= plan.alpha for f in findings):
+        return (
+            "draws that equal others bit by bit are copies, or were rounded to a few digits: draw each anew, and keep all the "
+            "digits with which it was computed"
+        )
     if leading is None or leading.adjusted_p > plan.alpha or leading.test != Equality.name:
         return None
     fitting = [name for name in ("float16", "bfloat16") if leading.statistic <= _LAYERS * _UNITS[name]]

@@ -27,7 +27,7 @@ from ..laws.base import Law
 from ..plan import Plan
 from ..saved import SavedPaths
 from ..seeds import block_generator, judge_generator, sampler_seed
-from .digits import NOTHING_KNOWN, Digits, digits_of
+from .digits import NOTHING_KNOWN, Digits, digits_of, why_equal
 from .judgement import evidence_digest
 
 Progress = Callable[[str, int, int], None]
@@ -181,7 +181,7 @@ class Drawing:
                 "derive all randomness from the seed (or set seed_must_count=False in the plan, and the certificate will say so)"
             )
         elif np.array_equal(first, different) and not self._may_coincide(first):
-            fault = (
+            fault = why_equal(self.claim.law, first, f"that the seeds {seed} and {other} give the same draws") or (
                 f"sample(n={n}, seed) returns the same draws for the seeds {seed} and {other}: the sampler ignores its "
                 "seed, so more draws would repeat the same ones; derive all randomness from the seed"
             )

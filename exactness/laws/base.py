@@ -129,6 +129,9 @@ class Law(ABC):
         if isinstance(sample, np.ma.MaskedArray):
             raise InvalidSample("sample(n, seed) returned a masked array; return all draws as a plain array: none may be left out")
         array: Any = sample
+        if isinstance(array, np.ndarray):
+            # Also of a subclass, and in the byte order of another machine.
+            array = np.asarray(array, dtype=array.dtype.newbyteorder("="))
         wanted = (n, *self.event_shape)
         if tuple(array.shape) != wanted:
             hint = self.hint(tuple(array.shape))

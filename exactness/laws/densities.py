@@ -17,8 +17,9 @@ class DensityLaw(UnivariateLaw):
         log_density: ``log_density(t)``, a function of numpy arrays, (n,) -> (n,), up to an additive constant. It is minus infinity
             where the density is zero. It is called with points inside the support only.
         support: the ends of the support.
-        points: places near which the density is high. The largest peak is usually found without help; name the peaks if
-            there are several narrow ones, because the integration might miss one.
+        points: places near which the density is high. The highest peaks are found without help if the log-density rises towards
+            them from afar. Name the narrow ones if it is minus infinity or level between them, because the integration might miss
+            one.
         normalised: whether the density integrates to 1 as it stands. If so, this is checked.
         accuracy: the largest error of the distribution function that is accepted.
         name: the name of the law in certificates.

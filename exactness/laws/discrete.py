@@ -193,9 +193,9 @@ def _probabilities(probabilities: object, elsewhere: float) -> np.ndarray:
     """A vector of probabilities with a given complement, in double precision."""
     if not 0.0 <= elsewhere < 1.0:
         raise BadInput(f"elsewhere must be a probability below 1, not {elsewhere}")
-    given = to_numpy(probabilities) if is_array(probabilities) else np.asarray(probabilities)
-    p = np.asarray(given, dtype=np.float64)
-    if p.ndim == 1 and len(p) and given.dtype == np.float32 and abs(p.sum() + elsewhere - 1.0) < _ROUNDING:
+    given = to_numpy(probabilities) if is_array(probabilities) else probabilities
+    p = _numbers(given, "probabilities")
+    if p.ndim == 1 and len(p) and getattr(given, "dtype", None) == np.float32 and abs(p.sum() + elsewhere - 1.0) < _ROUNDING:
         p = p * ((1.0 - elsewhere) / p.sum())
     try:
         return checked_weights(np.append(p, elsewhere) if p.ndim == 1 and elsewhere else p)[: p.size]
@@ -203,10 +203,19 @@ def _probabilities(probabilities: object, elsewhere: float) -> np.ndarray:
         raise BadInput(str(error).replace("weights", "probabilities").replace("component", "value")) from None
 
 
+def _numbers(given: object, name: str) -> np.ndarray:
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise BadInput(
+            f"{name} must be numbers, in a list or an array: give labels that are words the numbers 0, 1, 2, ..."
+        ) from None
+
+
 def _values(values: object, count: int) -> np.ndarray:
     if values is None:
         return np.arange(count, dtype=np.float64)
-    v = doubles(values if is_array(values) else np.asarray(values))
+    v = doubles(values if is_array(values) else _numbers(values, "values"))
     if v.ndim not in (1, 2) or len(v) != count or not v.size:
         raise BadInput(f"values must be a vector with one entry per probability, ({count},), or rows ({count}, d); got {v.shape}")
     if not np.all(np.abs(v) <= _LARGEST):

@@ -19,6 +19,11 @@ _MOST_PANELS = 20_000
 _FINEST = 2.0**-6
 _FARTHEST = 1e300
 _ZOOMS = 60
+# The highest peaks are looked at, and kept unless their log-density is so much lower that they have next to no mass.
+_MOST_PEAKS = 8
+_LOWER = 50.0
+# A peak rises by more than rounding does.
+_RISE = 1e-12
 # If halving a panel twice does not make the error smaller, what remains is rounding.
 _STUCK = 2
 _EPSILON = float(np.finfo(float).eps)
@@ -168,15 +173,33 @@ class Quadrature:
             raise BadInput(
                 f"the density of {self._name} is zero wherever it was looked at: name a point where it is not, points=[...]"
             )
-        best = int(np.argmax(logs))
-        left, right, mode = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], grid[best]
-        for _ in range(_ZOOMS):
-            near = np.unique(np.linspace(left, right, 33))
-            if len(near) < 4:
-                break
-            peak = int(np.argmax(self._logs(near)))
-            left, right, mode = near[max(peak - 1, 0)], near[min(peak + 1, len(near) - 1)], near[peak]
-        return [(float(m), self._width(m)) for m in (mode, *(p for p in named if low < p < high))]
+        modes: list[tuple[float, float]] = []
+        for mode in [*self._peaks(grid, logs), *(p for p in named if low < p < high)]:
+            if mode in named or all(abs(mode - other) > width for other, width in modes):
+                modes.append((mode, self._width(mode)))
+        return modes
+
+    def _peaks(self, grid: np.ndarray, logs: np.ndarray) -> list[float]:
+        """The places of the highest peaks, the highest one first. A log-density rises even towards a narrow peak."""
+        beside, rise = np.concatenate([[-np.inf], logs, [-np.inf]]), _RISE * np.abs(logs)
+        with np.errstate(invalid="ignore"):
+            tops = np.flatnonzero(np.isfinite(logs) & (logs > beside[:-2] + rise) & (logs >= beside[2:] - rise))
+        tops = np.union1d(tops, np.argmax(logs))
+        found = []
+        for top in tops[np.argsort(-logs[tops], kind="stable")][:_MOST_PEAKS]:
+            left, right, place = grid[max(top - 1, 0)], grid[min(top + 1, len(grid) - 1)], grid[top]
+            level = logs[top]
+            for _ in range(_ZOOMS):
+                near = np.unique(np.linspace(left, right, 33))
+                if len(near) < 4:
+                    break
+                levels = self._logs(near)
+                peak = int(np.argmax(levels))
+                left, right, place = near[max(peak - 1, 0)], near[min(peak + 1, len(near) - 1)], near[peak]
+                level = levels[peak]
+            found.append((float(level), float(place)))
+        found.sort(key=lambda peak: -peak[0])
+        return [place for level, place in found if level >= found[0][0] - _LOWER]
 
     def _width(self, mode: float) -> float:
         """The distance from a mode at which the density has fallen by e, on the nearer side."""

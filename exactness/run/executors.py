@@ -305,7 +305,8 @@ def _result_of(job: Runs, tell: Progress) -> Any:
     except Exception as error:
         result = error
     except BaseException as error:
-        return Lost(f"the claim raised {type(error).__name__}: {error}, which ends a process: raise an ordinary exception instead")
+        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return Lost(f"the claim raised {said}, which ends a process: raise an ordinary exception instead")
     try:
         pickle.loads(pickle.dumps(result))
     except Exception as error:  # What cannot travel is told in words.

@@ -84,6 +84,29 @@ def test_random_variables_of_scipy(seed):
         certified_and_refuted(sample_scipy(distribution), law, seed)
 
 
+COUNTS = {
+    "multinomial": stats.multinomial(4, P),
+    "hypergeometric": stats.multivariate_hypergeom([3, 4, 5], 6),
+    "Dirichlet": stats.dirichlet_multinomial([1.0, 2.0, 3.0], 4),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts_of_scipy_with_a_fixed_total(name, seed):
+    """scipy does not draw Dirichlet multinomials. Their mass is checked against the mean."""
+    distribution = COUNTS[name]
+    law = from_scipy(distribution)
+    assert isinstance(law, ex.DiscreteLaw)
+    np.testing.assert_allclose(law.probabilities @ law.values, np.ravel(distribution.mean()))
+    if name != "Dirichlet":
+        certified_and_refuted(sample_scipy(distribution), law, seed)
+
+
+def test_counts_with_too_many_values_are_no_law():
+    with pytest.raises(ex.BadInput, match="nothing but its draws is known"):
+        from_scipy(stats.multinomial(100, np.full(20, 0.05)))
+
+
 @pytest.mark.parametrize("name", OF_TORCH)
 def test_distributions_of_torch(name, seed):
     torch = module_or_skip("torch")

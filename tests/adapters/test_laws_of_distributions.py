@@ -220,6 +220,17 @@ def test_where_only_draws_are_known_the_message_names_the_way():
     assert "known only by the draws of torch's own draws" in " ".join(judged.reasons)
 
 
+def test_a_distribution_of_another_library_is_told_whose_it_is():
+    torch, numpyro = module_or_skip("torch"), module_or_skip("numpyro")
+    ours, theirs = torch.distributions.Gamma(2.0, 1.0), numpyro.distributions.Gamma(2.0)
+    for make, distribution, right in (
+        (from_scipy, ours, "from_torch"), (from_scipy, theirs, "from_numpyro"), (from_torch, theirs, "from_numpyro"),
+        (from_numpyro, ours, "from_torch"), (from_torch, stats.gamma(2.0), "from_scipy"),
+    ):  # fmt: skip
+        with pytest.raises(ex.BadInput, match=right):
+            make(distribution)
+
+
 def test_batches_of_families_become_products(seed):
     torch = module_or_skip("torch")
     d, t = torch.distributions, torch.as_tensor

@@ -500,6 +500,7 @@ _ALL = [
             ("embedded", "EmbeddedDraws", ("kept",), (NOISY_SHARDS + "[mean-embedding]",)),
             ("points", "Points", ("largest",), (EVIDENCE + "::test_a_wrong_deterministic_step_of_either_shard_is_kept",)),
             ("repeats", "Repeats", ("kept",), (EVIDENCE + "::test_a_draw_of_another_shard_counts_as_a_repetition",)),
+            ("repeats", "Repeats", ("seen",), (DEPENDENCE + "::test_repeats_are_of_all_draws_and_not_only_of_those_kept[False]",)),
             ("promises", "Promises", ("sums",), (ACCEPTANCE + "::test_shards_in_any_order_give_one_and_the_same_evidence",)),
             ("products", "Products", ("sums",), (COUPLINGS + "::test_shards_in_any_order_give_one_and_the_same_evidence[gamma]",)),
         )

@@ -39,6 +39,16 @@ def late(n, seed, state={"calls": 0}):  # noqa: B006
 GLOBAL = np.random.default_rng(0)
 
 
+class Named(np.ndarray):
+    """An array type of another library."""
+
+
+@pytest.mark.parametrize("kind", [lambda x: x.view(Named), lambda x: x.astype(">f8")], ids=["subclass", "other byte order"])
+def test_unusual_numpy_arrays_are_judged(kind):
+    """At alpha 1e-6."""
+    assert judge(lambda n, s: kind(SAMPLE(n, s))).verdict is ex.Verdict.CERTIFIED
+
+
 @pytest.mark.parametrize(
     ("sample", "message"),
     [

@@ -14,6 +14,7 @@ from tests.registry import quiet_plan
 
 STEPS, DIM = 6, 2
 PLAN = quiet_plan(tolerance=0.1, first_paths=6_000, max_paths=6_000)
+MIXTURE = ex.GaussianMixture([0.3, 0.7], [[2.0], [-1.0]], [0.1, 0.1])
 
 
 def chain(ratio, dtype, *, louder=1.0):
@@ -171,3 +172,20 @@ def test_states_in_half_precision_are_invalid_even_as_float32(seed):
     assert judged.verdict is ex.Verdict.INVALID
     assert "float32 numbers that have only the digits of bfloat16" in judged.reasons[0]
     assert "keep the states in float32" in judged.reasons[0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, lambda x: x.astype(np.float32).astype(np.float64)], ids=["single", "converted"])
+def test_draws_that_rounding_makes_equal_are_not_blamed_on_the_seed(dtype):
+    """All draws are 1e8. A sampler that has digits enough and ignores its seed is told so."""
+    law = ex.GaussianMixture([1.0], [[1e8]], [1.0])
+    judged = ex.certify(lambda n, s: dtype(law.sample(n, s)), law, plan=PLAN)
+    assert judged.verdict is ex.Verdict.INVALID
+    assert "too few digits to hold the noise" in judged.reasons[0]
+    assert "return float64" in judged.reasons[0]
+    assert "ignores its seed" in ex.certify(lambda n, s: law.sample(n, 0), law, plan=PLAN).reasons[0]
+
+
+def test_draws_that_were_rounded_to_decimals_are_told_what_repeats_may_mean(seed):
+    judged = ex.certify(lambda n, s: MIXTURE.sample(n, s).round(3), MIXTURE, plan=PLAN, seed=seed)
+    assert judged.verdict is ex.Verdict.REFUTED
+    assert any("rounded to a few digits" in reason for reason in judged.reasons)

@@ -53,14 +53,26 @@ def test_a_law_by_its_density_is_judged(seed):
     assert ex.certify(lambda n, s: draw(n, s) + 0.1, law, plan=plan, seed=seed).verdict is ex.Verdict.REFUTED
 
 
-def test_narrow_peaks_are_found_when_they_are_named():
-    """Two peaks of width 1e-6. Unnamed, one of them is missed, which shows if the density should integrate to 1."""
+def test_narrow_peaks_are_found():
+    """Two peaks of width 1e-6. Where the density underflows between them, unnamed ones show in an integral that is not 1."""
     centres = np.array([0.1234567, 0.7654321])
-    log_density = lambda t: np.logaddexp(*(stats.norm.logpdf(t, c, 1e-6) for c in centres)) - np.log(2.0)  # noqa: E731
-    law = ex.DensityLaw(log_density, points=centres, normalised=True, accuracy=1e-8)
-    np.testing.assert_allclose(law.cdf(np.array([0.0, 0.1234567, 0.5, 1.0])), [0.0, 0.25, 0.5, 1.0], atol=1e-8)
+    rises = lambda t: np.logaddexp(*(stats.norm.logpdf(t, c, 1e-6) for c in centres)) - np.log(2.0)  # noqa: E731
+    underflows = lambda t: np.log(sum(stats.norm.pdf(t, c, 1e-6) for c in centres) / 2.0)  # noqa: E731
+    for law in (
+        ex.DensityLaw(rises, accuracy=1e-8),
+        ex.DensityLaw(rises, points=centres, normalised=True, accuracy=1e-8),
+        ex.DensityLaw(underflows, points=centres, normalised=True, accuracy=1e-8),
+    ):
+        np.testing.assert_allclose(law.cdf(np.array([0.0, 0.1234567, 0.5, 1.0])), [0.0, 0.25, 0.5, 1.0], atol=1e-8)
     with pytest.raises(ex.BadInput, match=r"integrates to 0\.5 .* a narrow peak was missed"):
-        ex.DensityLaw(log_density, normalised=True, accuracy=1e-8)
+        ex.DensityLaw(underflows, points=centres[:1], normalised=True, accuracy=1e-8)
+
+
+def test_narrow_peaks_far_from_each_other_are_found():
+    """Five peaks that are a million widths apart or more, of which nobody was told."""
+    centres = np.array([-77.0, 3.0, 5.5, 1_234.0, 99_999.0])
+    law = ex.DensityLaw(lambda t: np.logaddexp.reduce([-0.5 * ((t - c) / 1e-3) ** 2 for c in centres]))
+    np.testing.assert_allclose(law.cdf(centres), (np.arange(5) + 0.5) / 5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

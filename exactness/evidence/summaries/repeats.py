@@ -18,6 +18,9 @@ _KEPT = 1 << 16
 _BITS = 128
 # As few random bits make the numbers of some generators, even where they return double precision.
 _RANDOM_BITS = 22
+# With 20 binary digits, numbers of 22 random bits between 0 and 1 and exact ones coincide equally often, but for 1 in 100.
+_DIGITS_LOST = np.uint64((1 << 32) - 1)
+_HALF = np.uint64(1 << 31)
 _ENTRIES = math.ceil(_BITS / _RANDOM_BITS)
 
 
@@ -60,7 +63,7 @@ class Repeats(Summary):
         if not len(self.kept) or self.kept.rows is None:
             return []
         bits = np.unique(self.kept.rows[0], axis=0)
-        # Only the draws that were kept count as inspected, but each of them may repeat any earlier one: what equals it was kept.
+        # Only the draws that were kept count, but each of them may repeat any earlier draw: all that equal it were kept.
         n = len(self.kept)
         return [Test(Distinct(self._chance(bits)), "bit by bit", float(n - len(bits)), n, 1, bounded=False)]
 
@@ -80,7 +83,8 @@ class Repeats(Summary):
 class RepeatsOfBoth(Summary):
     """Values that come twice or more, in the judged draws and in as many of a trusted sampler: nothing else of the law is known.
 
-    A bounded number of draws is kept, chosen by their values, so that equal draws are all kept or all left out.
+    A bounded number of draws is kept, chosen by their values, so that equal draws are all kept or all left out. If the judged draws
+    hold no more than single precision, both are rounded to 20 binary digits.
     """
 
     distribution = "that of the trusted sampler"
@@ -92,6 +96,11 @@ class RepeatsOfBoth(Summary):
     def add(self, ours: np.ndarray, theirs: np.ndarray) -> None:
         """Add draws (n, D) of either sampler, in the same dtype."""
         bits = np.concatenate([_bits(ours), _bits(theirs)])
+        with np.errstate(over="ignore"):
+            single = np.array_equal(ours.astype(np.float32), ours)
+        if single:
+            # Both samples get as few digits, because numbers of few random bits repeat more often than those of many.
+            bits = (bits + _HALF) & ~_DIGITS_LOST
         wide = np.stack([_mixed(bits), _mixed(bits[:, ::-1] + np.uint64(1))], axis=1)
         self._keep(wide[:, 0].astype(np.float64), wide, np.repeat([True, False], len(ours)))
 
