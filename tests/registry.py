@@ -111,8 +111,11 @@ def sampler(config, dtype=torch.float64):
 
 
 def quiet_plan(**changes) -> ex.Plan:
-    """A plan whose passes are not held up by a p-value below 0.001, which an exact sampler shows now and then."""
-    return ex.Plan(**({"suspicion": 1e-9} | changes))
+    """A plan whose passes are not held up by a p-value below 0.001, which an exact sampler shows now and then.
+
+    It makes few calls, because the samplers of the tests behave alike for every seed; `tests/judging/test_calls.py` is about calls.
+    """
+    return ex.Plan(**({"suspicion": 1e-9, "per_call": 1_000} | changes))
 
 
 def plain_chain(dim: int = 2, steps: int = 4) -> tuple[ex.GaussianChain, object]:

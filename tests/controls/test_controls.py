@@ -36,7 +36,7 @@ def test_a_biased_chain_fails_on_its_last_states_as_well(law, seed):
     """Where the law of x_0 is known, last states alone refute a sampler that accepts always."""
     (entry,) = find([f"{law}/control/accept-always"])
     claim = entry.build(SETTING)
-    plan = ex.Plan(first_paths=2_000, max_paths=2_000)
+    plan = ex.Plan(first_paths=2_000, max_paths=2_000).in_few_calls()
     judged = ex.certify(claim.sample, claim.law, plan=plan, seed=seed, batteries=[B.ProjectedKS()])
     assert judged.verdict is ex.Verdict.REFUTED, judged.reasons
 
@@ -88,7 +88,7 @@ def test_reflection_is_right_token_by_token_and_wrong_only_unweighted_in_a_block
 @pytest.mark.slow
 def test_thresholds_that_are_three_percent_off_are_refuted_where_drafts_are_stale(seed):
     """At alpha 1e-6, with a free drafter and a window of 20, where it takes most of 500,000 paths."""
-    plan = ex.Plan(alpha=1e-6, tolerance=1e-3, first_paths=31_250, max_paths=500_000)
+    plan = ex.Plan(alpha=1e-6, tolerance=1e-3, first_paths=31_250, max_paths=500_000).in_few_calls()
     right = stale(Backend("torch"), problem("ring").process)
     runner = fault("block-thresholds-high").spoil(right, "torch")
     judged = ex.certify(sampler(runner), problem("ring").law, plan=plan, seed=seed)
