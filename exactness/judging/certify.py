@@ -300,7 +300,7 @@ class _Run:
             pictures=pictures_of(draws.evidence, claim.law) if draws.paths else [],
             controls=controls,
             cost={**{k: round(v, 6) for k, v in draws.cost.items()}, "paths": float(draws.paths)},
-            assumes=assumptions(self.findings, isinstance(claim.sample, SavedPaths)) if self.findings else [],
+            assumes=self._assumes(),
             calls=None if isinstance(claim.sample, SavedPaths) else draws.calls,
             environment=environment(draws.where.array, draws.where.dtype, draws.where.device),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -313,6 +313,16 @@ class _Run:
             evidence=evidence_digest(draws.evidence) if draws.paths else None,
             redraw=draws.redraw,
         )
+
+    def _assumes(self) -> list[str]:
+        """What the verdict takes for granted."""
+        if not self.findings:
+            return []
+        found = assumptions(self.findings, saved := isinstance(self.draws.claim.sample, SavedPaths))
+        if not saved:
+            least, most = min(self.draws.sizes), max(self.draws.sizes)
+            found.append(f"Calls of {least:,} to {most:,} draws were made. Calls of other sizes are taken to behave alike.")
+        return found
 
     def _look(self, last: bool, may_pass: bool) -> tuple[Verdict | None, str]:
         started = time.perf_counter()

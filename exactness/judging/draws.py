@@ -306,7 +306,7 @@ class Draws:
         self._probe = drawing.probe if probe is None else lambda: probe
         self._take: Take = take or (lambda blocks: map(drawing.take, blocks))
         self.probed, self.paths, self.calls, self.where = Probe(), 0, 0, Where()
-        self.digits, self.marks = NOTHING_KNOWN, set[str]()
+        self.digits, self.marks, self.sizes = NOTHING_KNOWN, set[str](), set[int]()
         self.redraw: Redraw | None = None
         self.cost: dict[str, float] = {"seconds_sampling": 0.0, "seconds_judging": 0.0}
 
@@ -346,6 +346,7 @@ class Draws:
         self.where, self.paths = taken.where, self.paths + taken.block.size
         self.digits, self.calls = self.digits + taken.digits, self.calls + len(taken.block.calls)
         self.marks.update(taken.marks)
+        self.sizes.update(taken.block.calls)
         if taken.digest is not None:
             self.redraw = Redraw(index=taken.block.index, sha256=taken.digest)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import exactness as ex
 from exactness import batteries as B
+from exactness.judging.draws import blocks_of
 from exactness.show.report import write_report
 
 LAW = ex.GaussianMixture([1.0], [[0.0]], [1.0])
@@ -14,6 +15,8 @@ def test_what_is_assumed_is_in_the_certificate_and_on_the_page(tmp_path):
     judged = ex.certify(LAW.sample, LAW, plan=PLAN)
     assert "take the draws to be independent" in judged.assumes[0]
     assert "Draws of different calls are taken to be independent" in judged.assumes[1]
+    made = {size for block in blocks_of(judged.plan, LAW)[0] for size in block.calls}
+    assert judged.assumes[2].startswith(f"Calls of {min(made)} to {max(made)} draws were made")
     page = write_report([judged], tmp_path / "page.html").read_text()
     assert judged.assumes[1].split(",")[0] in page
 
