@@ -379,7 +379,7 @@ def test_antithetic_paths_are_refuted_however_they_are_ordered(order, seed):
         paths = halves(n + n % 2, s)
         return (paths if order == "halves" else paths.reshape(2, -1, *paths.shape[1:]).swapaxes(0, 1).reshape(paths.shape))[:n]
 
-    plan = quiet_plan(tolerance=0.2, first_paths=2_000, max_paths=2_000)
+    plan = quiet_plan(tolerance=0.2, first_paths=2_000, max_paths=2_000, per_call=None)
     wrong = ex.certify(sample, CHAIN, plan=plan, seed=seed)
     assert wrong.verdict is ex.Verdict.REFUTED
     assert wrong.reasons[0].startswith("draws depend on each other")
@@ -388,7 +388,7 @@ def test_antithetic_paths_are_refuted_however_they_are_ordered(order, seed):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_one_path_that_comes_twice_refutes(dtype):
-    plan = quiet_plan(tolerance=0.2, first_paths=2_000, max_paths=2_000)
+    plan = quiet_plan(tolerance=0.2, first_paths=2_000, max_paths=2_000, per_call=None)
 
     def sample(n, s, twice=True):
         paths = SAMPLE(n, s).astype(dtype)

@@ -67,6 +67,7 @@ def test_exact_rules_are_certified(rule):
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
 
 
+@pytest.mark.slow
 def test_a_sampler_of_jax_is_certified_by_the_same_law():
     module_or_skip("jax")
     import jax.numpy as jnp
