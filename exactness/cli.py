@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -65,8 +65,15 @@ class _Terminal(PlainConsole):
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
-# A log has no width. At 80 columns, the names of tests would be broken into pieces of seven letters.
-console = _Terminal(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 132)
+def width_of(terminal: bool, environment: Mapping[str, str]) -> int | None:
+    """The width of the output, or None if the terminal or its user says it.
+
+    A log has no width. At 80 columns, the names of tests would be broken into pieces of seven letters.
+    """
+    return None if terminal or "COLUMNS" in environment else 132
+
+
+console = _Terminal(width=width_of(sys.stdout.isatty(), os.environ))
 errors = _Terminal(stderr=True)
 
 

@@ -459,6 +459,7 @@ def test_a_device_that_is_not_there_is_a_sentence(run, tmp_path, device):
     assert f"device {device} was asked for" in said.err
 
 
-def test_tables_in_a_log_do_not_break_words(run):
+def test_tables_in_a_log_do_not_break_words(run, monkeypatch):
     """At 80 columns, as a terminal without a width has, "relative variance" took three lines."""
+    monkeypatch.setattr(cli.console, "_width", cli.width_of(False, {}))
     assert "relative variance" in run("certify", "claims.py:wrong")[1].out.split("most significant")[1]
