@@ -33,7 +33,7 @@ Laws = Any
 
 @dataclass(frozen=True)
 class ExactLaw:
-    """What a verifier emits, and how far that is from the target.
+    """The law of what a verifier emits, and its distance from the target.
 
     Attributes:
         total_variation: the total variation between the law of the first tokens (one more than a path has drafts) and the target's.
@@ -200,7 +200,7 @@ class Tree:
 
 
 class Questions:
-    """What the verifier answers: accepted * V + token, for drafts of these numbers and noise that is given in ulps."""
+    """The verifier's answers as accepted * V + token, for drafts of these numbers and noise that is given in ulps."""
 
     def __init__(self, pure: PureVerifier, tree: Tree) -> None:
         self.pure, self.tree, self.top = pure, tree, (1 << pure.bits) - 1

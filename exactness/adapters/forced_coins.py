@@ -1,4 +1,7 @@
-"""What no sampling shows: a verifier of tokens at coins of 0, one ulp and 1 - ulp, at its thresholds, and with forced drafts."""
+"""Tries a verifier of tokens where sampling shows nothing.
+
+The coins are 0, one ulp, 1 - ulp, and an ulp either side of its thresholds, and drafts are forced.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +97,7 @@ _SAME = "the same arguments give the same answer"
 
 
 def _outcomes(pure: PureVerifier) -> Iterator[ForcedCheck]:
-    """What is kept and emitted, for all combinations of coins, drafts and lengths."""
+    """The accepted counts and emitted tokens for all combinations of coins, drafts and lengths."""
     nodes = pure.parents if pure.parents is not None else (0, 1)
     depths = [0]
     for i, parent in enumerate(nodes):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, inf, log, sqrt
+from math import exp, log, sqrt
 from typing import ClassVar
 
 from scipy.special import ndtri
@@ -11,8 +11,23 @@ from scipy.special import ndtri
 from .base import Null, Validity
 
 
+class Wealth(Null):
+    """The logarithm of the wealth of somebody who bets against the law, per value. The wealth starts at 1 and its mean stays 1.
+
+    So it reaches 1/alpha, at any time, with probability at most alpha (Ville, see :class:`Bet`).
+    """
+
+    validity: ClassVar[Validity] = "bound"
+
+    def p_value(self, statistic: float, n: int) -> float:
+        return min(1.0, exp(min(0.0, -n * statistic)))
+
+    def effect(self, statistic: float) -> float:
+        return max(0.0, statistic)
+
+
 @dataclass(frozen=True)
-class Bet(Null):
+class Bet(Wealth):
     """The logarithm of the wealth of bets on each of n values at the odds of the law, per value.
 
     Each bet multiplies its wealth by a number whose mean is 1, given the past, if the law is right. The wealth starts at 1 and is
@@ -29,17 +44,9 @@ class Bet(Null):
 
     name: ClassVar[str] = "bet"
     unit: ClassVar[str] = "nats per value"
-    validity: ClassVar[Validity] = "bound"
-
-    def p_value(self, statistic: float, n: int) -> float:
-        return min(1.0, exp(min(0.0, -n * statistic)))
-
-    def effect(self, statistic: float) -> float:
-        return max(0.0, statistic)
 
     def detectable(self, n: float, alpha: float, miss: float) -> float:
         # With growth g, the log-wealth is about n g - z sqrt(2 n g): a square root of n g that solves a quadratic equation.
         z, wanted = -float(ndtri(miss)), log(self.bets / alpha)
         root = (sqrt(2.0) * z + sqrt(2.0 * z * z + 4.0 * wanted)) / 2.0
-        found = root * root / n
-        return found if found < inf else inf
+        return root * root / n

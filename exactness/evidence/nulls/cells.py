@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import chndtrinc, gammaln
 
 from .base import Null, Validity
+from .bets import Wealth
 
 # The weights of the bets: from sure that the law is wrong by as much as itself, to sure that it is right up to 1 in 2^12.
 _WEIGHTS = 2.0 ** np.arange(25)
@@ -31,7 +32,7 @@ def log_wealth(counts: np.ndarray, masses: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class Wager(Null):
+class Wager(Wealth):
     """The logarithm of the wealth of a gambler who bets on each of n draws at the odds of the law, per draw.
 
     If the law is right, the odds are fair: the expected wealth is 1 (see :func:`log_wealth`), so it reaches 1/alpha with
@@ -51,13 +52,6 @@ class Wager(Null):
 
     name: ClassVar[str] = "wager"
     unit: ClassVar[str] = "nats per draw"
-    validity: ClassVar[Validity] = "bound"
-
-    def p_value(self, statistic: float, n: int) -> float:
-        return min(1.0, exp(min(0.0, -n * statistic)))
-
-    def effect(self, statistic: float) -> float:
-        return max(0.0, statistic)
 
     def detectable(self, n: float, alpha: float, miss: float) -> float:
         """The smallest detectable relative entropy.
