@@ -53,7 +53,7 @@ class Moves(Battery):
     ...     return (1 - step / 2) * x + step**0.5 * np.random.default_rng(seed).standard_normal(x.shape)
     >>> judged = ex.certify(law.moved_by(langevin), law, batteries=[batteries.Moves()])
     >>> judged.verdict.value, judged.reasons[1].split(";")[0]
-    ('refuted', 'moved 1.00 of 1,000 states')
+    ('refuted', 'moved 1.00 of 4,000 states')
     """
 
     frequencies: int = 16
