@@ -17,16 +17,16 @@ _DESCRIBED = {"do_sample", "temperature", "top_k", "top_p", "min_p", "eos_token_
 
 # Settings that do not matter for the law: lengths that this module sets, caches, outputs, speculation, and beams' own. An ensemble
 # of target and assistant is listed because the claim is that the target's law is kept, and the judge then refutes it.
-_FREE = frozenset(
-    """
-    max_length max_new_tokens early_stopping length_penalty use_cache cache_implementation cache_config max_cache_len
-    renormalize_logits remove_invalid_values output_attentions output_hidden_states output_scores output_logits
-    return_dict_in_generate pad_token_id bos_token_id decoder_start_token_id is_assistant num_assistant_tokens
-    num_assistant_tokens_schedule assistant_confidence_threshold prompt_lookup_num_tokens max_matching_ngram_size
-    assistant_early_exit assistant_lookbehind target_lookbehind assistant_ensemble_weight speculation_type use_mtp compile_config
-    disable_compile prefill_chunk_size low_memory transformers_version continuous_batching_config trust_remote_code
-""".split()
-)
+_FREE = {
+    "max_length", "max_new_tokens", "early_stopping", "length_penalty", "use_cache", "cache_implementation",
+    "cache_config", "max_cache_len", "renormalize_logits", "remove_invalid_values", "output_attentions",
+    "output_hidden_states", "output_scores", "output_logits", "return_dict_in_generate", "pad_token_id", "bos_token_id",
+    "decoder_start_token_id", "is_assistant", "num_assistant_tokens", "num_assistant_tokens_schedule",
+    "assistant_confidence_threshold", "prompt_lookup_num_tokens", "max_matching_ngram_size", "assistant_early_exit",
+    "assistant_lookbehind", "target_lookbehind", "assistant_ensemble_weight", "speculation_type", "use_mtp",
+    "compile_config", "disable_compile", "prefill_chunk_size", "low_memory", "transformers_version",
+    "continuous_batching_config", "trust_remote_code",
+}  # fmt: skip
 
 # Settings that change the law unless they have one of these values. Any other setting must be empty.
 _NEUTRAL: dict[str, tuple[object, ...]] = {
@@ -92,8 +92,8 @@ def _check(given: dict[str, Any]) -> None:
         if not any(value == free for free in neutral.get(name, ())):
             remedy = f"set {name}={neutral[name][0]!r}" if neutral.get(name) else f"leave {name} out"
             raise BadInput(
-                f"the generation setting {name}={value!r} changes what is generated in a way that no law here describes: {remedy}, or "
-                "write down the law that it makes, as an exactness.TokenChain whose target applies it"
+                f"the generation setting {name}={value!r} changes what is generated in a way that no law here describes: {remedy}, "
+                "or write down the law that it makes, as an exactness.TokenChain whose target applies it"
             )
 
 

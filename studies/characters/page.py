@@ -29,8 +29,8 @@ def write_page(found: dict[str, Any], out: Path = REPORTS) -> Path:
         f"{held_out:,} are held out). They see 64 characters and have an alphabet of 96. Both are saved in half precision and\n"
         "computed in single precision. Bits are per character, in windows of 64; the last column is the time per character in\n"
         "one pass over whole windows, in torch.\n\n" + table(head, rows, right=6) + "\n"
-        f"On held-out text the mean overlap of the two laws, the sum of min(p, q), is **{found['overlap']:.3f}**. It is the share of\n"
-        "drafts that token-wise verification accepts.\n\n"
+        f"On held-out text the mean overlap of the two laws, the sum of min(p, q), is **{found['overlap']:.3f}**. It is the share\n"
+        "of drafts that token-wise verification accepts.\n\n"
         "What the target writes after each of the prompts:\n\n" + lines + "\n",
         out,
     )

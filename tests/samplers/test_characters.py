@@ -95,7 +95,7 @@ def test_the_alphabet():
     ],
 )
 def test_samplers_of_text_are_certified(backend, rule):
-    """Speculative decoding with the draft model, judged by one pass of the target over each text. In JAX, a round compiles for long."""
+    """Speculative decoding with the draft model, judged by one pass of the target over each text."""
     tokens, drafters, sampling = (
         module_or_skip(f"exactness_samplers.{backend}.{name}") for name in ("tokens", "token_drafters", "token_sampling")
     )

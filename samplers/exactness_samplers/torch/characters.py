@@ -99,7 +99,7 @@ class Characters:
 
         A prefix that begins another row is evaluated with it, so the prefixes of a round cost as much as the longest.
         """
-        m, width = tokens.shape
+        width = tokens.shape[1]
         columns = torch.arange(min(width, WINDOW), device=tokens.device)
         at = (lengths - WINDOW).clamp(min=0)[:, None] + columns
         held = torch.where(at < lengths[:, None], tokens.gather(1, at.clamp(max=width - 1)), -1)
