@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import BadInput
-from ..laws import TokenFilters
+from ..laws.token_filters import TokenFilters
 
 # What `generate` assumes where neither the settings nor the model say anything (transformers, GenerationConfig).
 _DEFAULTS = {"do_sample": False, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "num_beams": 1}
