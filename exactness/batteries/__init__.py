@@ -6,6 +6,7 @@ from .couplings import Couplings
 from .discrete import Frequencies
 from .kernels import CharacteristicFunction, MeanEmbedding, SteinDiscrepancy
 from .mixtures import MixtureInnovations, Rosenblatt
+from .moves import Moves
 from .projections import ProjectedKS
 from .standard import standard
 from .support import Possible
@@ -15,7 +16,7 @@ from .windows import Acceptance
 
 __all__ = [
     "Acceptance", "Battery", "CharacteristicFunction", "Couplings", "Evidence", "Frequencies", "Innovations", "MeanEmbedding",
-    "MixtureInnovations", "Origin", "PermutationTwoSample", "Possible",
+    "MixtureInnovations", "Moves", "Origin", "PermutationTwoSample", "Possible",
     "ProjectedKS", "Result", "Rosenblatt", "SteinDiscrepancy", "Tokens", "TwoSample",
     "standard",
 ]  # fmt: skip

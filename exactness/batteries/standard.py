@@ -11,6 +11,7 @@ from .couplings import Couplings
 from .discrete import Frequencies
 from .kernels import CharacteristicFunction, SteinDiscrepancy
 from .mixtures import MixtureInnovations, Rosenblatt
+from .moves import Moves
 from .projections import ProjectedKS
 from .support import Possible
 from .tokens import Tokens
@@ -30,6 +31,7 @@ STANDARD: tuple[type[Battery], ...] = (
     Possible,
     Couplings,
     Acceptance,
+    Moves,
 )
 """The one list of batteries that ``certify`` runs. Each is used where the law knows what the battery looks at."""
 

@@ -119,6 +119,7 @@ def certify_claim(
     reasons = [reason]
     if verdict is Verdict.REFUTED and (hint := remark(run.findings, claim.plan)):
         reasons.append(hint)
+    reasons += [said for one in run.draws.evidence for said in one.remarks()]
     if isinstance(claim.sample, SavedPaths):
         reasons.append(claim.sample.caveat(claim.plan))
     if caveat := caveat_of(claim.law):

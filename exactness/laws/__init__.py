@@ -7,6 +7,8 @@ from .couplings import GaussianCoupling
 from .densities import DensityLaw
 from .discrete import DiscreteLaw
 from .grids import GridLaw, chain_marginals
+from .invariance import KernelInvariance
+from .joint import JointLaw
 from .mixtures import GaussianMixture
 from .products import ProductLaw
 from .rosenblatt import RosenblattLaw
@@ -22,6 +24,8 @@ __all__ = [
     "GaussianCoupling",
     "GaussianMixture",
     "GridLaw",
+    "JointLaw",
+    "KernelInvariance",
     "Law",
     "ProductLaw",
     "RosenblattLaw",

@@ -356,6 +356,42 @@ class Scaled(Protocol):
 
 
 @dataclass(frozen=True)
+class Ends:
+    """Both ends of the moves of a Markov kernel, as numbers on the host.
+
+    ``before`` and ``after`` (n, m) hold the coordinates of the state and then quantities of it. Whatever the move must keep, such
+    as the data that a posterior is given, is ``context`` (n, c). ``moved`` (n,) says which states changed at all.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    context: np.ndarray
+    moved: np.ndarray
+
+
+@runtime_checkable
+class Moving(Protocol):
+    """A law of pairs of states of which both follow the same law, given the context, if a Markov kernel keeps that law."""
+
+    reversible: bool
+    """Whether the two ends are exchangeable, given the context."""
+
+    @property
+    def coordinates(self) -> Sequence[str]:
+        """The names of the coordinates, the first columns of both ends."""
+
+    @property
+    def quantity_names(self) -> Sequence[str]:
+        """The names of the quantities, the columns that follow."""
+
+    def ends(self, sample: Array) -> Ends:
+        """Both ends of the moves of an accepted sample."""
+
+    def fresh(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Columns (n, m) and context (n, c) of n exact states that are independent of everything else."""
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The laws of one token of several sequences, given all tokens before it.
 

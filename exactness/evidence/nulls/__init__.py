@@ -16,6 +16,7 @@ from .kolmogorov import BINS, Kolmogorov, TwoSampleKolmogorov
 from .limits import ChiSquareLimit, Permutation
 from .neighbours import Neighbours, OwnRepeats
 from .normal import MeanVector, NormalMean, NormalVariance
+from .paired import PairedKolmogorov
 from .products import MeanProduct
 from .serial import SerialCorrelation
 from .symmetric import SymmetricMean
@@ -24,6 +25,7 @@ ALL: tuple[type[Null], ...] = (
     Kolmogorov, TwoSampleKolmogorov, CramerVonMises, AndersonDarling, KernelMean, NormalMean, NormalVariance, MeanVector,
     MeanProduct, Share, Promised, SymmetricMean, ChiSquareLimit, Permutation, Equality, Distinct, TotalVariation,
     Wager, SerialCorrelation, VarianceRatio, Neighbours, OwnRepeats, Bet,
+    PairedKolmogorov,
 )  # fmt: skip
 
 
@@ -40,7 +42,7 @@ def null_of(name: str, parameters: dict[str, Any]) -> Null:
 __all__ = [
     "ALL", "BINS", "AndersonDarling", "Bet", "ChiSquareLimit", "CramerVonMises", "Distinct", "Equality", "KernelMean",
     "Kolmogorov", "MeanProduct", "MeanVector", "Neighbours", "NormalMean", "NormalVariance", "Null", "OwnRepeats",
-    "Permutation", "Promised",
+    "PairedKolmogorov", "Permutation", "Promised",
     "SerialCorrelation", "Share", "SymmetricMean", "TotalVariation", "TwoSampleKolmogorov", "Validity", "VarianceRatio", "Wager",
     "null_of",
 ]  # fmt: skip

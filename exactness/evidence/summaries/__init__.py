@@ -7,6 +7,7 @@ from .cells import Cells, Support
 from .features import Differences, Embedding
 from .lags import Lags
 from .neighbours import Neighbours
+from .paired import MovedShare, PairedMeans
 from .pairs import PairTally
 from .points import Points
 from .products import Products
@@ -26,8 +27,10 @@ __all__ = [
     "Differences",
     "Embedding",
     "Lags",
+    "MovedShare",
     "Neighbours",
     "PairTally",
+    "PairedMeans",
     "Points",
     "Products",
     "Promises",
