@@ -112,7 +112,7 @@ def _filters(given: dict[str, Any], vocabulary: int) -> TokenFilters:
 
 
 def _end(given: dict[str, Any]) -> int | None:
-    ends = given.get("eos_token_id")
+    ends: Any = given.get("eos_token_id")
     ends = ends.tolist() if hasattr(ends, "tolist") else ends
     several = list(dict.fromkeys(ends)) if isinstance(ends, (list, tuple)) else [ends]
     if len(several) > 1:

@@ -108,7 +108,7 @@ class Characters:
         """The log-probabilities of the character after each of the first 1, 2, ..., t: ids (n, t) -> (n, t, V), in one pass."""
         rows = np.asarray(tokens)
         whole = _in_parts(lambda part: _every(self.parameters, self.shape, part), rows[:, :WINDOW])
-        beyond = [self(rows[:, : t + 1])[:, None] for t in range(WINDOW, rows.shape[1])]
+        beyond = [self(jnp.asarray(rows[:, : t + 1]))[:, None] for t in range(WINDOW, rows.shape[1])]
         return jnp.concatenate([whole, *beyond], axis=1)
 
     def law(self, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
