@@ -127,7 +127,7 @@ class _Logits:
 
 @dataclass(frozen=True)
 class _Filtered:
-    """What filters leave of logits."""
+    """Logits after filters."""
 
     logits: _Logits
     filters: Any

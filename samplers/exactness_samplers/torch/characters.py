@@ -121,7 +121,7 @@ class Characters:
 
 
 def _seen(prefixes: Tensor) -> Tensor:
-    """What a model sees of prefixes (n, t): the last 64 characters, or a newline."""
+    """The part of prefixes (n, t) that a model sees: the last 64 characters, or a newline."""
     return prefixes[:, -WINDOW:] if prefixes.shape[1] else prefixes.new_zeros(len(prefixes), 1)
 
 
