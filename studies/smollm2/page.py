@@ -32,7 +32,7 @@ def write_page(found: dict[str, Any], out: Path = REPORTS) -> Path:
         f"{LENGTH} tokens after each of {len(PROMPTS)} prompts, from its full law (`top_k=0`). The assistant is the model itself\n"
         f"without {whole - short} of its {whole} layers. The law is `from_transformers(model, ...).law`, which evaluates whole\n"
         "sequences without a cache. Two of the four are wrong: one generates at temperature\n"
-        f"{TEMPERATURE} and is judged at 1, and one sets `assistant_ensemble_weight={WEIGHT}`, which transformers documents as lossy.\n\n"
+        f"{TEMPERATURE} and is judged at 1, and one sets `assistant_ensemble_weight={WEIGHT}`, which is documented as lossy.\n\n"
         + table(head, rows, right=5)
         + "\n"
         "Seconds are of processor time. Each file of sequences is judged at alpha = 1e-6, in one look.\n\n" + reasons + "\n\n"
