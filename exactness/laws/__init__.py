@@ -3,6 +3,7 @@
 from . import families
 from .base import Law, Projected, Projections
 from .chains import GaussianChain
+from .convergence import Coupled
 from .couplings import GaussianCoupling
 from .densities import DensityLaw
 from .discrete import DiscreteLaw
@@ -13,16 +14,19 @@ from .mixtures import GaussianMixture
 from .products import ProductLaw
 from .rosenblatt import RosenblattLaw
 from .tokens import TokenChain, TokenDraws
+from .transition import GaussianProposal, Transition
 from .trusted import TrustedSampler
 from .univariate import UnivariateLaw
 from .windows import VerifiedWindow
 
 __all__ = [
+    "Coupled",
     "DiscreteLaw",
     "DensityLaw",
     "GaussianChain",
     "GaussianCoupling",
     "GaussianMixture",
+    "GaussianProposal",
     "GridLaw",
     "JointLaw",
     "KernelInvariance",
@@ -31,6 +35,7 @@ __all__ = [
     "RosenblattLaw",
     "TokenChain",
     "TokenDraws",
+    "Transition",
     "TrustedSampler",
     "UnivariateLaw",
     "VerifiedWindow",
