@@ -69,12 +69,12 @@ class Settings:
         unknown = [name for name in options if name not in found.to_dict()]
         if unknown:
             raise BadInput(f"transformers.GenerationConfig has no setting called {unknown[0]!r}")
+        if {"max_new_tokens", "max_length"} & options.keys():
+            raise BadInput("give length=, the number of new tokens, in place of max_new_tokens and max_length")
         given = {**_DEFAULTS, **_set(model.generation_config), **_set(found), **options}
         # Only what is said there counts. `generate` fills in what is None from the model, so every setting is written out.
         for name, value in given.items():
             setattr(found, name, value)
-        if "length" in options or "max_new_tokens" in options:
-            raise BadInput("say length=, the number of tokens, in place of max_new_tokens")
         _check(given)
         return cls(found, _filters(given, vocabulary), _end(given), _speculates(given))
 

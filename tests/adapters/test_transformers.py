@@ -184,7 +184,7 @@ def test_our_character_models_are_models_of_transformers(tmp_path):
         ({"eos_token_id": [3, 4]}, "are 2 end tokens"),
         ({"do_sample": True, "temperature": 0.0}, "set do_sample=False"),
         ({"temprature": 0.7}, "no setting called 'temprature'"),
-        ({"max_new_tokens": 7}, "say length="),
+        ({"max_new_tokens": 7}, "give length="),
         ({"prompts": ["text"]}, "give tokenizer="),
         ({"prompts": [[]]}, "a prompt is empty"),
         ({"prompts": "text"}, "must be a list"),

@@ -79,7 +79,7 @@ def _every(p: Parameters, shape: Shape, tokens: jax.Array) -> jax.Array:
 
 
 class Characters:
-    """A model of characters.
+    """A model of characters. Only its method ``law`` can be traced.
 
     Attributes:
         parameters: its arrays.
