@@ -56,23 +56,23 @@ def shortened(model: Any) -> Any:
     return made.eval()
 
 
-def measured(plain: int, assisted: int) -> dict[str, Any]:
+def measured(plain: int, assisted: int, lossy: int) -> dict[str, Any]:
     """All numbers of the page, for this many sequences."""
     model, draft, tokenizer = load()
     common = {"length": LENGTH, "prompts": PROMPTS, "tokenizer": tokenizer, "do_sample": True, "top_k": 0}
     right = from_transformers(model, **common)
     warm = from_transformers(model, temperature=TEMPERATURE, **common)
     helped = from_transformers(model, assistant=draft, **common)
-    lossy = from_transformers(model, assistant=draft, assistant_ensemble_weight=WEIGHT, **common)
+    ensemble = from_transformers(model, assistant=draft, assistant_ensemble_weight=WEIGHT, **common)
     cases = [
         ("plain", right, right.law, plain, 0.3),
         (f"plain, at temperature {TEMPERATURE}", warm, right.law, plain, 0.3),
         ("assisted", helped, helped.law, assisted, 0.6),
-        (f"assisted, ensemble weight {WEIGHT}", lossy, helped.law, assisted, 0.6),
+        (f"assisted, ensemble weight {WEIGHT}", ensemble, helped.law, lossy, 0.6),
     ]
     return {
         "parameters": sum(value.numel() for value in model.parameters()),
-        "vocabulary": right.law.vocabulary,
+        "vocabulary": model.config.vocab_size,
         "layers": (model.config.num_hidden_layers, draft.config.num_hidden_layers),
         "rows": list(_judged(cases, seed=19)),
         "texts": [prompt + tokenizer.decode(right.sample(len(PROMPTS), 1).tokens[i]) for i, prompt in enumerate(PROMPTS)],
