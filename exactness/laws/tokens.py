@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ..arrays import Array, is_array, like, namespace, to_numpy
 from ..errors import BadInput, InvalidSample
 from .base import Law, Prediction
 from .token_filters import Order, TokenFilters, log_softmax
+from .token_rules import OF_TARGET, Rule
 
 Target = Callable[[Any], Any]
 """``target(prefixes)`` takes integers (n, t) and returns logits or log-probabilities (n, V) of the next token."""
@@ -32,7 +33,8 @@ class TokenDraws:
         lengths: (n,) the number of tokens of each sequence, with the end token. If left out, a sequence ends with its first end
             token, or after T tokens.
         rounds: (n, T) the number of the round that emitted each token, 0, 1, 2, ...
-        drafts: (n, T) the drafted token that was proposed at each position in that round, or -1 if none was.
+        drafts: (n, T) the drafted token that was proposed at each position in that round, or -1 if none was. A round that accepts
+            i of its drafts reports these and the next one, which was rejected, but not those behind it.
         prompts: (n,) the number of the prompt that each sequence continues, modulo the number of prompts of the law. The default is
             0, 1, 2, ...
     """
@@ -61,6 +63,9 @@ class TokenChain(Law):
             :class:`.token_filters.TokenFilters`. Leave them out if the target applies them itself.
         score: an optional ``score(tokens)`` -> (n, t, V): the logits after each of the t tokens of a sequence, in one pass. It is
             used where there is a prompt, so that a sequence takes one evaluation and not T.
+        rule: how drafts are verified, if that is part of the claim: ``"token-wise"``, ``"block"``, ``"one-hot"``,
+            ``"sampled-verify"`` or ``"gumbel"`` (see :mod:`.token_rules`). Then the accepted drafts are judged as well, so the
+            sampler must report rounds and drafts. All rules but one-hot and sampled-verify need ``draft``.
         name: the name of the law in certificates.
 
     Raises:
@@ -101,11 +106,17 @@ class TokenChain(Law):
         min_p: float | None = None,
         order: Order = "transformers",
         score: Callable[[Any], Any] | None = None,
+        rule: Rule | None = None,
         name: str = "tokens",
     ) -> None:
         for label, function in (("target", target), ("draft", draft), ("score", score)):
             if function is not None and not callable(function):
                 raise BadInput(f"{label} must be a function of token ids, not {type(function).__name__}")
+        if rule is not None and rule not in get_args(Rule):
+            raise BadInput(f"rule must be one of {', '.join(get_args(Rule))}, not {rule!r}")
+        if rule is not None and rule not in OF_TARGET and draft is None:
+            raise BadInput(f"whether {rule} verification accepts a draft depends on the draft's law: give draft= as well")
+        self.rule = rule
         self.vocabulary = _whole("vocabulary", vocabulary, 2, 1 << 18)
         self.length = _whole("length", length, 1, 1 << 20)
         self.end = None if end is None else _whole("end", end, 0, self.vocabulary - 1)
@@ -139,6 +150,7 @@ class TokenChain(Law):
     def describe(self) -> dict[str, object]:
         return {
             "kind": "TokenChain", "name": self.name, "vocabulary": self.vocabulary, "length": self.length, "draft": self.drafted,
+            **({} if self.rule is None else {"rule": self.rule}),
             "prompts": [list(prompt) for prompt in self.prompts if prompt][:8], "end": self.end, **self.filters.describe(),
         }  # fmt: skip
 
@@ -180,7 +192,28 @@ class TokenChain(Law):
             if given is not None and (not is_array(given) or tuple(given.shape) != (n, self.length)):
                 raise InvalidSample(f"{label} must be integers of shape ({n}, {self.length}), one per token")
             rows.append(unknown if given is None else wide(given))
+        if self.rule is not None:
+            self._check_rounds(*(to_numpy(row) for row in rows))
         return xp.stack([*rows, number], axis=1)
+
+    def _check_rounds(self, tokens: np.ndarray, rounds: np.ndarray, drafts: np.ndarray) -> None:
+        """Raise ``InvalidSample`` unless rounds and drafts are known and agree."""
+        if np.any((rounds < 0) & (tokens >= 0)):
+            raise InvalidSample(
+                f"this law claims {self.rule} verification, so it must know the rounds and the drafts: return "
+                "ex.TokenDraws(tokens, rounds=..., drafts=...), or leave out rule= of the law"
+            )
+        if np.any(drafts >= self.vocabulary):
+            raise InvalidSample(
+                f"a draft is not one of the {self.vocabulary} tokens of the vocabulary; where there is none, give -1"
+            )
+        inside = (rounds[:, 1:] == rounds[:, :-1]) & (tokens[:, 1:] >= 0)
+        wrong = np.argwhere(inside & (tokens[:, :-1] != drafts[:, :-1]))
+        if len(wrong):
+            raise InvalidSample(
+                f"{self.place(tuple(wrong[0]))} is not the draft of its position, but its round goes on: a round ends with the "
+                "first token that is not an accepted draft"
+            )
 
     def predictions(self, sample: Array) -> Iterator[Prediction]:
         """The next-token laws of an accepted sample, position by position, in chunks of rows."""
@@ -227,6 +260,12 @@ class TokenChain(Law):
             found[mine] = ids[:, len(prompt) :]
         return found
 
+    @property
+    def sequences(self) -> int:
+        """The number of sequences, or 0 if there are too many to be enumerated, or several prompts."""
+        few = self.length * np.log2(self.vocabulary) <= np.log2(_MOST_SEQUENCES) and len(self.prompts) == 1
+        return int(self.vocabulary**self.length) if few else 0
+
     def enumerate(self) -> tuple[np.ndarray, np.ndarray]:
         """All sequences (m, T) and their probabilities (m,). With an end token, its successors are 0.
 
@@ -236,10 +275,10 @@ class TokenChain(Law):
         >>> [(tuple(int(x) for x in row), round(float(p), 3)) for row, p in zip(*law.enumerate())]
         [((0, 0), 0.25), ((0, 1), 0.25), ((1, 0), 0.25), ((1, 1), 0.25)]
         """
-        if self.vocabulary**self.length > _MOST_SEQUENCES:
-            raise BadInput(f"{self.vocabulary}^{self.length} sequences are too many to be enumerated")
         if len(self.prompts) > 1:
             raise BadInput("sequences after several prompts have several laws: enumerate a law with one prompt")
+        if not self.sequences:
+            raise BadInput(f"{self.vocabulary}^{self.length} sequences are too many to be enumerated")
         sequences = np.array(list(itertools.product(range(self.vocabulary), repeat=self.length)), dtype=np.int64)
         head = np.tile(np.array(self.prompts[0], dtype=np.int64), (len(sequences), 1))
         logs, alive = np.zeros(len(sequences)), np.ones(len(sequences), dtype=bool)
