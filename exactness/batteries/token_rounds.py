@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import to_numpy
 from ..evidence.summaries import Bets, Summary, Tally
 from ..laws.base import Prediction
 from ..laws.token_rules import Rule, acceptance
@@ -71,7 +70,7 @@ class Acceptances:
         """Look at one position of some sequences (m,). The result is, for each draft, whether it was accepted less the
         chance of that, as a part of the largest difference that there can be: (m,) in [-1, 1], or NaN where nothing was drafted.
         """
-        tokens = to_numpy(step.tokens)
+        tokens = step.tokens
         weights = np.where(place == 0, 1.0, self._weights[step.rows])
         # A round that goes on without a draft has no weight any more.
         weights[drafts < 0] = np.nan

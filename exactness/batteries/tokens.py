@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, double, integers_like, like, namespace, normal_scores, to_numpy
+from ..arrays import Array, double, integers_like, namespace, normal_scores, to_numpy
 from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.summaries import Bets, Lags, Speculation, Summary, Support, Tally
 from ..laws.base import Law, Predicting, Prediction
@@ -25,6 +25,8 @@ from .token_rounds import EXPONENTS, PLACES, RISKS, Acceptances, AcrossRounds, e
 _SINGLE = 32
 _TEMPERATURES = (0.8, 1.25)
 _TINY = 1e-16
+# Rows of more tokens are looked at one by one.
+_LONG = 1024
 # The exponential of a larger number overflows.
 _LARGEST = 700.0
 
@@ -113,7 +115,7 @@ class _Looks:
         self.speculation.add(int(((place == 0) & alive).sum()), int(((place == 1) & alive).sum()))
         if not self.orders:
             for step in law.predictions(sample):
-                self._possible(step, to_numpy(step.tokens))
+                self._possible(step, step.tokens)
             return
         if self.acceptances is not None:
             self.acceptances.begin(len(tokens))
@@ -152,7 +154,7 @@ class _Looks:
         here, good = self._possible(step, tokens)
         ids = np.where(good, tokens, 0)
         p = namespace(log_p).exp(log_p)
-        keys: dict[str, Array | None] = {"by number": None, "by probability": log_p}
+        keys: dict[str, Array | None] = {"by number": None, "by probability": p}
         if step.log_q is not None:
             keys["by p/q"] = _ratio(log_p, step.log_q)
         spread = noise.random(len(ids))
@@ -170,20 +172,24 @@ class _Looks:
     def _bet(
         self, step: Prediction, ids: np.ndarray, p: Array, good: np.ndarray, here: np.ndarray, place: np.ndarray, before: np.ndarray
     ) -> None:
-        count = int(good.sum())
-        for row, log_a in enumerate(_bets(step.log_p, step.log_q)):
-            odds = np.exp(np.minimum(at(log_a, ids)[good] - here[good], _LARGEST))
-            self.bets.add(row, np.log1p(RISKS[:, None] * (odds - 1.0)[None]).sum(axis=1), count)
+        """Bets on the laws of other temperatures and, if the draft is known, on what it makes too likely."""
+        xp, count = namespace(p), int(good.sum())
+        every = [here * (1.0 / t - 1.0) - np.log(_sums(xp.exp(step.log_p / t))) for t in _TEMPERATURES]
         if step.log_q is not None:
-            self._shares(step, ids, p, good, place, before)
+            q = xp.exp(step.log_q)
+            excess, common = xp.clip(p - q, 0.0, None), xp.minimum(p, q)
+            every += [at(step.log_q, ids) - here, *(_share(masses, ids, here) for masses in (excess, common))]
+            self._shares(p, excess, ids, good, place, before)
+        for row, logs in enumerate(every):
+            odds = np.exp(np.minimum(logs[good], _LARGEST))
+            self.bets.add(row, np.log1p(RISKS[:, None] * (odds - 1.0)[None]).sum(axis=1), count)
 
-    def _shares(self, step: Prediction, ids: np.ndarray, p: Array, good: np.ndarray, place: np.ndarray, before: np.ndarray) -> None:
+    def _shares(self, p: Array, excess: Array, ids: np.ndarray, good: np.ndarray, place: np.ndarray, before: np.ndarray) -> None:
         """Bets on the event that a token has p > q."""
         xp = namespace(p)
-        event = step.log_p > step.log_q
-        chance = np.clip(to_numpy(xp.sum(xp.where(event, p, xp.zeros_like(p)), axis=1)).astype(np.float64), 0.0, 1.0)
-        happened = at(event, ids).astype(bool)
-        logs = event_logs(happened, chance)
+        event = excess > 0.0
+        chance = np.clip(_sums(xp.where(event, p, xp.zeros_like(p))), 0.0, 1.0)
+        logs = event_logs(at(event, ids).astype(bool), chance)
         self.shares.add(0, logs[:, good].sum(axis=1), int(good.sum()))
         rows = 1 + np.minimum(place, PLACES)
         by_both = rows + (1 + np.minimum(before, PLACES)) * (PLACES + 1)
@@ -194,26 +200,18 @@ class _Looks:
 _OF_DRAFT = ("the draft's law", "the residual without weights", "what draft and target have in common")
 
 
-def _bets(log_p: Array, log_q: Array | None) -> list[Array]:
-    """The log-probabilities of the laws that are bet on, in the order of the rows."""
-    xp = namespace(log_p)
-    found = [_normalised(log_p / t) for t in _TEMPERATURES]
-    if log_q is not None:
-        p, q = xp.exp(log_p), xp.exp(log_q)
-        more = p > q
-        residual = xp.where(more, xp.log(xp.where(more, p - q, xp.ones_like(p))), like(np.array(-np.inf), p))
-        found += [log_q, _normalised(residual, log_p), _normalised(xp.minimum(log_p, log_q), log_p)]
+def _share(masses: Array, ids: np.ndarray, here: np.ndarray) -> np.ndarray:
+    """log a/p of each token, where the law a is proportional to masses (m, V); 0 if nothing is left of it."""
+    own, total = at(masses, ids), _sums(masses)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: np.ndarray = np.where(total > 0.0, np.log(own) - np.log(total) - here, 0.0)
     return found
 
 
-def _normalised(logs: Array, otherwise: Array | None = None) -> Array:
-    """Log-probabilities that sum to 1. A row that holds nothing becomes that of another law."""
-    xp = namespace(logs)
-    top = xp.max(logs, axis=1, keepdims=True)
-    empty = top == -np.inf
-    shifted = logs - xp.where(empty, xp.zeros_like(top), top)
-    found = shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
-    return found if otherwise is None else xp.where(empty, otherwise, found)
+def _sums(values: Array) -> np.ndarray:
+    """The sum of each row, in double precision if rows are short: (m, V) -> (m,)."""
+    wide = double(values) if int(values.shape[1]) <= _LONG else values
+    return to_numpy(namespace(wide).sum(wide, axis=1)).astype(np.float64)
 
 
 def _ratio(log_p: Array, log_q: Array) -> Array:
@@ -228,14 +226,26 @@ def _transform(p: Array, key: Array | None, ids: np.ndarray, own: np.ndarray, sp
 
     Tokens with larger ``key`` come first, and of those that tie the ones with smaller numbers. No sorting is needed.
     """
-    xp, count = namespace(p), int(p.shape[1])
-    number, at = integers_like(np.arange(count)[None], p), integers_like(ids[:, None], p)
-    first = number < at
-    if key is not None:
-        mine = xp.take_along_axis(key, at, axis=1)
-        first = (key > mine) | ((key == mine) & first)
-    below = to_numpy(xp.sum(double(xp.where(first, p, xp.zeros_like(p))), axis=1))
+    if isinstance(p, np.ndarray) and p.shape[1] > _LONG:
+        below = np.array([_before(row, None if key is None else key[i], int(ids[i])) for i, row in enumerate(p)])
+    else:
+        xp = namespace(p)
+        number, own_number = integers_like(np.arange(int(p.shape[1]))[None], p), integers_like(ids[:, None], p)
+        first = number < own_number
+        if key is not None:
+            mine = xp.take_along_axis(key, own_number, axis=1)
+            first = (key > mine) | ((key == mine) & first)
+        below = _sums(xp.where(first, p, xp.zeros_like(p)))
     return np.clip(below + spread * own, 0.0, 1.0)
+
+
+def _before(p: np.ndarray, key: np.ndarray | None, own: int) -> float:
+    """The probability of all tokens before one, for one long row: (V,) -> a number."""
+    if key is None:
+        return float(p[:own].sum())
+    # Of tokens that tie with it, those with smaller numbers come first. A product with 0 and 1 is faster than a choice.
+    left, right = (key[:own] >= key[own]).astype(p.dtype), (key[own:] > key[own]).astype(p.dtype)
+    return float(left @ p[:own]) + float(right @ p[own:])
 
 
 def _groups(length: int) -> tuple[list[int], list[str]]:

@@ -366,7 +366,7 @@ class Prediction:
 
     position: int
     rows: np.ndarray
-    tokens: Array
+    tokens: np.ndarray
     log_p: Array
     log_q: Array | None
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from ..arrays import Array, is_array, like, namespace, to_numpy
+from ..arrays import Array, in_numpy, is_array, like, namespace, to_numpy
 from ..errors import BadInput, InvalidSample
 from .base import Law, Prediction
 from .token_filters import Order, TokenFilters, log_softmax
@@ -19,8 +19,10 @@ from .token_rules import OF_TARGET, Rule
 Target = Callable[[Any], Any]
 """``target(prefixes)`` takes integers (n, t) and returns logits or log-probabilities (n, V) of the next token."""
 
-# The judge looks at about this many numbers at a time.
+# The target is asked for about this many numbers at a time, and the draft as well.
 _CHUNK = 1 << 22
+# Of these, about so many are looked at together: what is computed of them stays in the processor's cache.
+_BLOCK = 1 << 17
 _MOST_SEQUENCES = 1 << 16
 
 
@@ -228,12 +230,21 @@ class TokenChain(Law):
                 packed = sample[like(rows, sample)]
                 head = xp.zeros((len(rows), len(prompt)), dtype=sample.dtype) + like(np.array(prompt, dtype=np.int64), packed)
                 ids = xp.concat([head, xp.clip(packed[:, 0, :], 0, self.vocabulary - 1)], axis=1)
-                scores = self._scores(ids[:, :-1]) if at_once else None
+                tokens = to_numpy(packed[:, 0, :])
+                scores = in_numpy(self._scores(ids[:, :-1])) if at_once else None
                 for t in range(self.length):
                     prefix = ids[:, : len(prompt) + t]
-                    log_p = self.log_probs(prefix) if scores is None else self.filters(scores[:, len(prompt) + t - 1])
-                    log_q = None if self.draft is None else self.draft_log_probs(prefix)
-                    yield Prediction(t, rows, packed[:, 0, t], log_p, log_q)
+                    p = self._logits("target", self.target, prefix) if scores is None else scores[:, len(prompt) + t - 1]
+                    q = None if self.draft is None else self._logits("draft", self.draft, prefix)
+                    yield from self._blocks(t, rows, tokens[:, t], in_numpy(p), None if q is None else in_numpy(q))
+
+    def _blocks(self, t: int, rows: np.ndarray, tokens: np.ndarray, p: Array, q: Array | None) -> Iterator[Prediction]:
+        """The predictions from logits, a few rows at a time."""
+        size = max(1, (_BLOCK if isinstance(p, np.ndarray) else _CHUNK // 4) // self.vocabulary)
+        for first in range(0, len(rows), size):
+            here = slice(first, first + size)
+            log_q = None if q is None else log_softmax(q[here])
+            yield Prediction(t, rows[here], tokens[here], self.filters(p[here]), log_q)
 
     def log_probs(self, prefixes: Array) -> Array:
         """The filtered log-probabilities of the next token: (n, t) integers -> (n, V)."""
@@ -342,7 +353,8 @@ def _checked(label: str, function: Target, ids: Array, shape: tuple[int, ...], w
         raise BadInput(f"{label} must return logits or log-probabilities, not {found.dtype}")
     if str(found.dtype).endswith("16"):
         found = xp.astype(found, xp.float32)
-    if bool(xp.any(xp.isnan(found))) or not bool(xp.all(xp.isfinite(xp.max(found, axis=-1)))):
+    # The largest of numbers with a NaN among them is NaN.
+    if not bool(xp.all(xp.isfinite(xp.max(found, axis=-1)))):
         raise BadInput(f"{label} returned NaN, +inf or a row of -inf only: look for a division by zero or an overflow there")
     return found
 
