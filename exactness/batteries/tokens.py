@@ -242,7 +242,8 @@ def _transform(p: Array, key: Array | None, ids: np.ndarray, own: np.ndarray, sp
 def _before(p: np.ndarray, key: np.ndarray | None, own: int) -> float:
     """The probability of all tokens before one, for one long row: (V,) -> a number."""
     if key is None:
-        return float(p[:own].sum())
+        # The shorter side.
+        return float(p[:own].sum()) if 2 * own < len(p) else 1.0 - float(p[own:].sum())
     # Of tokens that tie with it, those with smaller numbers come first. A product with 0 and 1 is faster than a choice.
     left, right = (key[:own] >= key[own]).astype(p.dtype), (key[own:] > key[own]).astype(p.dtype)
     return float(left @ p[:own]) + float(right @ p[own:])

@@ -229,6 +229,10 @@ class Evidence:
         """Why a pass would mean nothing; see :meth:`.Summary.objection`."""
         return [why for summary in self.summaries.values() if (why := summary.objection()) is not None]
 
+    def remarks(self) -> list[str]:
+        """What the certificate says about the sampler, whatever the verdict; see :meth:`.Summary.remark`."""
+        return [said for summary in self.summaries.values() if (said := summary.remark()) is not None]
+
     def histograms(self, bins: int = 32) -> list[tuple[str, str, np.ndarray]]:
         """``(name, where, counts)`` of probability integral transforms. The counts are flat if the law is right."""
         found = {name: summary.histogram(bins) for name, summary in self.summaries.items()}

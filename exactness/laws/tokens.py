@@ -237,6 +237,8 @@ class TokenChain(Law):
                     p = self._logits("target", self.target, prefix) if scores is None else scores[:, len(prompt) + t - 1]
                     q = None if self.draft is None else self._logits("draft", self.draft, prefix)
                     yield from self._blocks(t, rows, tokens[:, t], in_numpy(p), None if q is None else in_numpy(q))
+                    # The next logits need the memory.
+                    del p, q
 
     def _blocks(self, t: int, rows: np.ndarray, tokens: np.ndarray, p: Array, q: Array | None) -> Iterator[Prediction]:
         """The predictions from logits, a few rows at a time."""

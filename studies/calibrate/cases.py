@@ -15,6 +15,7 @@ from exactness.evidence.base import Battery
 from exactness.laws.base import Law
 
 from . import tokens
+from .kernels import kernels
 
 EXTRA = (MeanEmbedding(most=300), PermutationTwoSample(most=100, permutations=1999))
 
@@ -95,6 +96,7 @@ def cases() -> dict[str, Case]:
         "labels": Case(_zipf(1_000), _labels, 1_000),
         # Sequences of 4 tokens are few enough to be counted, those of 50 are not.
         **{f"tokens, {size} of them": _tokens(size) for size in (4, 50)},
+        **{name: Case(*parts) for name, parts in kernels().items()},
     }
 
 
