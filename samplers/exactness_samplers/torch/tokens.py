@@ -188,6 +188,9 @@ class Chain:
         def masses(rows: slice) -> Tensor:
             after = _at(target_probs[rows], tau[rows])
             rejected = torch.nonzero(tau[rows] < lengths[rows])[:, 0]
+            if len(rejected) == len(after):
+                # All of them, as is usual if rows are taken one by one: nothing need be copied.
+                return self.leftover(after, _at(draft_probs[rows], tau[rows]), log_weight[rows])
             if len(rejected):
                 q = _at(draft_probs[rows][rejected], tau[rows][rejected])
                 after[rejected] = self.leftover(after[rejected], q, log_weight[rows][rejected])
