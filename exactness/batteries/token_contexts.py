@@ -10,12 +10,12 @@ from ..evidence.summaries import Bets, Cells, Shares, Summary
 from ..laws.base import Enumerable, Law, Predicting, Prediction
 from .token_rounds import EXPONENTS, event_logs
 
-# Whole sequences are counted if there are at most so many, and the most probable ones are tested one by one.
+# Whole sequences are counted if there are at most this many, and the most probable ones are tested one by one.
 _MOST_SEQUENCES = 4096
 _SINGLE = 64
-# Up to so many sequences, the total variation is bounded.
+# Up to this many sequences, the total variation is bounded.
 _FEW = 16
-# Events "this token, after these tokens" are bet on if there are at most so many.
+# Events "this token, after these tokens" are bet on if there are at most this many.
 _MOST_EVENTS = 512
 _RISKED = EXPONENTS[::2]
 

@@ -15,7 +15,7 @@ RISKS = 0.5 ** np.arange(1, 9)
 # The exponents of bets on events: wealth is multiplied by exp(e) if the event happens, and by as little as is fair if not.
 EXPONENTS = np.concatenate([sign * 0.5 ** np.arange(6) for sign in (1.0, -1.0)])
 _BOTH_SIGNS = np.concatenate([RISKS, -RISKS])
-# Drafts whose chances lie in the same one of so many equal parts of [0, 1] are tested together.
+# Drafts whose chances lie in the same one of this many equal parts of [0, 1] are tested together.
 _PARTS = 4
 
 
@@ -113,7 +113,7 @@ class AcrossRounds:
         self.summaries: dict[str, Summary] = {"dependence of rounds on the round before": self.bets}
 
     def take(self, numbers: dict[str, np.ndarray], place: np.ndarray, before: np.ndarray) -> None:
-        """Take in the numbers of whole sequences by kind, (n, T), NaN where there is none, and what is known of the rounds."""
+        """Take in the numbers of whole sequences by kind, (n, T), NaN where a token has none, and what is known of the rounds."""
         position = np.broadcast_to(np.arange(place.shape[1]), place.shape)
         # The round before began before + 1 tokens ahead of this one.
         pairs = (
