@@ -58,7 +58,7 @@ class Tokens(Battery):
     >>> law = ex.TokenChain(lambda prefixes: np.zeros((len(prefixes), 3)), vocabulary=3, length=4)
     >>> stuck = lambda n, seed: np.repeat(law.sample(n, seed)[:, :1], 4, axis=1)
     >>> ex.certify(stuck, law, plan=ex.Plan(tolerance=0.1)).leading.name.split(",")[0]
-    'tokens: dependence on earlier tokens'
+    'tokens: frequent sequences'
     """
 
     lags: int = 8

@@ -108,7 +108,7 @@ def _keep_block(
     masses[count == 0] = p[before[0]][count == 0]
     for i, y in enumerate(drafts, 1):
         weight = np.minimum(1.0, weight * p[before[i - 1]][rows, y] / q[before[i - 1]][rows, y])
-        here, final = i <= count, i == count
+        here, final = np.less_equal(i, count), np.equal(i, count)
         excess = np.maximum(weight[:, None] * p[before[i]] - q[before[i]], 0.0)
         z = excess.sum(1)
         h = np.where(final, weight, z / np.maximum(z + 1.0 - weight, 1e-300))

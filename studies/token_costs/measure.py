@@ -6,6 +6,8 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +48,10 @@ def verification(backend: str, repeats: int) -> dict[str, float]:
     draft = z[:, :WINDOW] + 0.5 * rng.standard_normal((ROWS, WINDOW, VOCABULARY), dtype=np.float32)
     drafts = (draft + rng.gumbel(size=(ROWS, WINDOW, 1)).astype(np.float32)).argmax(-1)
     lengths, noise = np.full(ROWS, WINDOW), rng.random((ROWS, WINDOW + 1))
+    logits: Any
+    given: Any
     if backend == "torch":
         import torch
-        from exactness_samplers.torch import tokens, verification
 
         logits, given = torch.from_numpy(z), (torch.from_numpy(drafts), torch.from_numpy(lengths), torch.from_numpy(noise))
         p, q = torch.softmax(logits, -1), torch.softmax(torch.from_numpy(draft), -1)
@@ -56,21 +59,21 @@ def verification(backend: str, repeats: int) -> dict[str, float]:
         wait = lambda found: found  # noqa: E731
     else:
         import jax
-        from exactness_samplers.jax import tokens, verification
 
         logits, given = jax.numpy.asarray(z), tuple(jax.numpy.asarray(x) for x in (drafts, lengths, noise))
         compiled = jax.jit(lambda x: jax.nn.softmax(x, -1))
         p, q = compiled(logits), compiled(jax.numpy.asarray(draft))
         softmax = lambda: compiled(logits).block_until_ready()  # noqa: E731
         wait = lambda found: jax.block_until_ready(found)  # noqa: E731
+    tokens, decisions = (import_module(f"exactness_samplers.{backend}.{name}") for name in ("tokens", "verification"))
     rules = {
         "block, scanning from the right": tokens.block,
-        "block, every residual mass": tokens.Chain(verification.block),
+        "block, every residual mass": tokens.Chain(decisions.block),
         "token-wise": tokens.token_wise,
         "one-hot": tokens.one_hot,
         "sampled-verify": tokens.sampled_verify,
     }
-    return ratios(softmax, {name: lambda rule=rule: wait(rule(p, q, *given)) for name, rule in rules.items()}, repeats)
+    return ratios(softmax, {name: partial(lambda rule: wait(rule(p, q, *given)), rule) for name, rule in rules.items()}, repeats)
 
 
 def judging(backend: str, repeats: int) -> dict[str, float]:
@@ -97,7 +100,7 @@ def judging(backend: str, repeats: int) -> dict[str, float]:
     law = _law(backend, z[0], draft[0])
     sample = law.accept(law.sample(ROWS, 0), ROWS)
     evidence = Tokens().start(law, rng)
-    actions: dict[str, Callable[[], Any]] = {f"transform {name}": lambda key=key: transform(key) for name, key in keys.items()}
+    actions: dict[str, Callable[[], Any]] = {f"transform {name}": partial(transform, key) for name, key in keys.items()}
     actions["all tests, the laws of target and draft included"] = lambda: evidence.update(sample)
     return ratios(_softmax(backend, logits), actions, repeats)
 
