@@ -11,6 +11,7 @@ from ..arrays import is_array, to_numpy
 from ..claim import Claim
 from ..errors import BadInput, InvalidSample
 from ..laws import TokenChain, TokenDraws
+from ..laws.token_rules import Rule
 from .pure_verifiers import Arrays, Precision, PureVerifier, Verify
 
 Noise = Literal["uniforms", "exponentials"]
@@ -38,6 +39,7 @@ def from_token_verifier(
     arrays: Arrays = "numpy",
     dtype: Precision = "float32",
     noise_dtype: Precision = "float32",
+    rule: Rule | None = None,
     name: str = "token verifier",
 ) -> Claim:
     """Claim that what a verifier of drafted tokens emits has the target's law.
@@ -59,6 +61,8 @@ def from_token_verifier(
             exponentials under the draft's law.
         arrays, dtype, noise_dtype: which arrays the verifier takes, and the precision of the probabilities and of the noise. The
             law that is judged is that of the probabilities after rounding.
+        rule: how drafts are verified, if that is part of the claim; see :class:`exactness.TokenChain`. Then the accepted drafts are
+            judged as well.
         name: the name of the claim.
 
     The noise alone must decide. If other noise never changes what is emitted, or the same noise gives two answers, the certificate
@@ -97,7 +101,7 @@ def from_token_verifier(
     if target is None or draft is None:
         target, draft = _built_in(int(vocabulary))
     p, q = (_Rounded(function, pure, int(vocabulary), label) for function, label in ((target, "target"), (draft, "draft")))
-    law = TokenChain(p, vocabulary=int(vocabulary), length=tokens, draft=q, name=name)
+    law = TokenChain(p, vocabulary=int(vocabulary), length=tokens, draft=q, rule=rule, name=name)
     engine = _Engine(pure, p, q, int(vocabulary), int(window), tokens, noise)
     listens = False
 

@@ -7,20 +7,23 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from ..arrays import Array, is_array, like, namespace, to_numpy
+from ..arrays import Array, in_numpy, is_array, like, namespace, to_numpy
 from ..errors import BadInput, InvalidSample
 from .base import Law, Prediction
 from .token_filters import Order, TokenFilters, log_softmax
+from .token_rules import OF_TARGET, Rule
 
 Target = Callable[[Any], Any]
 """``target(prefixes)`` takes integers (n, t) and returns logits or log-probabilities (n, V) of the next token."""
 
-# The judge looks at about this many numbers at a time.
+# The target is asked for about this many numbers at a time, and the draft as well.
 _CHUNK = 1 << 22
+# Of these, about so many are looked at together: what is computed of them stays in the processor's cache.
+_BLOCK = 1 << 17
 _MOST_SEQUENCES = 1 << 16
 # Two answers of a deterministic function differ by rounding at most. No probability of these rows may differ by more than this.
 _ROWS, _APART = 16, 0.05
@@ -35,7 +38,8 @@ class TokenDraws:
         lengths: (n,) the number of tokens of each sequence, with the end token. If left out, a sequence ends with its first end
             token, or after T tokens.
         rounds: (n, T) the number of the round that emitted each token, 0, 1, 2, ...
-        drafts: (n, T) the drafted token that was proposed at each position in that round, or -1 if none was.
+        drafts: (n, T) the drafted token that was proposed at each position in that round, or -1 if none was. A round that accepts
+            i of its drafts reports these and the next one, which was rejected, but not those behind it.
         prompts: (n,) the number of the prompt that each sequence continues, modulo the number of prompts of the law. The default is
             0, 1, 2, ...
     """
@@ -65,6 +69,9 @@ class TokenChain(Law):
             :class:`.token_filters.TokenFilters`. Leave them out if the target applies them itself.
         score: an optional ``score(tokens)`` -> (n, t, V): the logits after each of the t tokens of a sequence, in one pass. It is
             used where there is a prompt, so that a sequence takes one evaluation and not T.
+        rule: how drafts are verified, if that is part of the claim: ``"token-wise"``, ``"block"``, ``"one-hot"``,
+            ``"sampled-verify"`` or ``"gumbel"`` (see :mod:`.token_rules`). Then the accepted drafts are judged as well, so the
+            sampler must report rounds and drafts. All rules but one-hot and sampled-verify need ``draft``.
         name: the name of the law in certificates.
 
     Raises:
@@ -105,11 +112,17 @@ class TokenChain(Law):
         min_p: float | None = None,
         order: Order = "transformers",
         score: Callable[[Any], Any] | None = None,
+        rule: Rule | None = None,
         name: str = "tokens",
     ) -> None:
         for label, function in (("target", target), ("draft", draft), ("score", score)):
             if function is not None and not callable(function):
                 raise BadInput(f"{label} must be a function of token ids, not {type(function).__name__}")
+        if rule is not None and rule not in get_args(Rule):
+            raise BadInput(f"rule must be one of {', '.join(get_args(Rule))}, not {rule!r}")
+        if rule is not None and rule not in OF_TARGET and draft is None:
+            raise BadInput(f"whether {rule} verification accepts a draft depends on the draft's law: give draft= as well")
+        self.rule = rule
         self.vocabulary = _whole("vocabulary", vocabulary, 2, 1 << 18)
         self.length = _whole("length", length, 1, 1 << 20)
         self.end = None if end is None else _whole("end", end, 0, self.vocabulary - 1)
@@ -145,6 +158,7 @@ class TokenChain(Law):
     def describe(self) -> dict[str, object]:
         return {
             "kind": "TokenChain", "name": self.name, "vocabulary": self.vocabulary, "length": self.length, "draft": self.drafted,
+            **({} if self.rule is None else {"rule": self.rule}),
             "prompts": [list(prompt) for prompt in self.prompts if prompt][:8], "end": self.end, **self.filters.describe(),
         }  # fmt: skip
 
@@ -186,7 +200,28 @@ class TokenChain(Law):
             if given is not None:
                 check(_integers(label, given, (n, self.length), "one per token"), to_numpy(alive))
             rows.append(unknown if given is None else wide(given))
+        if self.rule is not None:
+            self._check_rounds(*(to_numpy(row) for row in rows))
         return xp.stack([*rows, number], axis=1)
+
+    def _check_rounds(self, tokens: np.ndarray, rounds: np.ndarray, drafts: np.ndarray) -> None:
+        """Raise ``InvalidSample`` unless rounds and drafts are known and agree."""
+        if np.any((rounds < 0) & (tokens >= 0)):
+            raise InvalidSample(
+                f"this law claims {self.rule} verification, so it must know the rounds and the drafts: return "
+                "ex.TokenDraws(tokens, rounds=..., drafts=...), or leave out rule= of the law"
+            )
+        if np.any(drafts >= self.vocabulary):
+            raise InvalidSample(
+                f"a draft is not one of the {self.vocabulary} tokens of the vocabulary; where there is none, give -1"
+            )
+        inside = (rounds[:, 1:] == rounds[:, :-1]) & (tokens[:, 1:] >= 0)
+        wrong = np.argwhere(inside & (tokens[:, :-1] != drafts[:, :-1]))
+        if len(wrong):
+            raise InvalidSample(
+                f"{self.place(tuple(wrong[0]))} is not the draft of its position, but its round goes on: a round ends with the "
+                "first token that is not an accepted draft"
+            )
 
     def predictions(self, sample: Array) -> Iterator[Prediction]:
         """The next-token laws of an accepted sample, position by position, in chunks of rows."""
@@ -201,12 +236,23 @@ class TokenChain(Law):
                 packed = sample[like(rows, sample)]
                 head = xp.zeros((len(rows), len(prompt)), dtype=sample.dtype) + like(np.array(prompt, dtype=np.int64), packed)
                 ids = xp.concat([head, xp.clip(packed[:, 0, :], 0, self.vocabulary - 1)], axis=1)
-                scores = self._scores(ids[:, :-1]) if at_once else None
+                tokens = to_numpy(packed[:, 0, :])
+                scores = in_numpy(self._scores(ids[:, :-1])) if at_once else None
                 for t in range(self.length):
                     prefix = ids[:, : len(prompt) + t]
-                    log_p = self.log_probs(prefix) if scores is None else self.filters(scores[:, len(prompt) + t - 1])
-                    log_q = None if self.draft is None else self.draft_log_probs(prefix)
-                    yield Prediction(t, rows, packed[:, 0, t], log_p, log_q)
+                    p = self._logits("target", self.target, prefix) if scores is None else scores[:, len(prompt) + t - 1]
+                    q = None if self.draft is None else self._logits("draft", self.draft, prefix)
+                    yield from self._blocks(t, rows, tokens[:, t], in_numpy(p), None if q is None else in_numpy(q))
+                    # The next logits need the memory.
+                    del p, q
+
+    def _blocks(self, t: int, rows: np.ndarray, tokens: np.ndarray, p: Array, q: Array | None) -> Iterator[Prediction]:
+        """The predictions from logits, a few rows at a time."""
+        size = max(1, (_BLOCK if isinstance(p, np.ndarray) else _CHUNK // 4) // self.vocabulary)
+        for first in range(0, len(rows), size):
+            here = slice(first, first + size)
+            log_q = None if q is None else log_softmax(q[here])
+            yield Prediction(t, rows[here], tokens[here], self.filters(p[here]), log_q)
 
     def log_probs(self, prefixes: Array) -> Array:
         """The filtered log-probabilities of the next token: (n, t) integers -> (n, V)."""
@@ -233,6 +279,12 @@ class TokenChain(Law):
             found[mine] = ids[:, len(prompt) :]
         return found
 
+    @property
+    def sequences(self) -> int:
+        """The number of sequences, or 0 if there are too many to be enumerated, or several prompts."""
+        few = self.length * np.log2(self.vocabulary) <= np.log2(_MOST_SEQUENCES) and len(self.prompts) == 1
+        return int(self.vocabulary**self.length) if few else 0
+
     def enumerate(self) -> tuple[np.ndarray, np.ndarray]:
         """All sequences (m, T) and their probabilities (m,). With an end token, its successors are 0.
 
@@ -242,10 +294,10 @@ class TokenChain(Law):
         >>> [(tuple(int(x) for x in row), round(float(p), 3)) for row, p in zip(*law.enumerate())]
         [((0, 0), 0.25), ((0, 1), 0.25), ((1, 0), 0.25), ((1, 1), 0.25)]
         """
-        if self.vocabulary**self.length > _MOST_SEQUENCES:
-            raise BadInput(f"{self.vocabulary}^{self.length} sequences are too many to be enumerated")
         if len(self.prompts) > 1:
             raise BadInput("sequences after several prompts have several laws: enumerate a law with one prompt")
+        if not self.sequences:
+            raise BadInput(f"{self.vocabulary}^{self.length} sequences are too many to be enumerated")
         sequences = np.array(list(itertools.product(range(self.vocabulary), repeat=self.length)), dtype=np.int64)
         head = np.tile(np.array(self.prompts[0], dtype=np.int64), (len(sequences), 1))
         logs, alive = np.zeros(len(sequences)), np.ones(len(sequences), dtype=bool)
@@ -385,7 +437,8 @@ def _checked(label: str, function: Target, ids: Array, shape: tuple[int, ...], w
         raise BadInput(f"{label} must return logits or log-probabilities in floating point, not {found.dtype}")
     if str(found.dtype).endswith("16"):
         found = xp.astype(found, xp.float32)
-    if bool(xp.any(xp.isnan(found))) or not bool(xp.all(xp.isfinite(xp.max(found, axis=-1)))):
+    # The largest of numbers with a NaN among them is NaN.
+    if not bool(xp.all(xp.isfinite(xp.max(found, axis=-1)))):
         raise BadInput(f"{label} returned NaN, +inf or a row of -inf only: look for a division by zero or an overflow there")
     return found
 
