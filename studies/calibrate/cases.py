@@ -13,6 +13,8 @@ from exactness.batteries import MeanEmbedding, PermutationTwoSample, standard
 from exactness.evidence.base import Battery
 from exactness.laws.base import Law
 
+from .kernels import kernels
+
 EXTRA = (MeanEmbedding(most=300), PermutationTwoSample(most=100, permutations=1999))
 
 
@@ -79,6 +81,7 @@ def cases() -> dict[str, Case]:
         **_more(),
         "die": Case(ex.DiscreteLaw(np.full(6, 1 / 6)), lambda n, seed: np.random.default_rng(seed).integers(0, 6, n)[:, None], 500),
         "labels": Case(_zipf(1_000), _labels, 1_000),
+        **{name: Case(*parts) for name, parts in kernels().items()},
     }
 
 
