@@ -34,7 +34,8 @@ def features(target, x: np.ndarray) -> np.ndarray:
     density = target.density(TORCH, torch.as_tensor(x)).numpy()[:, None]
     total = x.sum(1, keepdims=True)
     if x.shape[1] > 4:
-        return np.concatenate([density, x, np.square(x), total, total**2], 1)
+        own = [target.own_features(x)] if target.own_features else []
+        return np.concatenate([density, x, np.square(x), total, total**2, *own], 1)
     products = [x[:, i] * x[:, j] for i, j in combinations(range(x.shape[1]), 2)]
     return np.concatenate([density, x, np.square(x), *(p[:, None] for p in products)], 1)
 
@@ -94,8 +95,8 @@ def margin(fault, n: int, seed: int) -> float:
 
 
 def transition(fault, n: int, seed: int, step: float) -> float:
-    """Acceptances against the probability of a Langevin step, over the steps of 256 runs; Freedman's inequality."""
-    chains, density = 256, fault.target.log_density(TORCH)
+    """Acceptances against the probability of a Langevin step, over the steps of 256 chains; Freedman's inequality."""
+    chains, density = min(n, 256), fault.target.log_density(TORCH)
     x = torch.zeros(chains, fault.target.dim, dtype=torch.float64)
     excess, variance = 0.0, 0.0
     for k in range(n // chains):

@@ -20,8 +20,8 @@ Scan = Literal["systematic", "random"]
 def bivariate_gibbs(x: jax.Array, noise: Noise, rho: float, scan: Scan = "systematic") -> Move:
     """A scan of the bivariate normal with unit variances and correlation ``rho``; states (n, 2).
 
-    ``systematic`` draws the first coordinate and then the second, and reads two normals. ``random`` draws one of them, and reads one
-    normal and one uniform.
+    ``systematic`` draws the first coordinate and then the second, and reads two normals. ``random`` draws one of them, and reads
+    one normal and one uniform.
     """
     draw = lambda given, normal: rho * given + math.sqrt(1.0 - rho**2) * normal  # noqa: E731
     if scan == "systematic":

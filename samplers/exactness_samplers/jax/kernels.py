@@ -1,8 +1,8 @@
 """Markov kernels as functions of a seed: a loop draws the noise of each step and hands it to a pure function.
 
-A step takes states (n, d), whose rows are independent chains, and the noise of one step, and returns a :class:`Move`. The pure steps
-are in :mod:`.markov`, :mod:`.gibbs`, :mod:`.slices`, :mod:`.tempering` and :mod:`.ensembles`. The loop is compiled once per kernel and
-shape, so make a kernel once and call it often.
+A step takes states (n, d), whose rows are independent chains, and the noise of one step, and returns a :class:`Move`. The pure
+steps are in :mod:`.markov`, :mod:`.gibbs`, :mod:`.slices`, :mod:`.tempering` and :mod:`.ensembles`. The loop is compiled once per
+kernel and shape, so make a kernel once and call it often.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class JointKernel:
 
 @dataclass(frozen=True)
 class Pair:
-    """A coupling of a kernel with itself: ``pair(x, y, seed) -> (x', y')``. Each alone moves by the kernel, and equal rows stay equal.
+    """A coupling of a kernel with itself, ``pair(x, y, seed) -> (x', y')``: each moves by the kernel, and equal rows stay equal.
 
     Attributes:
         step: the pure function ``(x, y, noise) -> (x', y')``.

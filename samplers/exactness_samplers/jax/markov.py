@@ -150,9 +150,7 @@ def persistent_hmc(log_density: LogDensity, state: jax.Array, noise: Noise, step
     return move._replace(state=jnp.concatenate([position, renewed(momentum, after)], axis=1))
 
 
-def hmc_or_walk(
-    log_density: LogDensity, x: jax.Array, noise: Noise, step: float, leaps: int, walk: float, share: float
-) -> Move:
+def hmc_or_walk(log_density: LogDensity, x: jax.Array, noise: Noise, step: float, leaps: int, walk: float, share: float) -> Move:
     """A random walk of step ``walk`` with probability ``share``, and else HMC. Reads d normals and two uniforms.
 
     Its couplings meet, while those of HMC alone only come close (Heng & Jacob 2019).
@@ -166,13 +164,11 @@ def where(rows: jax.Array, one: Move, other: Move) -> Move:
     return jax.tree.map(lambda a, b: jnp.where(rows.reshape(-1, *(1,) * (a.ndim - 1)), a, b), one, other)
 
 
-def pseudo_marginal(
-    log_estimate: Callable[[jax.Array, jax.Array], jax.Array], state: jax.Array, noise: Noise, step: float
-) -> Move:
+def pseudo_marginal(log_estimate: Callable[[jax.Array, jax.Array], jax.Array], state: jax.Array, noise: Noise, step: float) -> Move:
     """A random walk on an unbiased estimate of the density, which is kept with the state until the next acceptance.
 
-    ``state`` (n, d + 1) holds x and the log of its estimate. ``log_estimate(x, normals)`` estimates the log at x (n, d) from normals
-    (n, k). Reads d + k normals and one uniform.
+    ``state`` (n, d + 1) holds x and the log of its estimate. ``log_estimate(x, normals)`` estimates the log at x (n, d) from
+    normals (n, k). Reads d + k normals and one uniform.
     """
     x, kept = state[:, :-1], state[:, -1]
     dim = x.shape[1]

@@ -1,8 +1,8 @@
 """Couplings of Markov kernels as pure functions of their noise: two chains that meet, and stay together from then on.
 
 Each function makes one step of n pairs, (x, y, noise) -> (x', y'). Either chain alone moves by the kernel, so the time at which a
-chain meets one that starts from pi bounds its total variation from pi. Normal proposals are coupled maximally, which is what makes the
-chains equal and not only close; the acceptance coin is shared.
+chain meets one that starts from pi bounds its total variation from pi. Normal proposals are coupled maximally, which is what makes
+the chains equal and not only close; the acceptance coin is shared.
 
 Sources: Jacob, O'Leary & Atchade 2020 (Metropolis, Gibbs); Heng & Jacob 2019 (HMC); Bou-Rabee, Eberle & Zimmer 2020 (reflection).
 """
@@ -132,7 +132,7 @@ def coupled_bivariate_gibbs(
 
 
 def coupled_ising_heat_bath(x: jax.Array, y: jax.Array, noise: Noise, beta: float) -> tuple[jax.Array, jax.Array]:
-    """Two heat baths at the same site with the same uniform, which is maximal and keeps ordered spins ordered. Reads two uniforms."""
+    """Two heat baths at one site with one uniform, which is maximal and keeps ordered spins ordered. Reads two uniforms."""
     return together(x, y, *(gibbs.ising_heat_bath(a, noise, beta).state for a in (x, y)))
 
 
@@ -174,9 +174,7 @@ def hmc_or_walk_pair(
     return Pair(run, lambda d: (2 * d, 4), steps)
 
 
-def bivariate_gibbs_pair(
-    rho: float, scan: gibbs.Scan = "systematic", coupling: Coupling = "reflection", steps: int = 1
-) -> Pair:
+def bivariate_gibbs_pair(rho: float, scan: gibbs.Scan = "systematic", coupling: Coupling = "reflection", steps: int = 1) -> Pair:
     """``pair(x, y, seed)`` of :func:`coupled_bivariate_gibbs`."""
     size = (4, 4) if scan == "systematic" else (2, 3)
     return Pair(lambda x, y, noise: coupled_bivariate_gibbs(x, y, noise, rho, scan, coupling), lambda d: size, steps)

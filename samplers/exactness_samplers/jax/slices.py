@@ -1,8 +1,8 @@
 """Slice kernels as pure functions of their noise: one coordinate after the other, and along an ellipse.
 
-Both shrink a bracket until a point of it lies in the slice. Here that takes at most ``tries`` points, so the noise has a fixed size,
-and a chain that finds none stays where it is. That is exact: of a pair of points, each finds the other with the same shrinking
-brackets, so the density of a success at the k-th try is symmetric for every k, and what is missing is put on the diagonal.
+Both shrink a bracket until a point of it lies in the slice. Here that takes at most ``tries`` points, so the noise has a fixed
+size, and a chain that finds none stays where it is. That is exact: two points find each other through the same shrinking brackets
+with the same density, so a success at the k-th try is reversible for every k, and what is missing is put on the diagonal.
 
 Sources: Neal 2003, "Slice sampling" (stepping out with a bound, shrinkage); Murray, Adams & MacKay 2010 (elliptical).
 """
@@ -21,13 +21,11 @@ from .kernels import Kernel, Move, Noise
 from .markov import LogDensity
 
 
-def coordinate_slice(
-    log_density: LogDensity, x: jax.Array, noise: Noise, width: float, outwards: int = 6, tries: int = 16
-) -> Move:
+def coordinate_slice(log_density: LogDensity, x: jax.Array, noise: Noise, width: float, outwards: int = 6, tries: int = 16) -> Move:
     """Update each coordinate in order, with brackets of ``width`` that step out at most ``outwards`` - 1 times.
 
-    Reads 3 + ``tries`` uniforms per coordinate. ``accepted`` says whether every coordinate found a point. Each update is reversible,
-    and their composition is not.
+    Reads 3 + ``tries`` uniforms per coordinate. ``accepted`` says whether every coordinate found a point. Each update is
+    reversible, and their composition is not.
     """
     per = 3 + tries
 
@@ -44,7 +42,10 @@ def coordinate_slice(
 def elliptical_slice(
     log_likelihood: LogDensity, x: jax.Array, noise: Noise, mean: float = 0.0, spread: float = 1.0, tries: int = 24
 ) -> Move:
-    """A step for the prior N(mean, spread^2 I) times exp(log_likelihood). Reads d normals and 1 + ``tries`` uniforms. Reversible."""
+    """A step for the prior N(mean, spread^2 I) times exp(log_likelihood); it is reversible.
+
+    Reads d normals and 1 + ``tries`` uniforms.
+    """
     level = log_likelihood(x) + jnp.log(noise.uniforms[:, 0])
     here, other = x - mean, spread * noise.normals
     first = 2.0 * math.pi * noise.uniforms[:, 1]
@@ -56,16 +57,12 @@ def elliptical_slice(
     # The first angle is the end of its own bracket, so it is tried by itself.
     hit = log_likelihood(point(first)) > level
     begin = (jnp.where(hit, first, 0.0), hit, first - 2.0 * math.pi, first)
-    angle, found = _shrink(
-        lambda angle: log_likelihood(point(angle)) > level, begin, jnp.zeros_like(first), noise.uniforms[:, 2:]
-    )
+    angle, found = _shrink(lambda angle: log_likelihood(point(angle)) > level, begin, jnp.zeros_like(first), noise.uniforms[:, 2:])
     state = jnp.where(found[:, None], point(angle), x)
     return Move(state, found, state)
 
 
-def coordinate_slice_kernel(
-    log_density: LogDensity, width: float, outwards: int = 6, tries: int = 16, steps: int = 1
-) -> Kernel:
+def coordinate_slice_kernel(log_density: LogDensity, width: float, outwards: int = 6, tries: int = 16, steps: int = 1) -> Kernel:
     """``kernel(x, seed)`` of :func:`coordinate_slice`."""
     step = lambda x, noise: coordinate_slice(log_density, x, noise, width, outwards, tries)  # noqa: E731
     return Kernel(step, lambda d: (0, d * (3 + tries)), steps)
@@ -96,9 +93,7 @@ def _update(
     return at(value), found
 
 
-def _step_out(
-    inside: Callable[[jax.Array], jax.Array], end: jax.Array, stride: float, allowed: jax.Array, most: int
-) -> jax.Array:
+def _step_out(inside: Callable[[jax.Array], jax.Array], end: jax.Array, stride: float, allowed: jax.Array, most: int) -> jax.Array:
     """Move one end outwards by ``stride`` while it lies inside the slice, at most ``allowed`` (n,) times."""
 
     def out(k: int, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:

@@ -19,8 +19,8 @@ Scan = Literal["systematic", "random"]
 def bivariate_gibbs(x: Tensor, noise: Noise, rho: float, scan: Scan = "systematic") -> Move:
     """A scan of the bivariate normal with unit variances and correlation ``rho``; states (n, 2).
 
-    ``systematic`` draws the first coordinate and then the second, and reads two normals. ``random`` draws one of them, and reads one
-    normal and one uniform.
+    ``systematic`` draws the first coordinate and then the second, and reads two normals. ``random`` draws one of them, and reads
+    one normal and one uniform.
 
     >>> bivariate_gibbs(torch.tensor([[5.0, -5.0]]), Noise(torch.zeros(1, 2), torch.zeros(1, 0)), 0.5).state
     tensor([[-2.5000, -1.2500]])

@@ -142,9 +142,7 @@ def persistent_hmc(log_density: LogDensity, state: Tensor, noise: Noise, step: f
     return move._replace(state=torch.cat([move.state[:, :dim], renewed], 1))
 
 
-def hmc_or_walk(
-    log_density: LogDensity, x: Tensor, noise: Noise, step: float, leaps: int, walk: float, share: float
-) -> Move:
+def hmc_or_walk(log_density: LogDensity, x: Tensor, noise: Noise, step: float, leaps: int, walk: float, share: float) -> Move:
     """A random walk of step ``walk`` with probability ``share``, and else HMC. Reads d normals and two uniforms.
 
     Its couplings meet, while those of HMC alone only come close (Heng & Jacob 2019).
@@ -158,13 +156,11 @@ def where(rows: Tensor, one: Move, other: Move) -> Move:
     return Move(*(torch.where(rows if a.ndim == 1 else rows[:, None], a, b) for a, b in zip(one, other, strict=True)))
 
 
-def pseudo_marginal(
-    log_estimate: Callable[[Tensor, Tensor], Tensor], state: Tensor, noise: Noise, step: float
-) -> Move:
+def pseudo_marginal(log_estimate: Callable[[Tensor, Tensor], Tensor], state: Tensor, noise: Noise, step: float) -> Move:
     """A random walk on an unbiased estimate of the density, which is kept with the state until the next acceptance.
 
-    ``state`` (n, d + 1) holds x and the log of its estimate. ``log_estimate(x, normals)`` estimates the log at x (n, d) from normals
-    (n, k). Reads d + k normals and one uniform.
+    ``state`` (n, d + 1) holds x and the log of its estimate. ``log_estimate(x, normals)`` estimates the log at x (n, d) from
+    normals (n, k). Reads d + k normals and one uniform.
     """
     dim = state.shape[1] - 1
     at = state[:, :dim] + step * noise.normals[:, :dim]
@@ -192,8 +188,6 @@ def persistent_hmc_kernel(log_density: LogDensity, step: float, leaps: int, keep
     return Kernel(lambda x, noise: persistent_hmc(log_density, x, noise, step, leaps, keep), lambda d: (d, 1), steps)
 
 
-def pseudo_marginal_kernel(
-    log_estimate: Callable[[Tensor, Tensor], Tensor], step: float, normals: int, steps: int = 1
-) -> Kernel:
+def pseudo_marginal_kernel(log_estimate: Callable[[Tensor, Tensor], Tensor], step: float, normals: int, steps: int = 1) -> Kernel:
     """``kernel(state, seed)`` of :func:`pseudo_marginal`, whose estimate reads ``normals`` normals."""
     return Kernel(lambda x, noise: pseudo_marginal(log_estimate, x, noise, step), lambda d: (d - 1 + normals, 1), steps)

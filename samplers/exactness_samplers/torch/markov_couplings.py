@@ -1,8 +1,8 @@
 """Couplings of Markov kernels as pure functions of their noise: two chains that meet, and stay together from then on.
 
 Each function makes one step of n pairs, (x, y, noise) -> (x', y'). Either chain alone moves by the kernel, so the time at which a
-chain meets one that starts from pi bounds its total variation from pi. Normal proposals are coupled maximally, which is what makes the
-chains equal and not only close; the acceptance coin is shared.
+chain meets one that starts from pi bounds its total variation from pi. Normal proposals are coupled maximally, which is what makes
+the chains equal and not only close; the acceptance coin is shared.
 
 Sources: Jacob, O'Leary & Atchade 2020 (Metropolis, Gibbs); Heng & Jacob 2019 (HMC); Bou-Rabee, Eberle & Zimmer 2020 (reflection).
 """
@@ -78,9 +78,7 @@ def coupled_mala(
     return together(x, y, *moved)
 
 
-def coupled_hmc(
-    log_density: LogDensity, x: Tensor, y: Tensor, noise: Noise, step: float, leaps: int
-) -> tuple[Tensor, Tensor]:
+def coupled_hmc(log_density: LogDensity, x: Tensor, y: Tensor, noise: Noise, step: float, leaps: int) -> tuple[Tensor, Tensor]:
     """Two HMC chains with one momentum and one coin. Reads d normals and one uniform. They come close and never meet."""
     return together(x, y, *(markov.hmc(log_density, a, noise, step, leaps).state for a in (x, y)))
 
@@ -130,7 +128,7 @@ def coupled_bivariate_gibbs(
 
 
 def coupled_ising_heat_bath(x: Tensor, y: Tensor, noise: Noise, beta: float) -> tuple[Tensor, Tensor]:
-    """Two heat baths at the same site with the same uniform, which is maximal and keeps ordered spins ordered. Reads two uniforms."""
+    """Two heat baths at one site with one uniform, which is maximal and keeps ordered spins ordered. Reads two uniforms."""
     return together(x, y, *(gibbs.ising_heat_bath(a, noise, beta).state for a in (x, y)))
 
 
@@ -178,9 +176,7 @@ def hmc_or_walk_pair(
     return Pair(run, lambda d: (2 * d, 4), steps)
 
 
-def bivariate_gibbs_pair(
-    rho: float, scan: gibbs.Scan = "systematic", coupling: Coupling = "reflection", steps: int = 1
-) -> Pair:
+def bivariate_gibbs_pair(rho: float, scan: gibbs.Scan = "systematic", coupling: Coupling = "reflection", steps: int = 1) -> Pair:
     """``pair(x, y, seed)`` of :func:`coupled_bivariate_gibbs`."""
     size = (4, 4) if scan == "systematic" else (2, 3)
     return Pair(lambda x, y, noise: coupled_bivariate_gibbs(x, y, noise, rho, scan, coupling), lambda d: size, steps)

@@ -1,8 +1,8 @@
 """Slice kernels as pure functions of their noise: one coordinate after the other, and along an ellipse.
 
-Both shrink a bracket until a point of it lies in the slice. Here that takes at most ``tries`` points, so the noise has a fixed size,
-and a chain that finds none stays where it is. That is exact: of a pair of points, each finds the other with the same shrinking
-brackets, so the density of a success at the k-th try is symmetric for every k, and what is missing is put on the diagonal.
+Both shrink a bracket until a point of it lies in the slice. Here that takes at most ``tries`` points, so the noise has a fixed
+size, and a chain that finds none stays where it is. That is exact: two points find each other through the same shrinking brackets
+with the same density, so a success at the k-th try is reversible for every k, and what is missing is put on the diagonal.
 
 Sources: Neal 2003, "Slice sampling" (stepping out with a bound, shrinkage); Murray, Adams & MacKay 2010 (elliptical).
 """
@@ -18,13 +18,11 @@ from .kernels import Kernel, Move, Noise
 from .markov import LogDensity
 
 
-def coordinate_slice(
-    log_density: LogDensity, x: Tensor, noise: Noise, width: float, outwards: int = 6, tries: int = 16
-) -> Move:
+def coordinate_slice(log_density: LogDensity, x: Tensor, noise: Noise, width: float, outwards: int = 6, tries: int = 16) -> Move:
     """Update each coordinate in order, with brackets of ``width`` that step out at most ``outwards`` - 1 times.
 
-    Reads 3 + ``tries`` uniforms per coordinate. ``accepted`` says whether every coordinate found a point. Each update is reversible,
-    and their composition is not.
+    Reads 3 + ``tries`` uniforms per coordinate. ``accepted`` says whether every coordinate found a point. Each update is
+    reversible, and their composition is not.
     """
     found, per = torch.ones(len(x), dtype=torch.bool, device=x.device), 3 + tries
     for i in range(x.shape[1]):
@@ -36,7 +34,10 @@ def coordinate_slice(
 def elliptical_slice(
     log_likelihood: LogDensity, x: Tensor, noise: Noise, mean: float = 0.0, spread: float = 1.0, tries: int = 24
 ) -> Move:
-    """A step for the prior N(mean, spread^2 I) times exp(log_likelihood). Reads d normals and 1 + ``tries`` uniforms. Reversible."""
+    """A step for the prior N(mean, spread^2 I) times exp(log_likelihood); it is reversible.
+
+    Reads d normals and 1 + ``tries`` uniforms.
+    """
     level = log_likelihood(x) + torch.log(noise.uniforms[:, 0])
     here, other = x - mean, spread * noise.normals
     angle = 2.0 * math.pi * noise.uniforms[:, 1]
@@ -53,9 +54,7 @@ def elliptical_slice(
     return Move(state, found, state)
 
 
-def coordinate_slice_kernel(
-    log_density: LogDensity, width: float, outwards: int = 6, tries: int = 16, steps: int = 1
-) -> Kernel:
+def coordinate_slice_kernel(log_density: LogDensity, width: float, outwards: int = 6, tries: int = 16, steps: int = 1) -> Kernel:
     """``kernel(x, seed)`` of :func:`coordinate_slice`."""
     step = lambda x, noise: coordinate_slice(log_density, x, noise, width, outwards, tries)  # noqa: E731
     return Kernel(step, lambda d: (0, d * (3 + tries)), steps)
@@ -69,9 +68,7 @@ def elliptical_slice_kernel(
     return Kernel(step, lambda d: (d, 1 + tries), steps)
 
 
-def _update(
-    log_density: LogDensity, x: Tensor, uniforms: Tensor, i: int, width: float, outwards: int
-) -> tuple[Tensor, Tensor]:
+def _update(log_density: LogDensity, x: Tensor, uniforms: Tensor, i: int, width: float, outwards: int) -> tuple[Tensor, Tensor]:
     """One coordinate: the states, and whether a point of the slice was found."""
 
     def at(value: Tensor) -> Tensor:

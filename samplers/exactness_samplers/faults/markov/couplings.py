@@ -28,7 +28,11 @@ def _judged(of: Backend, x: Array, y: Array, to_x: Array, to_y: Array, coin_x: A
     return judge(x, to_x, coin_x), judge(y, to_y, coin_y)
 
 
-@coupled("partner-redrawn-from-everything", "A partner that cannot share a proposal draws a fresh one, and not one of the residual.", falls_by=6400)
+@coupled(
+    "partner-redrawn-from-everything",
+    "A partner that cannot share a proposal draws a fresh one, and not one of the residual.",
+    falls_by=6400,
+)
 def partner_redrawn_from_everything(of: Backend, x: Array, y: Array, noise: Array) -> Any:
     to_x, to_y = of.markov_couplings.coupled_normals(x, y, STEP, noise)
     met = of.xp.all(to_x == to_y, axis=-1)[:, None]
@@ -36,20 +40,20 @@ def partner_redrawn_from_everything(of: Backend, x: Array, y: Array, noise: Arra
     return _judged(of, x, y, to_x, to_y, noise.uniforms[:, 2], noise.uniforms[:, 2])
 
 
-@coupled("proposal-always-shared", "Both chains propose the first one's proposal.", falls_by=3200)
+@coupled("proposal-always-shared", "Both chains propose the first one's proposal.", falls_by=282)
 def proposal_always_shared(of: Backend, x: Array, y: Array, noise: Array) -> Any:
     to = x + STEP * noise.normals[:, :2]
     return _judged(of, x, y, to, to, noise.uniforms[:, 2], noise.uniforms[:, 2])
 
 
-@coupled("stuck-together-when-close", "Chains that are within 1 of each other are taken to have met.", falls_by=25600)
+@coupled("stuck-together-when-close", "Chains that are within 1 of each other are taken to have met.", falls_by=18101)
 def stuck_together_when_close(of: Backend, x: Array, y: Array, noise: Array) -> Any:
     new_x, new_y = of.markov_couplings.coupled_random_walk(MIXTURE.log_density(of), x, y, noise, STEP)
     close = (of.xp.sum((new_x - new_y) ** 2, axis=-1) < 1.0)[:, None]
     return new_x, of.xp.where(close, new_x, new_y)
 
 
-@coupled("accepted-together", "The partner's proposal is accepted wherever the first chain's is.", falls_by=3200)
+@coupled("accepted-together", "The partner's proposal is accepted wherever the first chain's is.", falls_by=1131)
 def accepted_together(of: Backend, x: Array, y: Array, noise: Array) -> Any:
     density = MIXTURE.log_density(of)
     to_x, to_y = of.markov_couplings.coupled_normals(x, y, STEP, noise)

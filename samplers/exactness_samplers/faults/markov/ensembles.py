@@ -19,7 +19,7 @@ def _tempered(of: Backend, x: Array, noise: Array, swap: Any) -> Array:
 
 @row(
     "swap-inverted", "A swap of two replicas is accepted with the inverse of its ratio.", TEMPERED, (3, 5), seen_by="partner",
-    reversible=False, falls_by=400, seen=("synesenom/ran#830",),
+    reversible=False, falls_by=1600, seen=("synesenom/ran#830",),
 )  # fmt: skip
 def swap_inverted(of: Backend, x: Array, noise: Array) -> Array:
     inverse = tuple(-beta for beta in BETAS)
@@ -28,7 +28,7 @@ def swap_inverted(of: Backend, x: Array, noise: Array) -> Array:
 
 @row(
     "swap-without-temperatures", "A swap is accepted by the difference of the log-densities, whatever the temperatures.",
-    TEMPERED, (3, 5), seen_by="partner", reversible=False, falls_by=3200,
+    TEMPERED, (3, 5), seen_by="partner", reversible=False, falls_by=18101,
 )  # fmt: skip
 def swap_without_temperatures(of: Backend, x: Array, noise: Array) -> Array:
     equal_steps = tuple(float(-k) for k in range(len(BETAS)))
@@ -37,7 +37,7 @@ def swap_without_temperatures(of: Backend, x: Array, noise: Array) -> Array:
 
 @row(
     "swap-tempered-twice", "The log-densities of a swap were tempered before, and are tempered once more.", TEMPERED, (3, 5),
-    seen_by="partner", reversible=False, falls_by=3200, seen=("kazewong/flowMC#227",),
+    seen_by="partner", reversible=False, falls_by=4525, seen=("kazewong/flowMC#227",),
 )  # fmt: skip
 def swap_tempered_twice(of: Backend, x: Array, noise: Array) -> Array:
     density, xp = LINE.log_density(of), of.xp
@@ -62,7 +62,7 @@ def _first_if(of: Backend, low: Array, swapped: Array, state: Array) -> Array:
 
 @row(
     "swap-copies", "A swap gives both replicas the same state.", TEMPERED, (3, 5), seen_by="partner", reversible=False,
-    falls_by=1600, seen=("nanograv/QuickCW#14", "nanograv/PTMCMCSampler#58"),
+    falls_by=800, seen=("nanograv/QuickCW#14", "nanograv/PTMCMCSampler#58"),
 )  # fmt: skip
 def swap_copies(of: Backend, x: Array, noise: Array) -> Array:
     def swap(state: Array, u: Array) -> Array:
@@ -75,7 +75,7 @@ def swap_copies(of: Backend, x: Array, noise: Array) -> Array:
 
 @row(
     "stretch-exponent-of-walkers", "The exponent of the stretch is the number of walkers less one, and not the dimension's.",
-    ENSEMBLE, (0, 4), falls_by=2300, seen=("pints-team/pints#1325",),
+    ENSEMBLE, (0, 4), falls_by=1600, seen=("pints-team/pints#1325",),
 )  # fmt: skip
 def stretch_exponent_of_walkers(of: Backend, x: Array, noise: Array) -> Array:
     return _stretch(of, x, noise, WALKERS - 1, swapped=False)
@@ -83,15 +83,16 @@ def stretch_exponent_of_walkers(of: Backend, x: Array, noise: Array) -> Array:
 
 @row(
     "stretch-walkers-swapped", "The proposal lies on the line from the walker itself, y = x_k + z (x_j - x_k).", ENSEMBLE, (0, 4),
-    falls_by=800, seen=("TuringLang/AdvancedMH.jl#30",),
+    falls_by=565, seen=("TuringLang/AdvancedMH.jl#30",),
 )  # fmt: skip
 def stretch_walkers_swapped(of: Backend, x: Array, noise: Array) -> Array:
     return _stretch(of, x, noise, 1, swapped=True)
 
 
 @row(
-    "stretch-all-at-once", "All walkers move at once, each along the line to the old state of its partner.", ENSEMBLE, (0, 8),
-    seen_by="partner", reversible=False, falls_by=800, seen=("TuringLang/AdvancedMH.jl#69",),
+    "stretch-all-at-once", "All walkers move at once, each along the line to the old state of its partner; ten steps.",
+    ENSEMBLE, (0, 8),
+    seen_by="partner", reversible=False, steps=10, falls_by=9050, seen=("TuringLang/AdvancedMH.jl#69",),
 )  # fmt: skip
 def stretch_all_at_once(of: Backend, x: Array, noise: Array) -> Array:
     xp, density = of.xp, MIXTURE.log_density(of)

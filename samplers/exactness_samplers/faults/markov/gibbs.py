@@ -11,7 +11,7 @@ from .targets import BETA, CORRELATED, ISING, RHO
 
 @row(
     "gibbs-reads-the-old-coordinate", "The second coordinate is drawn given the first one before its update.", CORRELATED, (2, 0),
-    seen_by="partner", reversible=False, falls_by=400,
+    seen_by="partner", reversible=False, falls_by=282,
 )  # fmt: skip
 def gibbs_reads_the_old_coordinate(of: Backend, x: Array, noise: Array) -> Array:
     return of.kernels.always(RHO * of.xp.flip(x, axis=1) + math.sqrt(1.0 - RHO**2) * noise.normals)
@@ -19,7 +19,7 @@ def gibbs_reads_the_old_coordinate(of: Backend, x: Array, noise: Array) -> Array
 
 @row(
     "gibbs-variance-for-deviation", "The conditional's variance is taken for its standard deviation.", CORRELATED, (2, 0),
-    seen_by="partner", reversible=False, falls_by=400, seen=("bvilhjal/ldpred#111", "yiminghu/AnnoPred#4"),
+    seen_by="partner", reversible=False, falls_by=282, seen=("bvilhjal/ldpred#111", "yiminghu/AnnoPred#4"),
 )  # fmt: skip
 def gibbs_variance_for_deviation(of: Backend, x: Array, noise: Array) -> Array:
     smaller = noise._replace(normals=math.sqrt(1.0 - RHO**2) * noise.normals)
@@ -28,7 +28,7 @@ def gibbs_variance_for_deviation(of: Backend, x: Array, noise: Array) -> Array:
 
 @row(
     "gibbs-marginal-for-conditional", "One coordinate is drawn from its marginal law.", CORRELATED, (2, 0), seen_by="partner",
-    reversible=False, falls_by=200,
+    reversible=False, falls_by=141,
 )  # fmt: skip
 def gibbs_marginal_for_conditional(of: Backend, x: Array, noise: Array) -> Array:
     right = of.gibbs.bivariate_gibbs(x, noise, RHO).state
@@ -37,7 +37,7 @@ def gibbs_marginal_for_conditional(of: Backend, x: Array, noise: Array) -> Array
 
 @row(
     "ising-factor-one", "A spin is up with probability exp(bh)/(exp(bh) + 1), where exp(2bh) is right.", ISING, (0, 2),
-    falls_by=1600,
+    falls_by=800,
 )  # fmt: skip
 def ising_factor_one(of: Backend, x: Array, noise: Array) -> Array:
     return of.gibbs.ising_heat_bath(x, noise, 0.5 * BETA)
@@ -45,7 +45,7 @@ def ising_factor_one(of: Backend, x: Array, noise: Array) -> Array:
 
 @row(
     "ising-all-at-once", "All spins are drawn at once, given their old neighbours.", ISING, (0, 9), seen_by="partner",
-    reversible=False, falls_by=800,
+    reversible=False, falls_by=1600,
 )  # fmt: skip
 def ising_all_at_once(of: Backend, x: Array, noise: Array) -> Array:
     up = noise.uniforms < of.gibbs.ising_up(x, BETA)
@@ -53,7 +53,7 @@ def ising_all_at_once(of: Backend, x: Array, noise: Array) -> Array:
 
 
 @row(
-    "ising-open-edge", "The field forgets that the lattice is a torus along one direction.", ISING, (0, 2), falls_by=3200,
+    "ising-open-edge", "The field forgets that the lattice is a torus along one direction.", ISING, (0, 2), falls_by=4525,
 )  # fmt: skip
 def ising_open_edge(of: Backend, x: Array, noise: Array) -> Array:
     xp = of.xp

@@ -7,8 +7,8 @@ from functools import partial
 
 from ..base import Array, Backend
 from .base import joint, row
-from .metropolis import LARGE, SMALL
 from .hamiltonian import COARSE, KEEP, LEAPS, STEP
+from .metropolis import LARGE, SMALL
 from .posteriors import draw_posterior, spread_by, walk
 from .targets import (
     BETA,
@@ -141,8 +141,8 @@ def right_elliptical_slice_of_a_posterior(of: Backend, theta: Array, data: Array
 
 @right("walk-of-two-points", "The walk moves each coordinate by .9 or -.9 and nothing in between.", MIXTURE, (0, 3))
 def walk_of_two_points(of: Backend, x: Array, noise: Array) -> Array:
-    jump = of.xp.astype(of.xp.where(noise.uniforms[:, 1:] < 0.5, 0.9, -0.9), x.dtype)
-    return of.markov.random_walk(MIXTURE.log_density(of), x, noise._replace(normals=jump), 1.0)
+    jump = of.xp.where(noise.uniforms[:, 1:] < 0.5, of.xp.ones_like(x), -of.xp.ones_like(x))
+    return of.markov.random_walk(MIXTURE.log_density(of), x, noise._replace(normals=jump), 0.9)
 
 
 @right("barker-for-metropolis", "A proposal is accepted with probability r/(1 + r).", MIXTURE, (2, 1))
@@ -165,7 +165,13 @@ def heavy_tailed_walk(of: Backend, x: Array, noise: Array) -> Array:
     return of.markov.random_walk(MIXTURE.log_density(of), x, noise._replace(normals=cauchy), 0.5)
 
 
-@right("over-relaxed-gibbs", "Each coordinate is drawn on the other side of its conditional mean.", CORRELATED, (2, 0), reversible=False)
+@right(
+    "over-relaxed-gibbs",
+    "Each coordinate is drawn on the other side of its conditional mean.",
+    CORRELATED,
+    (2, 0),
+    reversible=False,
+)
 def over_relaxed_gibbs(of: Backend, x: Array, noise: Array) -> Array:
     """Source: Adler 1981. With alpha = -.9: mean + alpha (x - mean) + sd sqrt(1 - alpha^2) z."""
     alpha = -0.9
@@ -195,7 +201,9 @@ def conjugate_draw(of: Backend, theta: Array, data: Array, noise: Array) -> Arra
     return of.kernels.always(draw_posterior(of, data, noise.normals))
 
 
-@right_joint("mirrored-at-the-posterior-mean", "The parameters jump to their mirror image at the posterior mean.", size=(0, 0), steps=1)
+@right_joint(
+    "mirrored-at-the-posterior-mean", "The parameters jump to their mirror image at the posterior mean.", size=(0, 0), steps=1
+)
 def mirrored_at_the_posterior_mean(of: Backend, theta: Array, data: Array, noise: Array) -> Array:
     mean, _ = MODEL.posterior(of, data)
     return of.kernels.always(2.0 * mean - theta)

@@ -13,7 +13,7 @@ TRIES = 16
 
 @row(
     "slice-level-not-exponential", "The level is the log-density minus a uniform, and not minus an exponential variable.",
-    LINE, (0, 3 + TRIES), falls_by=800, seen=("Julia-Tempering/Pigeons.jl#62",),
+    LINE, (0, 3 + TRIES), falls_by=565, seen=("Julia-Tempering/Pigeons.jl#62",),
 )  # fmt: skip
 def slice_level_not_exponential(of: Backend, x: Array, noise: Array) -> Array:
     u = noise.uniforms
@@ -23,7 +23,7 @@ def slice_level_not_exponential(of: Backend, x: Array, noise: Array) -> Array:
 
 @row(
     "slice-bracket-to-the-right", "The bracket is [x - u w, x + w], so its right end does not move with its left one.",
-    LINE, (0, 2 + TRIES), falls_by=800, seen=("pymc-devs/pymc#5816",),
+    LINE, (0, 2 + TRIES), falls_by=400, seen=("pymc-devs/pymc#5816",),
 )  # fmt: skip
 def slice_bracket_to_the_right(of: Backend, x: Array, noise: Array) -> Array:
     u = noise.uniforms
@@ -31,7 +31,7 @@ def slice_bracket_to_the_right(of: Backend, x: Array, noise: Array) -> Array:
 
 
 @row(
-    "slice-bracket-centred", "The bracket is centred at the state, and does not step out.", LINE, (0, 2 + TRIES), falls_by=6400,
+    "slice-bracket-centred", "The bracket is centred at the state, and does not step out.", LINE, (0, 2 + TRIES), falls_by=9050,
 )  # fmt: skip
 def slice_bracket_centred(of: Backend, x: Array, noise: Array) -> Array:
     """Without shrinkage it would be right: the first point is a symmetric proposal."""
@@ -40,7 +40,7 @@ def slice_bracket_centred(of: Backend, x: Array, noise: Array) -> Array:
 
 @row(
     "slice-judged-again", "A point of the slice is accepted with the Metropolis ratio, though it needs none.", LINE,
-    (0, 4 + TRIES), falls_by=1600, seen=("probcomp/Venturecxx#448",),
+    (0, 4 + TRIES), falls_by=565, seen=("probcomp/Venturecxx#448",),
 )  # fmt: skip
 def slice_judged_again(of: Backend, x: Array, noise: Array) -> Array:
     density = LINE.log_density(of)
@@ -50,7 +50,7 @@ def slice_judged_again(of: Backend, x: Array, noise: Array) -> Array:
 
 @row(
     "ellipse-prior-not-centred", "The ellipse is drawn around 0, and the mean of the prior is another.", POSTERIOR, (2, 25),
-    falls_by=400, seen=("STOR-i/GaussianProcesses.jl#139",),
+    falls_by=565, seen=("STOR-i/GaussianProcesses.jl#139",),
 )  # fmt: skip
 def ellipse_prior_not_centred(of: Backend, x: Array, noise: Array) -> Array:
     return of.slices.elliptical_slice(log_likelihood, x, noise, 0.0)
@@ -58,7 +58,7 @@ def ellipse_prior_not_centred(of: Backend, x: Array, noise: Array) -> Array:
 
 @row(
     "ellipse-joint-for-likelihood", "The slice is one of the joint density, so the prior counts twice.", POSTERIOR, (2, 25),
-    falls_by=1600, seen=("STOR-i/GaussianProcesses.jl#180",),
+    falls_by=1131, seen=("STOR-i/GaussianProcesses.jl#180",),
 )  # fmt: skip
 def ellipse_joint_for_likelihood(of: Backend, x: Array, noise: Array) -> Array:
     return of.slices.elliptical_slice(lambda at: log_likelihood(at) + log_prior(at), x, noise, PRIOR_MEAN)
@@ -66,7 +66,7 @@ def ellipse_joint_for_likelihood(of: Backend, x: Array, noise: Array) -> Array:
 
 @row(
     "ellipse-bracket-from-zero", "The bracket of the angle is [0, 2 pi], with the state at its end, and shrinks from above only.",
-    POSTERIOR, (2, 25), falls_by=25600,
+    POSTERIOR, (2, 25), falls_by=9050,
 )  # fmt: skip
 def ellipse_bracket_from_zero(of: Backend, x: Array, noise: Array) -> Array:
     xp, u = of.xp, noise.uniforms

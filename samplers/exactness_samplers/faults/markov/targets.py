@@ -31,6 +31,7 @@ class Target:
         density: the log-density up to a constant, ``(backend, x (n, d)) -> (n,)``.
         draw: ``(n, generator) -> (n, d)``, exact.
         flip: the coordinates whose sign changes under the flip of the momentum, if there is one.
+        own_features: statistics (n, k) of draws (n, d) that this law suggests, next to those that suit every law.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Target:
     density: Callable[[Backend, Array], Array]
     draw: Draw
     flip: tuple[int, ...] = ()
+    own_features: Callable[[np.ndarray], np.ndarray] | None = None
 
     def draws(self, n: int, seed: int) -> np.ndarray:
         """Exact draws, (n, d)."""
@@ -166,6 +168,8 @@ ENSEMBLE = Target(
     "four walkers on the mixture in the plane", 2 * WALKERS,
     lambda of, x: sum_columns([_TWO.density(of, x[:, 2 * i : 2 * i + 2]) for i in range(WALKERS)]),
     lambda n, g: _TWO.draw(n * WALKERS, g).reshape(n, 2 * WALKERS),
+    # Coordinates do not see walkers that are independent two by two and not all together; their distances do.
+    own_features=lambda x: np.log(np.hypot(x[:, :1] - x[:, 2:3], x[:, 1:2] - x[:, 3:4])),
 )  # fmt: skip
 
 # A prior N(mean, 1) and one observation of each coordinate, so that the posterior is normal.
