@@ -60,8 +60,8 @@ def coupled_ula(
     log_density: LogDensity, x: Tensor, y: Tensor, noise: Noise, step: float, coupling: Coupling = "reflection"
 ) -> tuple[Tensor, Tensor]:
     """Two unadjusted Langevin chains. Reads 2 d normals and two uniforms."""
-    means = (markov.drifted(log_density, a, step) for a in (x, y))
-    return together(x, y, *coupled_normals(*means, math.sqrt(step), noise, coupling))
+    mean_x, mean_y = (markov.drifted(log_density, a, step) for a in (x, y))
+    return together(x, y, *coupled_normals(mean_x, mean_y, math.sqrt(step), noise, coupling))
 
 
 def coupled_mala(
