@@ -353,10 +353,11 @@ class Stepped(Innovating, Protocol):
 class Scaled(Protocol):
     """A law that knows how large its noise is, so that the judge can tell whether the digits of a draw hold it."""
 
-    def magnitudes(self, sample: np.ndarray) -> np.ndarray:
+    def magnitudes(self, sample: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:
         """The squared size of each draw in units of its noise: the sum over its numbers of (|x| / scale)^2, (n, ...) -> (n,).
 
-        The scale is the standard deviation of the noise that a number was made with, or what is comparable to it.
+        ``sizes``, of the shape of the sample, take the place of its numbers |x|. The scale is the standard deviation of the noise
+        that a number was made with, or what is comparable to it.
         """
 
 
