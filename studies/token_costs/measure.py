@@ -132,8 +132,9 @@ def _memory(backend: str) -> dict[str, float]:
     evidence.update(sample)
     rows = min(ROWS, _CHUNK // VOCABULARY)
     ids, chunk = _of(backend, np.zeros((rows, 0), dtype=np.int64)), 4 * rows * VOCABULARY
-    assert law.draft is not None
-    alone = _peak(lambda: (law.target(ids), law.draft(ids)))
+    target, draft = law.target, law.draft
+    assert draft is not None
+    alone = _peak(lambda: (target(ids), draft(ids)))
     return {"alone": alone / chunk, "chunks": _peak(lambda: evidence.update(sample)) / chunk, "megabytes of a chunk": chunk / 2**20}
 
 
