@@ -430,8 +430,8 @@ class Proposing(Protocol):
 class Meetings:
     """Pairs of coupled chains. ``unmet`` (n,) is the number of the last step after which they differed.
 
-    ``one`` and ``other`` (n, d) are two draws of the same step from the states ``before`` (n, d). Given these, they have the same
-    law if the coupling has the right margins.
+    ``one`` and ``other`` (n, 2, d) are two draws of the same step from the states ``before`` (n, 2, d), of the chain and of its
+    partner. Given these, they have the same law if the coupling has the right margins.
     """
 
     unmet: np.ndarray
