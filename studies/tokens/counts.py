@@ -15,7 +15,7 @@ OURS = ("single test", "certificate")
 
 
 def _of(report: Report, kind: str, where: str) -> dict[str, list[Any]]:
-    """What was found by a kind of task at a law or by a test, for each verifier."""
+    """The findings of a kind of task, at a law or by a test, for each verifier."""
     found: dict[str, list[Any]] = {}
     for key, value in report["found"].items():
         one, place, verifier, _ = key.split("/")

@@ -12,7 +12,7 @@ from .counts import Report
 from .peers import TESTS
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
-_BEST, _SINGLE, _WHOLE, _ALARM = "#999999", "#56b4e9", "#0072b2", "#d55e00"
+_BEST, _SINGLE, _WHOLE, _ALARM = "#000000", "#56b4e9", "#0072b2", "#d55e00"
 
 
 def figure(report: Report, target: Path) -> None:
@@ -26,10 +26,17 @@ def figure(report: Report, target: Path) -> None:
         names = sorted(rows, key=lambda name: (min(rows[name]["certificate"], 3 * cap), rows[name]["single test"], name))
         at = lambda n: 2 * cap if n == math.inf else n  # noqa: E731, B023
         for shift, colour, marker, label in (
-            (0.22, _BEST, "|", "best prototype"), (0.0, _SINGLE, "o", "our single test"), (-0.22, _WHOLE, "s", "certificate")
+            (0.0, _BEST, "|", "best prototype"), (0.22, _SINGLE, "o", "our single test"), (-0.22, _WHOLE, "s", "certificate")
         ):  # fmt: skip
             values = [counts.best(rows[n])[1] if label == "best prototype" else rows[n][label.removeprefix("our ")] for n in names]
-            axis.plot([at(v) for v in values], [i - shift for i in range(len(names))], marker, color=colour, ms=5, label=label)
+            axis.plot(
+                [at(v) for v in values],
+                [i - shift for i in range(len(names))],
+                marker,
+                color=colour,
+                ms=12 if marker == "|" else 4,
+                label=label,
+            )
         axis.axvline(1.4 * cap, color="black", lw=0.6, ls=":")
         axis.text(2 * cap, -1.4, "later", ha="center", fontsize=7)
         axis.set_xscale("log")
@@ -47,15 +54,24 @@ def _shares(axis: Any, report: Report, laws: list[str]) -> None:
     rows = []
     for key, test in TESTS.items():
         seen, missed, (k, n) = counts.sees(report, key), counts.misses(report, key), counts.alarms(report, key)
-        rows.append((test.who.split(":")[0], len(seen) / max(1, len(seen) + len(missed)), k / max(1, n)))
+        if seen or missed:
+            rows.append((test.who.split(":")[0], len(seen) / (len(seen) + len(missed)), k / n if n else math.nan))
     for law in laws:
         k, n = counts.our_alarms(report, law)
         seen = counts.certified_within(report, law, report["caps"][law])
-        rows.append((f"a certificate, {law}", len(seen) / max(1, len(counts.needed(report, law))), k / max(1, n)))
+        rows.append((f"a certificate, {law}", len(seen) / max(1, len(counts.needed(report, law))), k / n if n else math.nan))
     for shift, column, colour, label in ((-0.2, 1, _WHOLE, "wrong verifiers seen"), (0.2, 2, _ALARM, "right rules refused")):
-        axis.barh([i + shift for i in range(len(rows))], [row[column] for row in rows], 0.38, color=colour, label=label)
+        axis.barh(
+            [i + shift for i in range(len(rows))],
+            [0.0 if math.isnan(row[column]) else row[column] for row in rows],
+            0.38,
+            color=colour,
+            label=label,
+        )
         for i, row in enumerate(rows):
-            axis.text(row[column] + 0.01, i + shift, f"{100 * row[column]:.0f}%", va="center", fontsize=7)
+            known = not math.isnan(row[column])
+            text = f"{100 * row[column]:.0f}%" if known else "not run"
+            axis.text(row[column] + 0.01 if known else 0.01, i + shift, text, va="center", fontsize=7)
     axis.set_yticks(range(len(rows)), [row[0].replace(" of a", "\nof a") for row in rows], fontsize=7.5)
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.set_xlim(0, 1.12)

@@ -37,7 +37,7 @@ def markdown(report: Report) -> str:
     text += "## Sequences until a wrong verifier is refuted\n\n" + _how(report, laws)
     for law in laws:
         text += f"\n### {law}\n\n" + _summary(report, law) + "\n" + _needed(report, law)
-    text += "\n### Beside the prototypes that were measured before\n\n" + _stated(report, laws)
+    text += "\n### Compared with prototypes that were measured before\n\n" + _stated(report, laws)
     text += "\n## What the tests in use today see\n\n" + _field(report, laws)
     text += "\n## What they miss\n\n" + _missed(report)
     return text + "\n`tokens.json` holds every run.\n"
@@ -151,6 +151,8 @@ def _field(report: Report, laws: list[str]) -> str:
 
 
 def _rate(k: int, n: int) -> str:
+    if not n:
+        return "not run"
     low, high = counts.interval(k, n)
     return f"{k} of {n} ({100 * low:.0f}% to {100 * high:.0f}%)"
 

@@ -1,4 +1,4 @@
-"""What serving engines test today, written anew from the descriptions of their tests, at their sizes.
+"""The tests of serving engines today, written anew from their descriptions, at their sizes.
 
 Each test draws windows from a verifier and says whether it would fail. All of them use laws that do not depend on the context.
 Trees of drafts take the place of a chain for verifiers of trees, which these tests do not have.
