@@ -62,6 +62,11 @@ def sees(report: Report, test: str) -> list[str]:
     return [name for name, found in _of(report, "field", test).items() if found[0]]
 
 
+def complete(report: Report, test: str) -> bool:
+    """Whether a test of the field has been run on all wrong verifiers."""
+    return _of(report, "field", test).keys() == set(wrong())
+
+
 def misses(report: Report, test: str) -> list[str]:
     return [name for name, found in _of(report, "field", test).items() if not found[0]]
 

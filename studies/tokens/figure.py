@@ -54,7 +54,7 @@ def _shares(axis: Any, report: Report, laws: list[str]) -> None:
     rows = []
     for key, test in TESTS.items():
         seen, missed, (k, n) = counts.sees(report, key), counts.misses(report, key), counts.alarms(report, key)
-        if seen or missed:
+        if counts.complete(report, key):
             rows.append((test.who.split(":")[0], len(seen) / (len(seen) + len(missed)), k / n if n else math.nan))
     for law in laws:
         k, n = counts.our_alarms(report, law)
