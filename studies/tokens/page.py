@@ -171,10 +171,11 @@ def _missed(report: Report) -> str:
             text += f": {', '.join(f'`{name}`' for name in missed)}.\n" if len(missed) <= 20 else ".\n"
     common = sorted(set.intersection(*everyone) & seen) if everyone else []
     if common:
-        text += f"\nCertificates refute these, and no test of the field does: {', '.join(f'`{name}`' for name in common)}.\n"
+        text += "\nCertificates refute these, and none of the tests of the field that were run on all verifiers does: "
+        text += f"{', '.join(f'`{name}`' for name in common)}.\n"
     text += (
         "\nThree habits explain most of it. Laws that do not depend on the context cannot show a law that is read from another "
-        "place. The first token of a round can be right under a wrong rule, and rounds after the first are not looked at, so nothing "
+        "place. The first token of a round can be right under a wrong rule, and later rounds are not looked at, so nothing "
         "that couples rounds can show. A threshold without an error rate passes small errors, and nothing says how small.\n"
     )
     return text
