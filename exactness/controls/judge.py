@@ -21,15 +21,15 @@ from .expected import must_see
 from .matrix import UNUSABLE, Record
 
 if TYPE_CHECKING:
-    from exactness_samplers.faults import Fault
+    from exactness_samplers.faults import AnyFault
 
 
-def claim_of(fault: Fault, setting: Setting) -> Claim:
+def claim_of(fault: AnyFault, setting: Setting) -> Claim:
     """The fault as a claim on a law of its family."""
     return family(fault.family).control(fault, setting)
 
 
-def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience: int) -> tuple[Record, Environment]:
+def judge_fault(fault: AnyFault, plan: Plan, seed: int, setting: Setting, patience: int) -> tuple[Record, Environment]:
     """Judge a fault until the plan ends, or until ``patience`` times the draws after which all tests together refuted it."""
     began, claim = time.perf_counter(), claim_of(fault, setting)
     draws = Draws(claim, plan, seed, started(claim, [b for b in standard() if b.applies(claim.law)], seed))
@@ -70,7 +70,7 @@ def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience:
     return record, environment(draws.where.array, draws.where.dtype, draws.where.device)
 
 
-def said_of(fault: Fault) -> dict[str, Any]:
+def said_of(fault: AnyFault) -> dict[str, Any]:
     """The fields of a record that describe its fault."""
     return {
         "name": fault.name, "group": fault.group, "what": fault.what, "touches": fault.touches, "seen": list(fault.seen),
@@ -78,7 +78,7 @@ def said_of(fault: Fault) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def chosen(names: Sequence[str]) -> list[Fault]:
+def chosen(names: Sequence[str]) -> list[AnyFault]:
     """The faults with these names, or all faults if no name is given. Raises ``BadInput`` for an unknown name."""
     from exactness_samplers.faults import FAULTS
 
