@@ -11,8 +11,8 @@ import numpy as np
 from ..arrays import to_numpy
 from ..claim import Claim, Sample
 from ..laws import TokenDraws
-from .base import Entry, Setting
-from .token_laws import LAWS, Models, TokenLaw, models
+from .base import Entry, Inspection, Setting
+from .token_laws import LAWS, Models, TokenLaw, models, zipf
 
 if TYPE_CHECKING:
     from exactness_samplers.faults.tokens import TokenFault
@@ -71,6 +71,9 @@ LOOKS_WRONG = ("another-order-of-the-vocabulary",)
 # No draft is ever accepted, so its certificate says that speculation did not happen.
 NEVER_CERTIFIED = "nothing-accepted"
 
+# The number of tokens of the law on which a verifier's exact law is computed.
+_ENUMERATED = 16
+
 _TOUR = {"tokens-50/sequential", "tokens-50/token-wise", "tokens-50/block"}
 
 
@@ -111,6 +114,30 @@ def problem_of(fault: TokenFault) -> str:
 def control(fault: TokenFault, setting: Setting) -> Claim:
     """The claim of a fault on its law."""
     return _of_fault(f"control/{fault.name}", fault, LAWS[problem_of(fault)], setting)
+
+
+def inspect(fault: TokenFault, setting: Setting) -> Inspection | None:
+    """A look at a verifier whose error draws cannot show. None for the others.
+
+    Coins that are forced show what has probability 0. The exact law of the verifier shows errors of its arithmetic.
+    """
+    from ..adapters.exact_laws import exact_law
+    from ..adapters.forced_coins import forced_coins
+    from .backends import backend
+
+    if fault.seen_by not in ("coins", "enumeration"):
+        return None
+    of = backend(setting.backend)
+    dtype = of.dtype(setting.dtype, "float64")
+    arrays: Any = {"arrays": of.name, "dtype": dtype, "noise_dtype": dtype}
+    verify = fault.verifier(of.name)
+    if fault.seen_by == "coins":
+        failed = [check for check in forced_coins(verify, **arrays) if not check.holds]
+        said = "; ".join(f"{check.name}: {check.found}" for check in failed) or "every check holds"
+        return Inspection("forced coins", bool(failed), said, dtype)
+    target, draft = zipf(_ENUMERATED, seed=_ENUMERATED, contexts=1)
+    law = exact_law(verify, target[0], draft[0], **arrays)
+    return Inspection("exact law", not law.exact, str(law), dtype)
 
 
 def _of_rule(name: str, rule: Rule | None, law: TokenLaw, setting: Setting) -> Claim:

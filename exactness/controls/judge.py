@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..batteries.standard import standard
-from ..catalogue import Setting, family
+from ..catalogue import Inspection, Setting, family
 from ..certificate import Environment
 from ..claim import Claim
 from ..environment import environment
@@ -31,7 +31,15 @@ def claim_of(fault: AnyFault, setting: Setting) -> Claim:
 
 def judge_fault(fault: AnyFault, plan: Plan, seed: int, setting: Setting, patience: int) -> tuple[Record, Environment]:
     """Judge a fault until the plan ends, or until ``patience`` times the draws after which all tests together refuted it."""
-    began, claim = time.perf_counter(), claim_of(fault, setting)
+    began = time.perf_counter()
+    if (looked_at := _inspected(fault, setting)) is not None:
+        found = 0 if looked_at.seen else None
+        record = Record(
+            **said_of(fault), caught_at=found, paths=0, adjusted_p=0.0 if looked_at.seen else 1.0, leading=looked_at.found,
+            alone={looked_at.method: found}, seconds=round(time.perf_counter() - began, 3), method=looked_at.method,
+        )  # fmt: skip
+        return record, environment(setting.backend, looked_at.dtype, setting.device)
+    claim = claim_of(fault, setting)
     draws = Draws(claim, plan, seed, started(claim, [b for b in standard() if b.applies(claim.law)], seed))
     parts = {name: part for one in draws.evidence for name, part in _apart(one)}
     alone: dict[str, int | None] = dict.fromkeys([*parts, UNUSABLE])
@@ -68,6 +76,12 @@ def judge_fault(fault: AnyFault, plan: Plan, seed: int, setting: Setting, patien
         most_power=None if limit is None else limit.power,
     )  # fmt: skip
     return record, environment(draws.where.array, draws.where.dtype, draws.where.device)
+
+
+def _inspected(fault: AnyFault, setting: Setting) -> Inspection | None:
+    """What a look at the fault without any draws showed, for faults that draws cannot show. None for the others."""
+    inspect = getattr(family(fault.family), "inspect", None)
+    return None if inspect is None else inspect(fault, setting)
 
 
 def said_of(fault: AnyFault) -> dict[str, Any]:

@@ -392,6 +392,26 @@ class Predicting(Protocol):
         """The laws of all tokens of an accepted sample, in chunks of sequences, each in the order of positions."""
 
 
+@runtime_checkable
+class Decoding(Predicting, Protocol):
+    """A law of token sequences that can be asked for the law of any next token, so that wrong decoders of it can be made.
+
+    ``prompts`` are lists of token ids, ``[()]`` if there are none, and ``end`` is the token that ends a sequence, or None.
+    """
+
+    prompts: Sequence[Sequence[int]]
+    end: int | None
+
+    def log_probs(self, prefixes: Array) -> Array:
+        """The log-probabilities of the next token: (n, t) integers -> (n, V)."""
+
+    def unfiltered_log_probs(self, prefixes: Array) -> Array:
+        """The same without temperature and filters."""
+
+    def draft_log_probs(self, prefixes: Array) -> Array:
+        """The draft's log-probabilities of the next token, if it is ``drafted``."""
+
+
 def unit_directions(count: int, dim: int, generator: np.random.Generator) -> np.ndarray:
     """Uniform on the sphere, shape (count, dim)."""
     v = generator.standard_normal((count, dim))
