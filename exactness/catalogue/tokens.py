@@ -196,18 +196,18 @@ def sampler(of: Backend, runner: Any, device: str, most: int, keyed: Callable[[A
     """A sampler of claims from one of tokens: it returns sequences with their rounds, if there are any, and costs."""
 
     def sample(n: int, seed: int) -> tuple[TokenDraws, dict[str, float]]:
-        tokens, lengths, rounds = [], [], []
+        held: list[list[np.ndarray]] = [[], [], []]
         costs = dict.fromkeys(("rounds", "evaluations", "drafted_steps", "accepted_steps"), 0.0)
         nodes = len(runner.drafter.parents) if runner.drafter else 0
         for run, left in of.token_runs(runner, n, seed, device, most, keyed):
             parts = [to_numpy(part)[:left] for part in run]
-            for held, part in zip((tokens, lengths, rounds), parts, strict=False):
-                held.append(part)
+            for i in range(3):
+                held[i].append(parts[i])
             drafted, accepted = parts[4], parts[5]
             asked = float((drafted >= 0).sum())
             more = (asked, asked * (nodes + 1), float(drafted.clip(0).sum()), float(accepted.clip(0).sum()))
             costs = {key: value + one for (key, value), one in zip(costs.items(), more, strict=True)}
-        found = [np.concatenate(part) for part in (tokens, lengths, rounds)]
-        return TokenDraws(found[0], lengths=found[1], rounds=found[2] if nodes else None), costs
+        tokens, lengths, rounds = (np.concatenate(part) for part in held)
+        return TokenDraws(tokens, lengths=lengths, rounds=rounds if nodes else None), costs
 
     return sample
