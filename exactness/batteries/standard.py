@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from ..errors import BadInput
 from ..evidence.base import Battery
 from .chains import Innovations
+from .convergence import MeetingPairs
 from .couplings import Couplings
 from .discrete import Frequencies
 from .kernels import CharacteristicFunction, SteinDiscrepancy
 from .mixtures import MixtureInnovations, Rosenblatt
+from .moves import Moves
 from .projections import ProjectedKS
 from .support import Possible
 from .tokens import Tokens
+from .transition import Steps
 from .trusted import TwoSample
 from .windows import Acceptance
 
@@ -30,6 +33,9 @@ STANDARD: tuple[type[Battery], ...] = (
     Possible,
     Couplings,
     Acceptance,
+    Moves,
+    Steps,
+    MeetingPairs,
 )
 """The one list of batteries that ``certify`` runs. Each is used where the law knows what the battery looks at."""
 

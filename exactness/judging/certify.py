@@ -119,6 +119,7 @@ def certify_claim(
     reasons = [reason]
     if verdict is Verdict.REFUTED and (hint := remark(run.findings, claim.plan)):
         reasons.append(hint)
+    reasons += [said for one in run.draws.evidence for said in one.remarks()]
     if isinstance(claim.sample, SavedPaths):
         reasons.append(claim.sample.caveat(claim.plan))
     if caveat := caveat_of(claim.law):
@@ -318,7 +319,9 @@ class _Run:
         """What the verdict takes for granted."""
         if not self.findings:
             return []
-        found = assumptions(self.findings, saved := isinstance(self.draws.claim.sample, SavedPaths))
+        found = assumptions(
+            self.findings, saved := isinstance(self.draws.claim.sample, SavedPaths), chained=self.draws.claim.law.chained
+        )
         if not saved:
             least, most = min(self.draws.sizes), max(self.draws.sizes)
             found.append(f"Calls of {least:,} to {most:,} draws were made. Calls of other sizes are taken to behave alike.")

@@ -3,30 +3,39 @@
 from . import families
 from .base import Law, Projected, Projections
 from .chains import GaussianChain
+from .convergence import Coupled
 from .couplings import GaussianCoupling
 from .densities import DensityLaw
 from .discrete import DiscreteLaw
 from .grids import GridLaw, chain_marginals
+from .invariance import KernelInvariance
+from .joint import JointLaw
 from .mixtures import GaussianMixture
 from .products import ProductLaw
 from .rosenblatt import RosenblattLaw
 from .tokens import TokenChain, TokenDraws
+from .transition import GaussianProposal, Transition
 from .trusted import TrustedSampler
 from .univariate import UnivariateLaw
 from .windows import VerifiedWindow
 
 __all__ = [
+    "Coupled",
     "DiscreteLaw",
     "DensityLaw",
     "GaussianChain",
     "GaussianCoupling",
     "GaussianMixture",
+    "GaussianProposal",
     "GridLaw",
+    "JointLaw",
+    "KernelInvariance",
     "Law",
     "ProductLaw",
     "RosenblattLaw",
     "TokenChain",
     "TokenDraws",
+    "Transition",
     "TrustedSampler",
     "UnivariateLaw",
     "VerifiedWindow",

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arrays import Array, at_hand, is_array, namespace, to_numpy
 from ..errors import BadInput, InvalidSample
+from .token_rules import Rule
 
 
 class Law(ABC):
@@ -42,6 +43,10 @@ class Law(ABC):
 
     atomless: bool = False
     """Whether two draws never coincide, except by rounding. If so, saved draws that do coincide are copies and no evidence."""
+
+    chained: ClassVar[bool] = False
+    """Whether all tests of this law hold given the past, so that the draws of a call may depend on each other, as in one run of a
+    Markov chain."""
 
     portable: ClassVar[bool] = False
     """Whether the methods that take draws take arrays of any kind. If so, JAX draws on the CPU come to them as numpy arrays, and
@@ -348,11 +353,101 @@ class Stepped(Innovating, Protocol):
 class Scaled(Protocol):
     """A law that knows how large its noise is, so that the judge can tell whether the digits of a draw hold it."""
 
-    def magnitudes(self, sample: np.ndarray) -> np.ndarray:
+    def magnitudes(self, sample: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:
         """The squared size of each draw in units of its noise: the sum over its numbers of (|x| / scale)^2, (n, ...) -> (n,).
 
-        The scale is the standard deviation of the noise that a number was made with, or what is comparable to it.
+        ``sizes``, of the shape of the sample, take the place of its numbers |x|. The scale is the standard deviation of the noise
+        that a number was made with, or what is comparable to it.
         """
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Both ends of the moves of a Markov kernel, as numbers on the host.
+
+    ``before`` and ``after`` (n, m) hold the coordinates of the state and then quantities of it. Whatever the move must keep, such
+    as the data that a posterior is given, is ``context`` (n, c). ``moved`` (n,) says which states changed at all.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    context: np.ndarray
+    moved: np.ndarray
+
+
+@runtime_checkable
+class Moving(Protocol):
+    """A law of pairs of states of which both follow the same law, given the context, if a Markov kernel keeps that law."""
+
+    reversible: bool
+    """Whether the two ends are exchangeable, given the context."""
+
+    @property
+    def coordinates(self) -> Sequence[str]:
+        """The names of the coordinates, the first columns of both ends."""
+
+    @property
+    def quantity_names(self) -> Sequence[str]:
+        """The names of the quantities, the columns that follow."""
+
+    def ends(self, sample: Array) -> Ends:
+        """Both ends of the moves of an accepted sample."""
+
+    def fresh(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Columns (n, m) and context (n, c) of n exact states that are independent of everything else."""
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Steps of a sampler that proposes and accepts, each with what is known of it before it happens.
+
+    ``noise`` (n, d) is N(0, I) given the past, ``accepted`` (n,) is a coin of ``probability`` (n,) given the past and the proposal,
+    and ``state`` (n, d) is the state before the step. ``log_ratio`` (n,) is the logarithm of the acceptance ratio. ``mismatch``
+    (n,) is the distance of the next state from what it must be, relative to its size.
+    """
+
+    noise: np.ndarray
+    accepted: np.ndarray
+    probability: np.ndarray
+    state: np.ndarray
+    log_ratio: np.ndarray
+    mismatch: np.ndarray
+
+
+@runtime_checkable
+class Proposing(Protocol):
+    """A law of steps that propose and accept."""
+
+    @property
+    def dim(self) -> int:
+        """d, the length of a state."""
+
+    def proposals(self, sample: Array) -> Proposals:
+        """The steps of an accepted sample."""
+
+
+@dataclass(frozen=True)
+class Meetings:
+    """Pairs of coupled chains. ``unmet`` (n,) is the number of the last step after which they differed.
+
+    ``one`` and ``other`` (n, d) are two draws of the same step from the states ``before`` (n, d). Given these, they have the same
+    law if the coupling has the right margins.
+    """
+
+    unmet: np.ndarray
+    before: np.ndarray
+    one: np.ndarray
+    other: np.ndarray
+
+
+@runtime_checkable
+class Meeting(Protocol):
+    """A law of pairs of chains, one of which starts at an exact state."""
+
+    steps: int
+
+    def meetings(self, sample: Array) -> Meetings:
+        """The pairs of an accepted sample."""
 
 
 @dataclass(frozen=True)
@@ -365,7 +460,7 @@ class Prediction:
 
     position: int
     rows: np.ndarray
-    tokens: Array
+    tokens: np.ndarray
     log_p: Array
     log_q: Array | None
 
@@ -387,6 +482,10 @@ class Predicting(Protocol):
     @property
     def drafted(self) -> bool:
         """Whether the draft's law is known."""
+
+    @property
+    def rule(self) -> Rule | None:
+        """How drafts are verified, if that is part of the claim. Then rounds and drafts are known."""
 
     def predictions(self, sample: Array) -> Iterator[Prediction]:
         """The laws of all tokens of an accepted sample, in chunks of sequences, each in the order of positions."""
@@ -410,6 +509,18 @@ class Decoding(Predicting, Protocol):
 
     def draft_log_probs(self, prefixes: Array) -> Array:
         """The draft's log-probabilities of the next token, if it is ``drafted``."""
+
+
+@runtime_checkable
+class Enumerable(Protocol):
+    """A law that can list all of its draws, if they are few."""
+
+    @property
+    def sequences(self) -> int:
+        """How many there are at most, or 0 if they cannot be listed."""
+
+    def enumerate(self) -> tuple[np.ndarray, np.ndarray]:
+        """All draws (m, T), and their probabilities (m,)."""
 
 
 def unit_directions(count: int, dim: int, generator: np.random.Generator) -> np.ndarray:

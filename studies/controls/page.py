@@ -20,8 +20,8 @@ def page(found: dict[str, Matrix]) -> str:
         f"{first.plan.alpha:g}, with seed {first.seed}. There are stages of {first.plan.stages[0]:,} paths doubled up to "
         f"{first.plan.max_paths:,}. `all` is the number of paths that all tests together take, after paying for their number; the "
         "next column names the tests that refute soonest by themselves. A test was looked at until 32 times the draws at which all "
-        f"together refuted. What draws cannot show is looked at by the exact law of a verifier or by forced coins. "
-        "JAX's samplers are judged until all together refute, with {PLANS['jax'].max_paths:,} paths at most. "
+        "together refuted. What draws cannot show is looked at by the exact law of a verifier or by forced coins. "
+        f"JAX's samplers are judged until all together refute, with {PLANS['jax'].max_paths:,} paths at most. "
         "`python -m studies.controls` makes this page; the whole matrix, test by test, is in `controls.json` "
         "(`exactness report reports/controls.json -o page.html` shows it).\n",
         f"{versions('exactness', 'numpy', 'scipy', 'torch', 'jax')}.\n",

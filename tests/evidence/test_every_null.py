@@ -159,6 +159,7 @@ TAILS = math.sqrt(float((edge_weights(True) * (1 - EDGES) ** 2).sum()))
 CASES = {
     "Kolmogorov": Case(N.Kolmogorov(), 2_000, piled(N.Kolmogorov(), 1.0)),
     "two-sample Kolmogorov": Case(N.TwoSampleKolmogorov(), 2_000, two_sample),
+    "paired Kolmogorov": Case(N.PairedKolmogorov(), 2_000, two_sample),
     "two-sample Kolmogorov, few": Case(N.TwoSampleKolmogorov(), 200, two_sample),
     "Cramer-von Mises": Case(N.CramerVonMises(), 2_000, piled(N.CramerVonMises(), math.sqrt(1 / 3))),
     "Anderson-Darling": Case(N.AndersonDarling(), 20_000, piled(N.AndersonDarling(), TAILS)),
@@ -191,7 +192,8 @@ every = pytest.mark.parametrize("name", CASES)
 
 
 def test_every_null_is_listed():
-    left_out = {"equality", "distinct", "permutation"}  # all or nothing, and of the data: their own tests are elsewhere
+    # All or nothing, of the data, and a bound that refutes nothing: their own tests are elsewhere.
+    left_out = {"equality", "distinct", "permutation", "pairs that have not met"}
     assert {c.null.name for c in CASES.values()} | left_out == {null.name for null in N.ALL}
 
 

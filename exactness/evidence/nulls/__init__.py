@@ -8,7 +8,7 @@ from .base import Null, Validity
 from .bets import Bet
 from .calls import VarianceRatio
 from .cells import TotalVariation, Wager
-from .counts import Promised, Share
+from .counts import Promised, Share, Unmet
 from .distinct import Distinct
 from .equality import Equality
 from .hilbert import AndersonDarling, CramerVonMises, KernelMean
@@ -16,6 +16,7 @@ from .kolmogorov import BINS, Kolmogorov, TwoSampleKolmogorov
 from .limits import ChiSquareLimit, Permutation
 from .neighbours import Neighbours, OwnRepeats
 from .normal import MeanVector, NormalMean, NormalVariance
+from .paired import PairedKolmogorov
 from .products import MeanProduct
 from .serial import SerialCorrelation
 from .symmetric import SymmetricMean
@@ -24,6 +25,7 @@ ALL: tuple[type[Null], ...] = (
     Kolmogorov, TwoSampleKolmogorov, CramerVonMises, AndersonDarling, KernelMean, NormalMean, NormalVariance, MeanVector,
     MeanProduct, Share, Promised, SymmetricMean, ChiSquareLimit, Permutation, Equality, Distinct, TotalVariation,
     Wager, SerialCorrelation, VarianceRatio, Neighbours, OwnRepeats, Bet,
+    PairedKolmogorov, Unmet,
 )  # fmt: skip
 
 
@@ -40,7 +42,8 @@ def null_of(name: str, parameters: dict[str, Any]) -> Null:
 __all__ = [
     "ALL", "BINS", "AndersonDarling", "Bet", "ChiSquareLimit", "CramerVonMises", "Distinct", "Equality", "KernelMean",
     "Kolmogorov", "MeanProduct", "MeanVector", "Neighbours", "NormalMean", "NormalVariance", "Null", "OwnRepeats",
-    "Permutation", "Promised",
-    "SerialCorrelation", "Share", "SymmetricMean", "TotalVariation", "TwoSampleKolmogorov", "Validity", "VarianceRatio", "Wager",
+    "PairedKolmogorov", "Permutation", "Promised",
+    "SerialCorrelation", "Share", "SymmetricMean", "TotalVariation", "TwoSampleKolmogorov", "Unmet",
+    "Validity", "VarianceRatio", "Wager",
     "null_of",
 ]  # fmt: skip

@@ -6,7 +6,9 @@ from .calls import Calls, UnusualCalls
 from .cells import Cells, Support
 from .features import Differences, Embedding
 from .lags import Lags
+from .meetings import MeetingTimes
 from .neighbours import Neighbours
+from .paired import MovedShare, PairedMeans
 from .pairs import PairTally
 from .points import Points
 from .products import Products
@@ -26,8 +28,11 @@ __all__ = [
     "Differences",
     "Embedding",
     "Lags",
+    "MeetingTimes",
+    "MovedShare",
     "Neighbours",
     "PairTally",
+    "PairedMeans",
     "Points",
     "Products",
     "Promises",

@@ -11,13 +11,16 @@ from .base import Summary, Test, worst
 
 
 class PairTally(Summary):
-    """Counts of both samples in the same cells, with one row per projection."""
+    """Counts of both samples in the same cells, with one row per projection.
+
+    ``null`` is the test of their distribution functions: of independent samples, or of both ends of pairs.
+    """
 
     distribution = "that of the trusted sampler"
-    constant = ("rows",)
+    constant = ("rows", "null")
 
-    def __init__(self, rows: Sequence[str], cells: int) -> None:
-        self.rows, self.n = tuple(rows), 0
+    def __init__(self, rows: Sequence[str], cells: int, null: Null | None = None) -> None:
+        self.rows, self.n, self.null = tuple(rows), 0, null or TwoSampleKolmogorov()
         self.counts = np.zeros((2, len(self.rows), cells), dtype=np.int64)
 
     def add(self, counts: np.ndarray, n: int) -> None:
@@ -33,8 +36,7 @@ class PairTally(Summary):
         if self.n == 0:
             return []
         gap = np.cumsum(self.counts[0] - self.counts[1], axis=1) / self.n
-        null = TwoSampleKolmogorov()
-        return [worst(lambda _: null, self.rows, np.abs(gap).max(1), self.n)]
+        return [worst(lambda _: self.null, self.rows, np.abs(gap).max(1), self.n)]
 
     def monitored(self) -> list[tuple[Null, int]]:
-        return [(TwoSampleKolmogorov(), len(self.rows))]
+        return [(self.null, len(self.rows))]
