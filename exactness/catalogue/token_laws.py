@@ -117,6 +117,13 @@ def _predict(table: Any) -> Predict:
     return predict
 
 
+def characters(of: Backend, device: str, dtype: str) -> Models:
+    """The trained models of characters, which run in float32 on the CPU."""
+    models = of.part("characters")
+    target, draft = models.target(), models.draft()
+    return Models(target.law, draft.law, target, draft)
+
+
 def zipf(vocabulary: int, seed: int, contexts: int = _CONTEXTS) -> tuple[np.ndarray, np.ndarray]:
     """Tables of a target and a draft that overlap by a half. In each row, the likely tokens are others."""
     generator = np.random.default_rng(seed)
@@ -152,6 +159,10 @@ LAWS: dict[str, TokenLaw] = {
             "tokens-50000", "50,000 tokens by Zipf's law, permuted by the last token and the position", 50_000, 4,
             Plan(tolerance=0.3, first_paths=256, max_paths=1_024, per_call=64), seed=50_000, window=2, tree=(0, 0, 1),
             paths=(0, 0, 1, 2), rows=64, dtype="float32",
+        ),
+        TokenLaw(
+            "characters", "a trained model of characters of Python's documentation, and a smaller one as its draft", 96, 12,
+            characters, Plan(tolerance=0.2, first_paths=500, max_paths=4_000, per_call=250), rows=250, dtype="float32",
         ),
     )
 }  # fmt: skip

@@ -63,6 +63,7 @@ CONTROLS: dict[str, tuple[str, ...]] = {
     ),
     "tokens-50-long": SUBTLE,
     "tokens-50000": ("token-residual-from-target", "token-extra-from-draft", "draft-temperature-not-reported"),
+    "characters": ("token-residual-from-target", "token-extra-from-draft", "draft-temperature-not-reported"),
 }
 # The law of the subtle faults is that of `tokens-50`, so these rules are enough.
 ONLY = {"tokens-50-long": ("block", "traversal")}
