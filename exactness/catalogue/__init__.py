@@ -32,7 +32,7 @@ def entries() -> tuple[Entry, ...]:
 
 
 def tour() -> list[Entry]:
-    """A selection of about forty members: every law, plain and published samplers, our best sampler, and every control."""
+    """A selection of about fifty members: every law, plain and published samplers, our best sampler, and controls."""
     return [entry for entry in entries() if entry.tour]
 
 

@@ -45,8 +45,8 @@ _MANY = 16_000
 
 
 def known(name: str) -> int:
-    found = next(r.caught_at for r in published().records if r.name == name)
-    assert found is not None
+    found = next((r.caught_at for r in published().records if r.name == name), None)
+    assert found is not None, f"{name}: python -m studies.controls --names {name}"
     return found
 
 
@@ -95,8 +95,10 @@ def test_what_was_published_is_of_these_faults_and_as_it_should_be():
     assert matrix.plan.max_paths == 200_000
     # Of JAX's samplers only whether they are caught: they are looked at no further.
     other = Matrix.load(ROOT / "reports" / "controls_jax.json")
-    assert [r.name for r in other.records] == [f.name for f in FAULTS]
-    assert (other.score, other.false_alarms) == (matrix.score, matrix.false_alarms)
+    both = [r.name for r in other.records]
+    assert both == [f.name for f in FAULTS if f.name in both]
+    assert {f.name for f in CHAINS} <= set(both), "JAX's verifiers of tokens are judged in the slow tests as well"
+    assert all(r.as_it_should for r in other.records)
 
 
 def test_the_catalogue_of_faults_is_whole():
