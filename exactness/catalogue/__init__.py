@@ -15,7 +15,7 @@ from .base import Entry, Inspection, Setting
 
 __all__ = ["BACKENDS", "Entry", "FAMILIES", "Inspection", "Setting", "entries", "family", "find", "tour"]
 
-FAMILIES = ("chains", "tokens")
+FAMILIES = ("chains", "programs", "tokens")
 """The one list of families. Each is a file of this folder with ``entries()``. If it has faults, it has ``control(fault, setting)``
 and ``problem_of(fault)`` as well, and ``inspect(fault, setting)`` if draws cannot show some of them."""
 
