@@ -65,8 +65,8 @@ CONTROLS: dict[str, tuple[str, ...]] = {
     "tokens-50000": ("token-residual-from-target", "token-extra-from-draft", "draft-temperature-not-reported"),
     "characters": ("token-residual-from-target", "token-extra-from-draft", "draft-temperature-not-reported"),
 }
-# The law of the subtle faults is that of `tokens-50`, so these rules are enough. Four of 50,000 tokens hardly repeat, so that a lookup
-# of the text has no draft accepted.
+# The law of the subtle faults is that of `tokens-50`, so these rules are enough. Four of 50,000 tokens hardly repeat, so
+# that a lookup of the text has no draft accepted.
 ONLY = {"tokens-50-long": ("block", "traversal"), "tokens-50000": tuple(name for name in RULES if name != "prompt-lookup")}
 # Rules that look wrong, and are right. The other ones of `faults.tokens.right` are rules of the catalogue by another name.
 LOOKS_WRONG = ("another-order-of-the-vocabulary",)
