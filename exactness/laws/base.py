@@ -492,6 +492,26 @@ class Predicting(Protocol):
 
 
 @runtime_checkable
+class Decoding(Predicting, Protocol):
+    """A law of token sequences that can be asked for the law of any next token, so that wrong decoders of it can be made.
+
+    ``prompts`` are lists of token ids, ``[()]`` if there are none, and ``end`` is the token that ends a sequence, or None.
+    """
+
+    prompts: Sequence[Sequence[int]]
+    end: int | None
+
+    def log_probs(self, prefixes: Array) -> Array:
+        """The log-probabilities of the next token: (n, t) integers -> (n, V)."""
+
+    def unfiltered_log_probs(self, prefixes: Array) -> Array:
+        """The same without temperature and filters."""
+
+    def draft_log_probs(self, prefixes: Array) -> Array:
+        """The draft's log-probabilities of the next token, if it is ``drafted``."""
+
+
+@runtime_checkable
 class Enumerable(Protocol):
     """A law that can list all of its draws, if they are few."""
 

@@ -254,6 +254,10 @@ class TokenChain(Law):
         """The filtered log-probabilities of the next token: (n, t) integers -> (n, V)."""
         return self.filters(self._logits("target", self.target, prefixes))
 
+    def unfiltered_log_probs(self, prefixes: Array) -> Array:
+        """The target's log-probabilities without temperature and filters: (n, t) integers -> (n, V)."""
+        return log_softmax(self._logits("target", self.target, prefixes))
+
     def draft_log_probs(self, prefixes: Array) -> Array:
         """The draft's log-probabilities of the next token: (n, t) integers -> (n, V). Raises ``BadInput`` without a draft."""
         if self.draft is None:
