@@ -51,27 +51,27 @@ def figure(report: Report, target: Path) -> None:
 
 
 def _shares(axis: Any, report: Report, laws: list[str]) -> None:
-    rows = []
+    rows: list[tuple[str, tuple[float, float]]] = []
     for key, test in TESTS.items():
         seen, missed, (k, n) = counts.sees(report, key), counts.misses(report, key), counts.alarms(report, key)
         if counts.complete(report, key):
-            rows.append((test.who.split(":")[0], len(seen) / (len(seen) + len(missed)), k / n if n else math.nan))
+            rows.append((test.who.split(":")[0], (len(seen) / (len(seen) + len(missed)), k / n if n else math.nan)))
     for law in laws:
         k, n = counts.our_alarms(report, law)
         seen = counts.certified_within(report, law, report["caps"][law])
-        rows.append((f"a certificate, {law}", len(seen) / max(1, len(counts.needed(report, law))), k / n if n else math.nan))
-    for shift, column, colour, label in ((-0.2, 1, _WHOLE, "wrong verifiers seen"), (0.2, 2, _ALARM, "right rules refused")):
+        rows.append((f"a certificate, {law}", (len(seen) / max(1, len(counts.needed(report, law))), k / n if n else math.nan)))
+    for shift, column, colour, label in ((-0.2, 0, _WHOLE, "wrong verifiers seen"), (0.2, 1, _ALARM, "right rules refused")):
         axis.barh(
             [i + shift for i in range(len(rows))],
-            [0.0 if math.isnan(row[column]) else row[column] for row in rows],
+            [0.0 if math.isnan(row[1][column]) else row[1][column] for row in rows],
             0.38,
             color=colour,
             label=label,
         )
         for i, row in enumerate(rows):
-            known = not math.isnan(row[column])
-            text = f"{100 * row[column]:.0f}%" if known else "not run"
-            axis.text(row[column] + 0.01 if known else 0.01, i + shift, text, va="center", fontsize=7)
+            known = not math.isnan(row[1][column])
+            text = f"{100 * row[1][column]:.0f}%" if known else "not run"
+            axis.text(row[1][column] + 0.01 if known else 0.01, i + shift, text, va="center", fontsize=7)
     axis.set_yticks(range(len(rows)), [row[0].replace(" of a", "\nof a") for row in rows], fontsize=7.5)
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.set_xlim(0, 1.12)

@@ -130,10 +130,8 @@ def _field(report: Report, laws: list[str]) -> str:
     for law in [law for law in laws if counts.our_alarms(report, law)[1]]:
         cap, run = report["caps"][law], len(counts.needed(report, law))
         for n, rate in ((_AT_MOST, _rate(*counts.our_alarms(report, law))), (cap, "")):
-            seen = len(counts.certified_within(report, law, n))
-            lines.append(
-                (f"a certificate, {law}", f"all tests, alpha = {report['alpha']:g}", f"{n:,} sequences", f"{seen} of {run}", rate)
-            )
+            within = f"{len(counts.certified_within(report, law, n))} of {run}"
+            lines.append((f"a certificate, {law}", f"all tests, alpha = {report['alpha']:g}", f"{n:,} sequences", within, rate))
     sources = "\n".join(f"* {test.who}: {test.file}." for test in TESTS.values())
     return (
         "Each test runs once on each wrong verifier. Where a promise changes the target (a temperature, a filter), it "
