@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arrays import Array, integers_like, namespace, normal_scores, to_numpy
 from ..evidence.base import Battery, Evidence, Origin
+from ..evidence.dependence import Dependence
 from ..evidence.summaries import Bets, Lags, Speculation, Summary, Support, Tally
 from ..laws.base import Law, Predicting, Prediction
 from ..laws.token_rules import at
@@ -39,7 +40,8 @@ class Tokens(Battery):
     * Bets, whose wealth is valid at any time: on the draft's law, on the law at other temperatures, on the residual without
       weights, and on what draft and target have in common. Each is what a wrong verifier would emit too often.
     * The share of tokens with p > q, by place in the round and by the number of drafts that the round before accepted.
-    * The dependence of each token on those some positions before, and of rounds on the round before.
+    * The dependence of each token on those some positions before, of rounds on the round before, and of sequences on each other, as
+      where two requests share a seed.
     * If the law says how drafts are verified, whether each draft was accepted, against the probability that its rule must accept it
       with: transforms, and bets by place in the round, by the number of drafts that the round before accepted, and by the
       probability.
@@ -67,7 +69,7 @@ class Tokens(Battery):
         return isinstance(law, Predicting)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
-        looks = _Looks(law, self.lags)
+        looks = _Looks(law, self.lags, generator)
         assert isinstance(law, Predicting)
 
         def update(sample: Array, noise: np.random.Generator) -> None:
@@ -79,7 +81,7 @@ class Tokens(Battery):
 class _Looks:
     """The summaries of a law's tokens."""
 
-    def __init__(self, law: Law, lags: int) -> None:
+    def __init__(self, law: Law, lags: int, generator: np.random.Generator) -> None:
         assert isinstance(law, Predicting)
         self.group, names = _groups(law.length)
         self.support = Support()
@@ -102,6 +104,8 @@ class _Looks:
             self.summaries |= {"share of tokens with p > q": self.shares}
         self.acceptances = None if law.rule is None else Acceptances(law.rule, self.group, names)
         self.blocks = BlockWeights()
+        self.dependence = Dependence(1, generator, noisy=[True] * law.length)
+        self.summaries |= self.dependence.summaries()
         self.across = AcrossRounds(["tokens", *([] if law.rule is None else ["accepted drafts"])])
         self.sequences, self.contexts = Sequences(law), Contexts(law)
         for one in (self.acceptances, self.across, self.contexts, self.sequences):
@@ -134,6 +138,9 @@ class _Looks:
             for t in range(lag, law.length):
                 self.lags.add(lag, scores[t][:, None], scores[t - lag][:, None])
         self.across.take(kinds, place, before)
+        for z in scores:
+            self.dependence.take(z[:, None])
+        self.dependence.close(noise)
 
     def _possible(self, step: Prediction, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The log-probability of each token, and whether it is a token that the law draws. Others refute at once."""

@@ -130,6 +130,21 @@ def test_a_block_whose_residual_forgets_its_weight_is_refuted_by_the_bet_on_it()
     assert ex.certify(lambda n, seed: blocks(None, n, seed), claimed, plan=plan).verdict is ex.Verdict.CERTIFIED
 
 
+REPEATED = {
+    "each sequence twice": lambda draws: np.repeat(draws[: (len(draws) + 1) // 2], 2, axis=0)[: len(draws)],
+    "the second half is the first": lambda draws: np.concatenate([draws[: (len(draws) + 1) // 2]] * 2)[: len(draws)],
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_sequences_that_repeat_others_are_no_evidence(name):
+    """As where two requests share a seed. Each sequence by itself has the right law."""
+    own = law()
+    certificate = ex.certify(lambda n, seed: REPEATED[name](own.sample(n, seed)), own, plan=PLAN)
+    assert certificate.verdict is ex.Verdict.REFUTED
+    assert certificate.reasons[0].startswith("draws depend on each other")
+
+
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("wrong", [False, True])
 def test_probabilities_of_zero_and_ends_raise_no_warnings(wrong):
