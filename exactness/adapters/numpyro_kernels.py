@@ -195,7 +195,7 @@ class NumpyroKernel:
         import jax
 
         args = self.program.args if self.program is not None else ()
-        first, second = jax.random.split(key)
+        first, second, third = jax.random.split(key, 3)
         if not hasattr(kernel, "_adapt_state_size"):
             keys = jax.random.split(first, self.ensemble)
             return _sampled(kernel, kernel.init(keys, 0, start, args, kwargs), args, kwargs).z
@@ -209,7 +209,8 @@ class NumpyroKernel:
         adapted = state.adapt_state._replace(zs=rows, pes=energies)
         state = state._replace(adapt_state=adapted, z=one, potential_energy=energies[0], rng_key=second)
         back = jax.flatten_util.ravel_pytree(one)[1]
-        return jax.vmap(back)(_sampled(kernel, state, args, kwargs).adapt_state.zs)
+        # It also orders its states by age, which says nothing about the set of them.
+        return jax.vmap(back)(jax.random.permutation(third, _sampled(kernel, state, args, kwargs).adapt_state.zs))
 
     def _fresh(self, data: Mapping[str, Any] | None) -> Any:
         """A copy of the kernel that remembers nothing, on the model given the data."""

@@ -97,6 +97,14 @@ class ModelLaw(JointLaw):
     def coordinates(self) -> list[str]:
         return self.program.coordinates
 
+    def starts(self, n: int, seed: int) -> tuple[np.ndarray, tuple[Any, ...]]:
+        """Parameters (n, p), and the data that they made. Both come from one run of the model."""
+        theta, data = self.program.draws(n, seed)
+        if not np.all(np.isfinite(theta)):
+            name = self.coordinates[int(np.argwhere(~np.isfinite(theta))[0, 1])]
+            raise BadInput(f"the prior of {name} drew NaN or infinity: narrow it, or let JAX compute in double precision")
+        return theta, (data,)
+
     def log_joint(self, theta: np.ndarray, data: Mapping[str, np.ndarray]) -> np.ndarray:
         """The log-density of parameters (n, p) and their data, with respect to the sites as they are, (n,)."""
         return self._densities(theta, data)[:, 0]

@@ -92,7 +92,7 @@ class Program:
         self.latents = [site for name, site in sites.items() if name not in self.observed and site.why_not != _OBSERVED]
         self.others = [site for name, site in sites.items() if name not in self.observed and site.why_not == _OBSERVED]
         self._cuts = np.cumsum([site.size for site in self.latents])[:-1]
-        self._prior = InBatches(self._draw_prior)
+        self._draws = InBatches(self._draw)
         self._simulate = InBatches(self._draw_data)
         self._densities = InBatches(self._log_densities)
 
@@ -114,10 +114,15 @@ class Program:
         if not self.latents:
             raise BadInput(f"all sites of {self.name} hold data ({_listed(self.observed)}): leave out of observed= what is unknown")
 
+    def draws(self, n: int, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Parameters (n, p) and their data, from one run of the model each."""
+        with self._explained():
+            theta, data = self._draws(seed, n)
+        return np.asarray(theta, dtype=np.float64), dict(data)
+
     def prior(self, n: int, seed: int) -> np.ndarray:
         """Parameters (n, p)."""
-        with self._explained():
-            return np.asarray(self._prior(seed, n), dtype=np.float64)
+        return self.draws(n, seed)[0]
 
     def simulate(self, theta: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         """Data of each row of parameters (n, p)."""
@@ -154,8 +159,9 @@ class Program:
         trace = self._handlers.trace(self._handlers.substitute(seeded, **at)).get_trace(*self.args, **kwargs)
         return {name: site for name, site in trace.items() if site["type"] == "sample"}
 
-    def _draw_prior(self, key: Any) -> Any:
-        return self.flat({name: site["value"] for name, site in self._run(key, {}).items()})
+    def _draw(self, key: Any) -> tuple[Any, dict[str, Any]]:
+        values = {name: site["value"] for name, site in self._run(key, {}).items()}
+        return self.flat(values), {site.name: values[site.name] for site in self.data}
 
     def _draw_data(self, key: Any, theta: Any) -> dict[str, Any]:
         sites = self._run(key, self.values(theta))
@@ -189,10 +195,17 @@ class Program:
         import jax
         from numpyro.infer.initialization import init_to_sample
 
-        with self._explained():
+        found: dict[str, Site] = {}
+
+        def run(key: Any) -> None:
             # This also gives values to sites that cannot be drawn, so that a message can name them.
-            found = self.traced(self.model, jax.random.key(0), self.kwargs, substitute_fn=init_to_sample)
-        return {name: _site(name, site) for name, site in found.items()}
+            sites = self.traced(self.model, key, self.kwargs, substitute_fn=init_to_sample)
+            found.update({name: _site(name, site) for name, site in sites.items()})
+
+        with self._explained():
+            # Only shapes are worked out, and nothing is compiled.
+            jax.eval_shape(run, jax.random.key(0))
+        return found
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
