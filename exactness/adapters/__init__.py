@@ -13,12 +13,13 @@ from .numpyro_models import from_numpyro_model
 from .scipy_distributions import from_scipy, sample_scipy
 from .token_verifiers import from_token_verifier
 from .torch_distributions import from_torch, sample_torch
+from .transformers_models import from_transformers
 from .verifiers import from_coupling, from_verifier
 
 __all__ = [
     "from_scipy", "sample_scipy", "from_torch", "sample_torch", "from_numpyro", "sample_numpyro",
     "from_numpyro_model", "numpyro_kernel",
     "from_scheduler", "sample_scheduler", "sample_pipeline", "sample_loop",
-    "from_denoiser", "from_verifier", "from_coupling", "from_token_verifier",
+    "from_denoiser", "from_verifier", "from_coupling", "from_token_verifier", "from_transformers",
     "exact_law", "ExactLaw", "forced_coins", "ForcedCheck",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -53,6 +53,8 @@ class KernelInvariance(Law):
     >>> ex.certify(law.moved_by(lambda x, seed: walk(x, seed, 0.4)), law, plan=plan).verdict.value
     'refuted'
     """
+
+    of_data: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -62,6 +62,7 @@ class JointLaw(Law):
     """
 
     dtypes = ("float64",)
+    of_data: ClassVar[bool] = True
 
     def __init__(
         self,
