@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadInput
+from ..laws.moves import named
 from .libraries import needs
 
 
@@ -82,7 +83,7 @@ class Program:
         if not callable(model):
             raise BadInput(f"a model must be a function with numpyro.sample statements; got {type(model).__name__}")
         self.model, self.args, self.kwargs, self._handlers = model, tuple(args), dict(kwargs), numpyro.handlers
-        self.name = str(getattr(model, "__qualname__", type(model).__qualname__))
+        self.name = named(getattr(model, "func", model))
         self.observed = self._arguments(observed)
         sites = self._sites()
         unknown = [name for name in self.observed if name not in sites]
