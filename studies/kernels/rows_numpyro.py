@@ -86,7 +86,7 @@ def cases() -> Iterator[Case]:
 
 
 def _potential() -> Iterator[Case]:
-    target = {"potential_fn": mixture}
+    target: dict[str, Any] = {"potential_fn": mixture}
 
     def case(name: str, kernel: Any, law: ex.Law, **settings: Any) -> Case:
         return Case("numpyro", "mixture", name, lambda: (law, law.moved_by(numpyro_kernel(kernel, **settings))))  # type: ignore[attr-defined]
