@@ -15,7 +15,7 @@ from .base import Entry, Setting
 
 __all__ = ["BACKENDS", "Entry", "FAMILIES", "Setting", "entries", "family", "find", "tour"]
 
-FAMILIES = ("chains",)
+FAMILIES = ("chains", "programs")
 """The one list of families. Each is a file of this folder with ``entries()``, and ``control(fault, setting)`` if it has faults."""
 
 
