@@ -307,7 +307,7 @@ def _shapes(program: Program) -> dict[str, tuple[int, ...]]:
 
 @contextmanager
 def _refusals(kernel: str) -> Iterator[None]:
-    """What numpyro refuses when a kernel starts, as ``BadInput``."""
+    """A context in which whatever numpyro refuses becomes ``BadInput``."""
     try:
         yield
     except BadInput:

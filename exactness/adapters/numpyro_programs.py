@@ -1,4 +1,4 @@
-"""What a numpyro model says about itself: its sites, draws from it, and its log-densities, row by row."""
+"""A numpyro model read by its handlers: its sites, draws from it, and its log-densities, row by row."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class Program:
         return jnp.stack([sum(logs.values()), sum([logs[name] for name in self.observed], start=jnp.zeros(()))])
 
     def _run(self, key: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The sites of a run without data, at these values where there are some, and drawn where there are none."""
+        """The sites of a run without data, which have these values, or are drawn."""
         return self.traced(self._handlers.uncondition(self.model), key, self.kwargs, data=dict(values))
 
     def _arguments(self, observed: Any) -> dict[str, str | None]:
