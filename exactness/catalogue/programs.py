@@ -48,7 +48,7 @@ def claim_of(entry: Entry, setting: Setting) -> Claim:
 
     fault = kernel_fault(entry.name.rsplit("/", 1)[1])
     law = law_of(fault, Backend(setting.backend))
-    about = {"backend": setting.backend, "law": str(law.describe()["name"]), "what": fault.what}
+    about: dict[str, object] = {"backend": setting.backend, "law": str(law.describe()["name"]), "what": fault.what}
     return Claim(
         entry.name, sampler_of(fault, law, setting.backend), law, _PLANS[entry.problem],
         wrong=None if fault.exact else fault.what, about=about,

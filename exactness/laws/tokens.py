@@ -201,7 +201,8 @@ class TokenChain(Law):
                 check(_integers(label, given, (n, self.length), "one per token"), to_numpy(alive))
             rows.append(unknown if given is None else wide(given))
         if self.rule is not None:
-            self._check_rule(*(to_numpy(row) for row in rows), draws.drafts is not None)
+            ids, of_round, drafted = (to_numpy(row) for row in rows)
+            self._check_rule(ids, of_round, drafted, draws.drafts is not None)
         return xp.stack([*rows, number], axis=1)
 
     def _check_rule(self, tokens: np.ndarray, rounds: np.ndarray, drafts: np.ndarray, told: bool) -> None:
@@ -253,6 +254,10 @@ class TokenChain(Law):
     def log_probs(self, prefixes: Array) -> Array:
         """The filtered log-probabilities of the next token: (n, t) integers -> (n, V)."""
         return self.filters(self._logits("target", self.target, prefixes))
+
+    def unfiltered_log_probs(self, prefixes: Array) -> Array:
+        """The target's log-probabilities without temperature and filters: (n, t) integers -> (n, V)."""
+        return log_softmax(self._logits("target", self.target, prefixes))
 
     def draft_log_probs(self, prefixes: Array) -> Array:
         """The draft's log-probabilities of the next token: (n, t) integers -> (n, V). Raises ``BadInput`` without a draft."""
