@@ -16,7 +16,7 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
         "of its moves are judged: one step, alpha 1e-6, tolerance 0.1, and at most 10,000 moves. A verdict of *inconclusive* after "
         "10,000 moves means that nothing was found and that the tolerance takes more of them. Seconds are those of the processor, "
         "with compilation. What is judged is invariance; convergence is not shown. Ensembles are judged whole, ten states at a "
-        "time.\n\n"
+        "time; those of SA come back in random order, so all of them count as moved.\n\n"
     )
     text += _findings(rows)
     for library in dict.fromkeys(row["library"] for row in rows):
