@@ -366,7 +366,8 @@ class Ends:
     """Both ends of the moves of a Markov kernel, as numbers on the host.
 
     ``before`` and ``after`` (n, m) hold the coordinates of the state and then quantities of it. Whatever the move must keep, such
-    as the data that a posterior is given, is ``context`` (n, c). ``moved`` (n,) says which states changed at all.
+    as the data that a posterior is given, is ``context`` (n, c). ``moved`` (n, d) says which
+    coordinates of which states changed at all.
     """
 
     before: np.ndarray

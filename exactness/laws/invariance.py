@@ -138,7 +138,7 @@ class KernelInvariance(Law):
         both = to_numpy(sample)
         before, after = self._flip(both[:, 0]), both[:, 1]
         columns = [np.concatenate([x.astype(np.float64), self._of(x)[1]], axis=1) for x in (before, after)]
-        return Ends(columns[0], columns[1], np.zeros((len(both), 0)), np.any(both[:, 0] != after, axis=1))
+        return Ends(columns[0], columns[1], np.zeros((len(both), 0)), both[:, 0] != after)
 
     def fresh(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`.base.Moving`."""

@@ -165,7 +165,7 @@ class JointLaw(Law):
         before, after, flat = rows[:, :p], rows[:, p : 2 * p], rows[:, 2 * p :]
         data = self._data(flat)
         columns = [np.concatenate([x, evaluated(self.quantities, x, data)[1]], axis=1) for x in (before, after)]
-        return Ends(columns[0], columns[1], flat, np.any(before != after, axis=1))
+        return Ends(columns[0], columns[1], flat, before != after)
 
     def fresh(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`.base.Moving`."""
