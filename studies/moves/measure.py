@@ -65,9 +65,8 @@ def row_of(name: str, seeds: int) -> Row:
     if isinstance(law, ex.KernelInvariance):
         still = ex.KernelInvariance(law.target, reversible=False, quantities=law.quantities)
         draw = sampler_of(fault, law, "torch")
-        ways["after"] = lambda seed: seen_at(
-            TwoSample(), ex.TrustedSampler(law.target.sample), lambda n, s: draw(n, s)[0][:, 1], seed
-        )
+        trusted = ex.TrustedSampler(lambda n, seed: fault.target.draws(n, seed))
+        ways["after"] = lambda seed: seen_at(TwoSample(), trusted, lambda n, s: draw(n, s)[0][:, 1], seed)
         ways["partner"] = lambda seed: seen_at(Moves(), still, draw, seed)
         if law.reversible:
             ways["paired"] = lambda seed: seen_at(Moves(), law, draw, seed)
