@@ -13,9 +13,9 @@ from ..errors import BadInput
 from ..laws.moves import whole
 from .libraries import needs
 
-# JAX compiles anew for each number of rows, so rows come in parts of at most this many, padded to 64, 256, 1,024 or 4,096.
+# JAX compiles anew for each number of rows, which takes seconds. So rows come in parts of at most 4,096, padded to 1,024 or 4,096.
 _MOST = 4096
-_LEAST = 64
+_LEAST = 1024
 
 
 def blackjax_kernel(
@@ -54,7 +54,7 @@ def blackjax_kernel(
     >>> import jax.numpy as jnp
     >>> import exactness as ex
     >>> law = ex.KernelInvariance(ex.GaussianMixture([1.0], [[0.0]], [1.0]))
-    >>> walk = blackjax.rmh(lambda x: -0.5 * x @ x, blackjax.mcmc.random_walk.normal(jnp.ones(1)))
+    >>> walk = blackjax.additive_step_random_walk(lambda x: -0.5 * x @ x, blackjax.mcmc.random_walk.normal(jnp.ones(1)))
     >>> ex.certify(law.moved_by(blackjax_kernel(walk)), law, plan=ex.Plan(tolerance=0.1)).verdict.value
     'certified'
     """
@@ -69,9 +69,7 @@ def blackjax_kernel(
 class BlackjaxKernel:
     """See :func:`blackjax_kernel`."""
 
-    def __init__(
-        self, algorithm: Any, depends: bool, position: Any, steps: int, read: Callable[[Any, Any], Any] | None
-    ) -> None:
+    def __init__(self, algorithm: Any, depends: bool, position: Any, steps: int, read: Callable[[Any, Any], Any] | None) -> None:
         self.algorithm, self.depends, self.position, self.steps, self.read = algorithm, depends, position, steps, read
         self._fits: set[tuple[int, ...]] = set()
 
@@ -140,8 +138,8 @@ class BlackjaxKernel:
         except Exception as error:  # These are functions of the user and of blackjax, so the message says where it happened.
             raise BadInput(
                 f"the algorithm raised {type(error).__name__} for a position of shape {row.shape}: {error}; init takes "
-                "(position, key), step takes (key, state) and nothing else, and the log-density returns one number. A position that "
-                "is no vector is given by an example, position=; a state without .position is read by read="
+                "(position, key), step takes (key, state) and nothing else, and the log-density returns one number. A position "
+                "that is no vector is given by an example, position=; a state without .position is read by read="
             ) from error
         if found.shape != row.shape:
             raise BadInput(f"a row of the law has shape {row.shape}, and the position after the move {found.shape}; give read=")
@@ -169,11 +167,13 @@ def _checked(algorithm: Any) -> Any:
         return algorithm
     if callable(getattr(algorithm, "run", None)) and not hasattr(algorithm, "init"):
         raise BadInput(
-            "this is an adaptation and no kernel: a kernel that adapts keeps no law. Run the adaptation first, and give the algorithm "
-            "with the parameters that it found, as in blackjax.nuts(logdensity, **parameters)"
+            "this is an adaptation and no kernel: a kernel that adapts keeps no law. Run the adaptation first, and give the "
+            "algorithm with the parameters that it found, as in blackjax.nuts(logdensity, **parameters)"
         )
     if hasattr(algorithm, "init"):
-        raise BadInput(f"give the algorithm with its log-density and parameters, as in blackjax.nuts(logdensity, ...); got {algorithm!r:.60}")
+        raise BadInput(
+            f"give the algorithm with its log-density and parameters, as in blackjax.nuts(logdensity, ...); got {algorithm!r:.60}"
+        )
     raise BadInput(
         "give a blackjax algorithm, as in blackjax.nuts(logdensity, ...), a pair of functions (init, step), or a function of the "
         f"data that returns one; got {type(algorithm).__name__}"

@@ -59,7 +59,9 @@ def pymc_kernel(step: Any, model: Any = None, *, data: str | None = None, steps:
     for part in _parts(step):
         name = type(part).__name__
         if hasattr(part, "link_population") or hasattr(part, "_history"):
-            raise BadInput(f"{name} looks at other chains or at the past, so it is no kernel of one state and keeps no law by itself")
+            raise BadInput(
+                f"{name} looks at other chains or at the past, so it is no kernel of one state and keeps no law by itself"
+            )
         if getattr(part, "tune", False):
             raise BadInput(
                 f"{name} still tunes itself, and a kernel that adapts keeps no law: call step.stop_tuning() first. Scales and step "
@@ -86,7 +88,9 @@ class PymcKernel:
         states = np.asarray(x)
         if states.ndim != 2 or states.shape[1] != sum(self.sizes):
             listed = ", ".join(f"{v.name} {list(shape)}" for v, shape in zip(self.model.free_RVs, self.shapes, strict=True))
-            raise BadInput(f"the rows of the law have {states.shape[1:]} numbers, and the model's variables {sum(self.sizes)}: {listed}")
+            raise BadInput(
+                f"the rows of the law have {states.shape[1:]} numbers, and the model's variables {sum(self.sizes)}: {listed}"
+            )
         data = self._named(given[0]) if len(given) > 1 else {}
         if self._state is not None:
             self.step.sampling_state = copy.deepcopy(self._state)
@@ -107,9 +111,7 @@ class PymcKernel:
         parts = np.split(row, np.cumsum(self.sizes)[:-1])
         there, back = self._maps
         values = there(*(p.reshape(shape) for p, shape in zip(parts, self.shapes, strict=True)))
-        point = {
-            v.name: np.asarray(value, dtype=v.dtype) for v, value in zip(self.model.value_vars, values, strict=True)
-        }
+        point = {v.name: np.asarray(value, dtype=v.dtype) for v, value in zip(self.model.value_vars, values, strict=True)}
         before = point
         for _ in range(self.steps):
             point, _ = self.step.step(point)

@@ -8,6 +8,7 @@ from .kernels import CharacteristicFunction, MeanEmbedding, SteinDiscrepancy
 from .mixtures import MixtureInnovations, Rosenblatt
 from .moves import Moves
 from .projections import ProjectedKS
+from .sbc import Margins
 from .standard import standard
 from .support import Possible
 from .tokens import Tokens
@@ -15,8 +16,8 @@ from .trusted import PermutationTwoSample, TwoSample
 from .windows import Acceptance
 
 __all__ = [
-    "Acceptance", "Battery", "CharacteristicFunction", "Couplings", "Evidence", "Frequencies", "Innovations", "MeanEmbedding",
-    "MixtureInnovations", "Moves", "Origin", "PermutationTwoSample", "Possible",
+    "Acceptance", "Battery", "CharacteristicFunction", "Couplings", "Evidence", "Frequencies", "Innovations", "Margins",
+    "MeanEmbedding", "MixtureInnovations", "Moves", "Origin", "PermutationTwoSample", "Possible",
     "ProjectedKS", "Result", "Rosenblatt", "SteinDiscrepancy", "Tokens", "TwoSample",
     "standard",
 ]  # fmt: skip

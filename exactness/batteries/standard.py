@@ -13,6 +13,7 @@ from .kernels import CharacteristicFunction, SteinDiscrepancy
 from .mixtures import MixtureInnovations, Rosenblatt
 from .moves import Moves
 from .projections import ProjectedKS
+from .sbc import Margins
 from .support import Possible
 from .tokens import Tokens
 from .trusted import TwoSample
@@ -32,6 +33,7 @@ STANDARD: tuple[type[Battery], ...] = (
     Couplings,
     Acceptance,
     Moves,
+    Margins,
 )
 """The one list of batteries that ``certify`` runs. Each is used where the law knows what the battery looks at."""
 

@@ -12,6 +12,7 @@ from .joint import JointLaw
 from .mixtures import GaussianMixture
 from .products import ProductLaw
 from .rosenblatt import RosenblattLaw
+from .sbc import SbcRanks
 from .tokens import TokenChain, TokenDraws
 from .trusted import TrustedSampler
 from .univariate import UnivariateLaw
@@ -29,6 +30,7 @@ __all__ = [
     "Law",
     "ProductLaw",
     "RosenblattLaw",
+    "SbcRanks",
     "TokenChain",
     "TokenDraws",
     "TrustedSampler",
