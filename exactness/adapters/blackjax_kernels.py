@@ -92,18 +92,21 @@ class BlackjaxKernel:
             while size < n:
                 size *= 4
             rows = start + np.arange(size) % n
-            keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), i), size)
-            arguments = (keys, states[rows], jax.tree.map(partial(_taken, rows), data))
+            arguments = (states[rows], jax.tree.map(partial(_taken, rows), data))
             if not self._fits:
                 self._check(*jax.tree.map(_first, arguments))
-            parts.append(np.asarray(self._compiled(*arguments))[:n])
+            parts.append(np.asarray(self._compiled((seed, i), *arguments))[:n])
         return np.concatenate(parts) if parts else states
 
     @cached_property
     def _compiled(self) -> Callable[..., Any]:
         import jax
 
-        return jax.jit(jax.vmap(self._move))
+        def every(seeds: tuple[int, int], rows: Any, data: Any) -> Any:
+            keys = jax.random.split(jax.random.fold_in(jax.random.key(seeds[0]), seeds[1]), len(rows))
+            return jax.vmap(self._move)(keys, rows, data)
+
+        return jax.jit(every)
 
     def _move(self, key: Any, row: Any, data: Any) -> Any:
         import jax
@@ -127,12 +130,12 @@ class BlackjaxKernel:
             raise BadInput(f"the example position has {flat.size} numbers, and the rows of the law have {row.size}")
         return unravel(row.astype(flat.dtype))
 
-    def _check(self, key: Any, row: Any, data: Any) -> None:
+    def _check(self, row: Any, data: Any) -> None:
         """Raise ``BadInput`` unless the move of one row is a row of the same shape."""
         import jax
 
         try:
-            found = jax.eval_shape(self._move, key, row, data)
+            found = jax.eval_shape(self._move, jax.eval_shape(jax.random.key, 0), row, data)
         except BadInput:
             raise
         except Exception as error:  # These are functions of the user and of blackjax, so the message says where it happened.

@@ -29,7 +29,7 @@ class Margins(Battery):
     ...     return np.random.default_rng(seed).integers(0, [10, 9], (n, 2))
     >>> judged = ex.certify(ranks, law, plan=ex.Plan(tolerance=0.1))
     >>> judged.verdict.value, judged.leading.name.split(",")[0]
-    ('refuted', 'log-likelihood: ends')
+    ('refuted', 'margins: log-likelihood: values')
     """
 
     name: ClassVar[str] = "margins"

@@ -7,7 +7,7 @@ import pytest
 
 import exactness as ex
 from exactness import batteries
-from exactness.adapters import blackjax_kernel
+from exactness.adapters import blackjax_kernel, blackjax_kernels
 from tests.conftest import module_or_skip
 
 blackjax = module_or_skip("blackjax")
@@ -38,7 +38,7 @@ KERNELS = {
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("HMC", "NUTS"))) for name in KERNELS])
 def test_right_kernels_are_certified(name, seed):
     """Fails by chance at most once in a million runs."""
     judged = ex.certify(LAW.moved_by(blackjax_kernel(KERNELS[name]())), LAW, plan=PLAN, batteries=MOVES, seed=seed)
@@ -65,7 +65,7 @@ def joint(observations):
 
         return blackjax.additive_step_random_walk(log_posterior, blackjax.mcmc.random_walk.normal(0.7 * ONE))
 
-    return blackjax_kernel(algorithm, position={"log_scale": jnp.zeros(()), "mean": jnp.zeros(())}, steps=5)
+    return blackjax_kernel(algorithm, position={"log_scale": jnp.zeros(()), "mean": jnp.zeros(())})
 
 
 def simulated(theta, seed):
@@ -78,7 +78,10 @@ def likelihood(theta, data):
 
 
 JOINT = ex.JointLaw(
-    lambda n, seed: np.random.default_rng(seed).standard_normal((n, 2)), simulated, quantities={"log-likelihood": likelihood}
+    lambda n, seed: np.random.default_rng(seed).standard_normal((n, 2)),
+    simulated,
+    quantities={"log-likelihood": likelihood},
+    steps=5,
 )
 
 
@@ -90,17 +93,10 @@ def test_a_posterior_of_data_that_a_dict_holds(observations, verdict, seed):
     assert judged.verdict.value == verdict, judged.reasons
 
 
-def walk(init, step):
-    return blackjax_kernel((init, step))
-
-
-def test_a_pair_of_functions_is_an_algorithm_and_every_row_has_its_own_noise():
-    from typing import NamedTuple
-
-    class State(NamedTuple):
-        position: object
-
-    kernel = walk(State, lambda key, state: (State(state.position + jax.random.normal(key, (2,))), None))
+def test_a_pair_of_functions_is_an_algorithm_and_every_row_has_its_own_noise(monkeypatch):
+    monkeypatch.setattr(blackjax_kernels, "_MOST", 1024)
+    pair = (lambda x: x, lambda key, x: (x + jax.random.normal(key, (2,)), None))
+    kernel = blackjax_kernel(pair, read=lambda state, key: state)
     x = np.zeros((70, 2))
     moved = kernel(x, 3)
     assert moved.shape == (70, 2)
@@ -108,7 +104,7 @@ def test_a_pair_of_functions_is_an_algorithm_and_every_row_has_its_own_noise():
     np.testing.assert_array_equal(moved, kernel(x, 3))
     assert not np.any(moved == kernel(x, 4))
     # Rows beyond the largest part get other noise, and none is lost.
-    assert len(np.unique(kernel(np.zeros((4100, 2)), 3), axis=0)) == 4100
+    assert len(np.unique(kernel(np.zeros((1100, 2)), 3), axis=0)) == 1100
 
 
 def test_what_is_no_kernel_is_explained():
@@ -134,7 +130,7 @@ def test_what_is_no_kernel_is_explained():
 
 
 def test_nan_is_an_invalid_sample():
-    broken = blackjax_kernel(blackjax.mala(lambda x: jnp.nan * x @ x, 0.1), read=lambda state, key: state.position * jnp.nan)
+    broken = blackjax_kernel((lambda x: x, lambda key, x: (x * jnp.nan, None)), read=lambda state, key: state)
     judged = ex.certify(LAW.moved_by(broken), LAW, plan=PLAN)
     assert judged.verdict is ex.Verdict.INVALID
     assert "NaN" in judged.reasons[0]
