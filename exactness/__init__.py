@@ -14,11 +14,13 @@ from .evidence.base import Battery
 from .judging.certify import certify, certify_paths, compare
 from .judging.shards import Shard, certify_shards, draw_shard
 from .laws import (
+    Coupled,
     DensityLaw,
     DiscreteLaw,
     GaussianChain,
     GaussianCoupling,
     GaussianMixture,
+    GaussianProposal,
     GridLaw,
     JointLaw,
     KernelInvariance,
@@ -27,6 +29,7 @@ from .laws import (
     RosenblattLaw,
     TokenChain,
     TokenDraws,
+    Transition,
     TrustedSampler,
     UnivariateLaw,
     VerifiedWindow,
@@ -53,6 +56,9 @@ __all__ = [
     "TokenDraws",
     "KernelInvariance",
     "JointLaw",
+    "Transition",
+    "GaussianProposal",
+    "Coupled",
     "ProductLaw",
     "TrustedSampler",
     "chain_marginals",

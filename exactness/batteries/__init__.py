@@ -2,6 +2,7 @@
 
 from ..evidence.base import Battery, Evidence, Origin, Result
 from .chains import Innovations
+from .convergence import MeetingPairs
 from .couplings import Couplings
 from .discrete import Frequencies
 from .kernels import CharacteristicFunction, MeanEmbedding, SteinDiscrepancy
@@ -12,12 +13,12 @@ from .sbc import Margins
 from .standard import standard
 from .support import Possible
 from .tokens import Tokens
+from .transition import Steps
 from .trusted import PermutationTwoSample, TwoSample
 from .windows import Acceptance
 
 __all__ = [
     "Acceptance", "Battery", "CharacteristicFunction", "Couplings", "Evidence", "Frequencies", "Innovations", "Margins",
-    "MeanEmbedding", "MixtureInnovations", "Moves", "Origin", "PermutationTwoSample", "Possible",
-    "ProjectedKS", "Result", "Rosenblatt", "SteinDiscrepancy", "Tokens", "TwoSample",
-    "standard",
+    "MeanEmbedding", "MeetingPairs", "MixtureInnovations", "Moves", "Origin", "PermutationTwoSample", "Possible", "ProjectedKS",
+    "Result", "Rosenblatt", "SteinDiscrepancy", "Steps", "Tokens", "TwoSample", "standard",
 ]  # fmt: skip

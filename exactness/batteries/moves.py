@@ -18,7 +18,7 @@ from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.dependence import RankedDependence
 from ..evidence.nulls import PairedKolmogorov, TwoSampleKolmogorov
 from ..evidence.summaries import Differences, MovedShare, PairedMeans, PairTally, Summary
-from ..laws.base import Law, Moving, frame
+from ..laws.base import Law, Meeting, Moving, frame
 
 _PILOT = 1024
 # In more dimensions than this, as many random orthogonal directions are tested instead of the coordinates.
@@ -70,7 +70,7 @@ class Moves(Battery):
             factor: generator.standard_normal((view.width, self.frequencies)) / (factor * view.median)
             for factor in (0.25, 0.5, 1.0)
         }
-        share = MovedShare()
+        share = MovedShare("" if isinstance(law, Meeting) else "; what is judged is invariance, and convergence is not shown")
         means = PairedMeans(names)
         second = PairedMeans([f"{a} x {b}" if a != b else f"square of {a}" for a, b in pairs])
         together = Differences(len(names))

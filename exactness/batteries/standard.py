@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..errors import BadInput
 from ..evidence.base import Battery
 from .chains import Innovations
+from .convergence import MeetingPairs
 from .couplings import Couplings
 from .discrete import Frequencies
 from .kernels import CharacteristicFunction, SteinDiscrepancy
@@ -16,6 +17,7 @@ from .projections import ProjectedKS
 from .sbc import Margins
 from .support import Possible
 from .tokens import Tokens
+from .transition import Steps
 from .trusted import TwoSample
 from .windows import Acceptance
 
@@ -33,6 +35,8 @@ STANDARD: tuple[type[Battery], ...] = (
     Couplings,
     Acceptance,
     Moves,
+    Steps,
+    MeetingPairs,
     Margins,
 )
 """The one list of batteries that ``certify`` runs. Each is used where the law knows what the battery looks at."""

@@ -319,7 +319,9 @@ class _Run:
         """What the verdict takes for granted."""
         if not self.findings:
             return []
-        found = assumptions(self.findings, saved := isinstance(self.draws.claim.sample, SavedPaths))
+        found = assumptions(
+            self.findings, saved := isinstance(self.draws.claim.sample, SavedPaths), chained=self.draws.claim.law.chained
+        )
         if not saved:
             least, most = min(self.draws.sizes), max(self.draws.sizes)
             found.append(f"Calls of {least:,} to {most:,} draws were made. Calls of other sizes are taken to behave alike.")

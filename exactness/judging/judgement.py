@@ -116,6 +116,12 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
             f"{leading.adjusted_p:.2g} after {leading.paths} draws, which an exact sampler reaches at most once in "
             f"{1 / plan.suspicion:.0f} certificates: raise max_paths"
         )
+    if abs(loosest.effect) >= plan.tolerance:
+        return Verdict.INCONCLUSIVE, (
+            f"not refuted, but {loosest.name} ({loosest.where}) is {loosest.effect:.3g} after {loosest.paths} draws, with an upper "
+            f"bound of {loosest.bound:.3g}, and the tolerance is {plan.tolerance:g}: "
+            f"{null_of(loosest.test, loosest.parameters).too_far}"
+        )
     return Verdict.INCONCLUSIVE, (
         f"not refuted, but the bound {loosest.bound:.3g} of {loosest.name} ({loosest.bound_where}) exceeds the tolerance "
         f"{plan.tolerance:g} after {loosest.paths} draws: raise max_paths or the tolerance ({_enough(plan, findings)})"
@@ -151,8 +157,10 @@ def about_dependence(finding: Finding) -> bool:
     return null_of(finding.test, finding.parameters).of_dependence
 
 
-def assumptions(findings: Sequence[Finding], saved: bool = False) -> list[str]:
+def assumptions(findings: Sequence[Finding], saved: bool = False, chained: bool = False) -> list[str]:
     """What a certificate takes for granted about how draws depend on each other, in sentences: what its tests cannot see."""
+    if chained:
+        return ["The draws may depend on each other: all p-values and bounds hold given the past, within one run too."]
     independent = "The p-values and the bounds that count draws take the draws to be independent of each other."
     if not any(about_dependence(f) for f in findings):
         return [f"{independent} No test looked at this: name a battery that does, or leave out the batteries."]

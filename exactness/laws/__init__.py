@@ -3,6 +3,7 @@
 from . import families
 from .base import Law, Projected, Projections
 from .chains import GaussianChain
+from .convergence import Coupled
 from .couplings import GaussianCoupling
 from .densities import DensityLaw
 from .discrete import DiscreteLaw
@@ -14,16 +15,19 @@ from .products import ProductLaw
 from .rosenblatt import RosenblattLaw
 from .sbc import SbcRanks
 from .tokens import TokenChain, TokenDraws
+from .transition import GaussianProposal, Transition
 from .trusted import TrustedSampler
 from .univariate import UnivariateLaw
 from .windows import VerifiedWindow
 
 __all__ = [
+    "Coupled",
     "DiscreteLaw",
     "DensityLaw",
     "GaussianChain",
     "GaussianCoupling",
     "GaussianMixture",
+    "GaussianProposal",
     "GridLaw",
     "JointLaw",
     "KernelInvariance",
@@ -33,6 +37,7 @@ __all__ = [
     "SbcRanks",
     "TokenChain",
     "TokenDraws",
+    "Transition",
     "TrustedSampler",
     "UnivariateLaw",
     "VerifiedWindow",

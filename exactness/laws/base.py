@@ -43,6 +43,10 @@ class Law(ABC):
     atomless: bool = False
     """Whether two draws never coincide, except by rounding. If so, saved draws that do coincide are copies and no evidence."""
 
+    chained: ClassVar[bool] = False
+    """Whether all tests of this law hold given the past, so that the draws of a call may depend on each other, as in one run of a
+    Markov chain."""
+
     portable: ClassVar[bool] = False
     """Whether the methods that take draws take arrays of any kind. If so, JAX draws on the CPU come to them as numpy arrays, and
     nothing is compiled (see :func:`exactness.arrays.at_hand`). If not, they come as the sampler returned them."""
@@ -400,6 +404,59 @@ class Moving(Protocol):
 
     def fresh(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Columns (n, m) and context (n, c) of n exact states that are independent of everything else."""
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Steps of a sampler that proposes and accepts, each with what is known of it before it happens.
+
+    ``noise`` (n, d) is N(0, I) given the past, ``accepted`` (n,) is a coin of ``probability`` (n,) given the past and the proposal,
+    and ``state`` (n, d) is the state before the step. ``log_ratio`` (n,) is the logarithm of the acceptance ratio. ``mismatch``
+    (n,) is the distance of the next state from what it must be, relative to its size.
+    """
+
+    noise: np.ndarray
+    accepted: np.ndarray
+    probability: np.ndarray
+    state: np.ndarray
+    log_ratio: np.ndarray
+    mismatch: np.ndarray
+
+
+@runtime_checkable
+class Proposing(Protocol):
+    """A law of steps that propose and accept."""
+
+    @property
+    def dim(self) -> int:
+        """d, the length of a state."""
+
+    def proposals(self, sample: Array) -> Proposals:
+        """The steps of an accepted sample."""
+
+
+@dataclass(frozen=True)
+class Meetings:
+    """Pairs of coupled chains. ``unmet`` (n,) is the number of the last step after which they differed.
+
+    ``one`` and ``other`` (n, d) are two draws of the same step from the states ``before`` (n, d). Given these, they have the same
+    law if the coupling has the right margins.
+    """
+
+    unmet: np.ndarray
+    before: np.ndarray
+    one: np.ndarray
+    other: np.ndarray
+
+
+@runtime_checkable
+class Meeting(Protocol):
+    """A law of pairs of chains, one of which starts at an exact state."""
+
+    steps: int
+
+    def meetings(self, sample: Array) -> Meetings:
+        """The pairs of an accepted sample."""
 
 
 @dataclass(frozen=True)

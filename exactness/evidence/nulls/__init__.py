@@ -8,7 +8,7 @@ from .base import Null, Validity
 from .bets import Bet
 from .calls import VarianceRatio
 from .cells import TotalVariation, Wager
-from .counts import Promised, Share
+from .counts import Promised, Share, Unmet
 from .distinct import Distinct
 from .equality import Equality
 from .hilbert import AndersonDarling, CramerVonMises, KernelMean
@@ -25,7 +25,7 @@ ALL: tuple[type[Null], ...] = (
     Kolmogorov, TwoSampleKolmogorov, CramerVonMises, AndersonDarling, KernelMean, NormalMean, NormalVariance, MeanVector,
     MeanProduct, Share, Promised, SymmetricMean, ChiSquareLimit, Permutation, Equality, Distinct, TotalVariation,
     Wager, SerialCorrelation, VarianceRatio, Neighbours, OwnRepeats, Bet,
-    PairedKolmogorov,
+    PairedKolmogorov, Unmet,
 )  # fmt: skip
 
 
@@ -43,6 +43,7 @@ __all__ = [
     "ALL", "BINS", "AndersonDarling", "Bet", "ChiSquareLimit", "CramerVonMises", "Distinct", "Equality", "KernelMean",
     "Kolmogorov", "MeanProduct", "MeanVector", "Neighbours", "NormalMean", "NormalVariance", "Null", "OwnRepeats",
     "PairedKolmogorov", "Permutation", "Promised",
-    "SerialCorrelation", "Share", "SymmetricMean", "TotalVariation", "TwoSampleKolmogorov", "Validity", "VarianceRatio", "Wager",
+    "SerialCorrelation", "Share", "SymmetricMean", "TotalVariation", "TwoSampleKolmogorov", "Unmet",
+    "Validity", "VarianceRatio", "Wager",
     "null_of",
 ]  # fmt: skip

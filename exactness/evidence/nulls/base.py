@@ -30,6 +30,9 @@ class Null(ABC):
     of_dependence: ClassVar[bool] = False
     """Whether the test looks at how draws depend on each other, rather than at the law of one draw."""
 
+    too_far: ClassVar[str] = "more draws would not help"
+    """What to say if the observed effect itself exceeds the tolerance, although nothing is refuted."""
+
     @property
     def reach(self) -> float:
         """The smallest p-value that the test may claim, because its null distribution is not known further out."""

@@ -79,7 +79,8 @@ class Promised(Null):
 
     ``variance`` is the mean of the variances of these differences given the past, which are known beforehand. The size of each
     difference is at most ``width``. The p-value is Bernstein's inequality given all probabilities (Freedman 1975 where they
-    depend on the past).
+    depend on the past). Each difference lies in an interval whose length is at most ``span``, which is twice the width if it is
+    left out: the bound needs it.
 
     >>> round(Promised(variance=0.25).p_value(0.05, n=1_000), 4)
     0.0184
@@ -87,6 +88,7 @@ class Promised(Null):
 
     variance: float
     width: float = 1.0
+    span: float | None = None
 
     name: ClassVar[str] = "promised probability"
     unit: ClassVar[str] = "probability"
@@ -102,15 +104,48 @@ class Promised(Null):
         return self._radius(n, log(2.0 / alpha)) + self.width * sqrt(2.0 * log(1.0 / miss) / n)
 
     def bound(self, statistic: float, paths: int, error: float) -> float:
-        """Hoeffding's bound: the difference of each draw lies in an interval of twice the width."""
-        return abs(statistic) + self.width * sqrt(2.0 * log(2.0 / error) / paths)
+        """The bound of Hoeffding (1963), which holds for differences that depend on the past too (Azuma 1967)."""
+        return abs(statistic) + self._span * sqrt(0.5 * log(2.0 / error) / paths)
 
     def paths_for_bound(self, tolerance: float, error: float) -> float:
-        return 2.0 * log(2.0 / error) * (2.0 * self.width / tolerance) ** 2
+        return 0.5 * log(2.0 / error) * (2.0 * self._span / tolerance) ** 2
+
+    @property
+    def _span(self) -> float:
+        return 2.0 * self.width if self.span is None else self.span
 
     def _radius(self, n: float, t: float) -> float:
         b = self.width * t / (3.0 * n)
         return b + sqrt(b * b + 2.0 * self.variance * t / n)
+
+
+@dataclass(frozen=True)
+class Unmet(Null):
+    """The share of n pairs of chains that have not met. Any share is possible, so it refutes nothing; it has a bound.
+
+    >>> round(Unmet().bound(0.01, paths=10_000, error=1e-3), 4)
+    0.0135
+    """
+
+    name: ClassVar[str] = "pairs that have not met"
+    too_far: ClassVar[str] = "not shown to converge; run the chains for more steps, or couple them so that they meet sooner"
+    unit: ClassVar[str] = "probability"
+    validity: ClassVar[Validity] = "exact"
+
+    def p_value(self, statistic: float, n: int) -> float:
+        return 1.0
+
+    def detectable(self, n: float, alpha: float, miss: float) -> float:
+        return inf
+
+    def bound(self, statistic: float, paths: int, error: float) -> float:
+        """The upper bound of Clopper and Pearson 1934, on one side."""
+        hits = round(statistic * paths)
+        return 1.0 if hits >= paths else float(betaincinv(hits + 1, paths - hits, 1.0 - error))
+
+    def paths_for_bound(self, tolerance: float, error: float) -> float:
+        """If half as many pairs as are tolerated do not meet (Chernoff)."""
+        return log(1.0 / error) / divergence(0.5 * tolerance, tolerance)
 
 
 def divergence(q: float, p: float) -> float:

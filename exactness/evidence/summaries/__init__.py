@@ -6,6 +6,7 @@ from .calls import Calls, UnusualCalls
 from .cells import Cells, Support
 from .features import Differences, Embedding
 from .lags import Lags
+from .meetings import MeetingTimes
 from .neighbours import Neighbours
 from .paired import MovedShare, PairedMeans
 from .pairs import PairTally
@@ -27,6 +28,7 @@ __all__ = [
     "Differences",
     "Embedding",
     "Lags",
+    "MeetingTimes",
     "MovedShare",
     "Neighbours",
     "PairTally",

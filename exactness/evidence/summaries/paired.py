@@ -49,12 +49,17 @@ class PairedMeans(Summary):
 
 
 class MovedShare(Summary):
-    """How often states moved. It tests nothing, because a kernel that never moves keeps every law."""
+    """How often states moved. It tests nothing, because a kernel that never moves keeps every law.
+
+    ``more`` is what else the certificate says then.
+    """
 
     distribution = "none"
 
-    def __init__(self) -> None:
-        self.n, self.moved = 0, 0
+    constant = ("more",)
+
+    def __init__(self, more: str = "") -> None:
+        self.n, self.moved, self.more = 0, 0, more
 
     def add(self, moved: np.ndarray) -> None:
         """Add which states moved, (n,) booleans."""
@@ -71,7 +76,7 @@ class MovedShare(Summary):
     def remark(self) -> str | None:
         if not self.moved:
             return None
-        return f"moved {self.moved / self.n:.2f} of {self.n:,} states; what is judged is invariance, and convergence is not shown"
+        return f"moved {self.moved / self.n:.2f} of {self.n:,} states{self.more}"
 
     def objection(self) -> str | None:
         if not self.n or self.moved:

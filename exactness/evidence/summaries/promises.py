@@ -15,14 +15,14 @@ from .base import Summary, Test
 class Promises(Summary):
     """Sums of the differences (what happened - its probability given the past), and of their variances, row by row.
 
-    ``width`` is the largest size of a difference in each row.
+    ``width`` is the largest size of a difference in each row, and ``span`` the length of an interval that holds each of them.
     """
 
     distribution = "a martingale"
-    constant = ("rows", "width")
+    constant = ("rows", "width", "span")
 
-    def __init__(self, rows: Sequence[str], width: Sequence[float]) -> None:
-        self.rows, self.width = tuple(rows), np.asarray(width, dtype=np.float64)
+    def __init__(self, rows: Sequence[str], width: Sequence[float], span: float | None = None) -> None:
+        self.rows, self.width, self.span = tuple(rows), np.asarray(width, dtype=np.float64), span
         self.sums, self.variances, self.n = np.zeros(len(self.rows)), np.zeros(len(self.rows)), 0
 
     def add(self, differences: Array, variances: Array) -> None:
@@ -42,12 +42,12 @@ class Promises(Summary):
             return {"share against promise": (self.rows, self.sums / np.sqrt(self.variances))}
 
     def monitored(self) -> list[tuple[Null, int]]:
-        return [(Promised(0.25, float(w)), 1) for w in self.width]
+        return [(Promised(0.25, float(w), self.span), 1) for w in self.width]
 
     def tests(self) -> list[Test]:
         if self.n == 0:
             return []
         return [
-            Test(Promised(float(v / self.n), float(w)), name, float(s / self.n), self.n, 1)
+            Test(Promised(float(v / self.n), float(w), self.span), name, float(s / self.n), self.n, 1)
             for name, s, v, w in zip(self.rows, self.sums, self.variances, self.width, strict=True)
         ]

@@ -1,0 +1,51 @@
+"""How many pairs of chains had not met, after each step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..nulls import Null, Unmet
+from .base import Summary, Test
+
+# The bounds that a certificate prints besides the one that decides, each at this confidence.
+_CONFIDENCE = 0.999
+_PRINTED = 6
+
+
+class MeetingTimes(Summary):
+    """Counts of pairs by the last step after which they differed, 0 to ``steps``."""
+
+    distribution = "any"
+    constant = ("steps",)
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.counts = np.zeros(steps + 1, dtype=np.int64)
+
+    def add(self, unmet: np.ndarray) -> None:
+        """Add the last steps after which pairs differed, (n,) integers."""
+        self.counts += np.bincount(unmet, minlength=self.steps + 1)
+
+    def merge(self, other: MeetingTimes) -> None:
+        self.counts += other.counts
+
+    def unmet(self) -> np.ndarray:
+        """The number of pairs that differed after step t or later, for t = 0, 1, ..., steps."""
+        return self.counts[::-1].cumsum()[::-1]
+
+    def tests(self) -> list[Test]:
+        n = int(self.counts.sum())
+        return [Test(Unmet(), f"after {self.steps} steps", float(self.counts[-1] / n), n, 1)] if n else []
+
+    def monitored(self) -> list[tuple[Null, int]]:
+        return [(Unmet(), 1)]
+
+    def remark(self) -> str | None:
+        n = int(self.counts.sum())
+        if not n:
+            return None
+        unmet = self.unmet()
+        at = sorted({max(1, round(self.steps ** (i / _PRINTED))) for i in range(1, _PRINTED + 1)})
+        said = ", ".join(f"{t}: {Unmet().bound(unmet[t] / n, n, 1.0 - _CONFIDENCE):.2g}" for t in at)
+        shown = f"{100.0 * unmet[self.steps] / n:.3g}% of {n:,} pairs of chains had not met after {self.steps} steps"
+        return f"{shown}; upper bounds on the total variation distance, by steps, each at confidence {_CONFIDENCE:g}: {said}"
