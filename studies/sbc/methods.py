@@ -61,8 +61,8 @@ def p_of_scores(z: Rows, batches: int) -> Rows:
 def geweke(kernel: Posterior, lengths: list[int], runs: int, seed: int) -> dict[int, Rows]:
     """Joint distribution tests: p-values (runs,) of the first so many steps.
 
-    The chain draws data given the parameters and moves the parameters given the data. Its means of both parameters, their
-    squares and product, and the log-likelihood are compared with the exact ones. The standard errors are those of about sqrt(n) batches.
+    The chain draws data given the parameters and moves the parameters given the data. Its means of both parameters, their squares,
+    their product and the log-likelihood are compared with the exact ones.
     Source: Geweke 2004, section 3.
     """
     rng = np.random.default_rng(seed)
