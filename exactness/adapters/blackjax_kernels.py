@@ -165,7 +165,7 @@ def _is_algorithm(value: Any) -> bool:
 
 
 def _checked(algorithm: Any) -> Any:
-    """The algorithm. Raises ``BadInput`` if it is none."""
+    """The algorithm. Raises ``BadInput`` if it is something else."""
     if _is_algorithm(algorithm):
         return algorithm
     if callable(getattr(algorithm, "run", None)) and not hasattr(algorithm, "init"):

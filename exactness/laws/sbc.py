@@ -49,7 +49,7 @@ class SbcRanks(Law):
         "chain, a right sampler is refuted too. Ranks of parameters alone do not see a sampler that ignores the data, so rank the "
         "log-likelihood as well. How several ranks depend on each other is not judged"
     )
-    """What the ranks do not show, which certificates say."""
+    """Certificates say what the ranks do not show."""
 
     def __init__(self, *, draws: int, quantities: Sequence[str] | int = 1, name: str = "SBC ranks") -> None:
         self.draws, self.name = whole("draws, the number of posterior draws per simulation,", draws), name

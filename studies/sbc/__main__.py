@@ -17,9 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m studies.sbc", description="Judge the tests of posterior samplers in use today."
     )
-    parser.add_argument(
-        "--runs", type=int, default=40, help="runs of each method on each right kernel; 10 on wrong ones"
-    )
+    parser.add_argument("--runs", type=int, default=40, help="runs of each method on each right kernel; 10 on wrong ones")
     parser.add_argument("--page", action="store_true", help="only write the page again, from the numbers in sbc.json")
     parser.add_argument("--out", type=Path, default=REPORTS)
     options = parser.parse_args(arguments)

@@ -59,7 +59,7 @@ def p_of_scores(z: Rows, batches: int) -> Rows:
 
 
 def geweke(kernel: Posterior, lengths: list[int], runs: int, seed: int) -> dict[int, Rows]:
-    """Joint distribution tests: p-values (runs,) of the first so many steps.
+    """Joint distribution tests: p-values (runs,) of the first steps, for each of the lengths.
 
     The chain draws data given the parameters and moves the parameters given the data. Its means of both parameters, their squares,
     their product and the log-likelihood are compared with the exact ones.
