@@ -85,6 +85,17 @@ def at_hand(x: Array) -> Array:
     return np.asarray(x) if np.dtype(x.dtype).kind in "biufc" else x
 
 
+def in_numpy(x: Array) -> Array:
+    """A torch or JAX array in the host's memory as a numpy array that shares it; any other array as it is.
+
+    numpy is faster than either at what the judge does with one row of 100,000 numbers at a time.
+
+    >>> in_numpy(np.ones(2))
+    array([1., 1.])
+    """
+    return to_numpy(x) if compat.is_torch_array(x) and x.device.type == "cpu" else at_hand(x)
+
+
 def copied(x: Array) -> Array:
     """A copy of an array that may be written to. JAX arrays cannot be, and stay as they are."""
     return x if compat.is_jax_array(x) else namespace(x).asarray(x, copy=True)

@@ -9,7 +9,6 @@ import math
 import os
 import signal
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -27,7 +26,7 @@ from .plan import Plan
 from .readers import FORMATS as FORMATS_OF_DRAWS
 from .run.executors import TIMEOUT, Executor, Lost, Workers
 from .run.faults import BUDGET, PATIENCE
-from .run.jobs import Overrides, certificate_path
+from .run.jobs import Overrides, refuse_shared_files
 from .run.recheck import Recheck, RecheckJob
 from .run.recheck import recheck as check_again
 from .run.runner import absent, check_writable, exit_code, found_items, run_claims, with_controls
@@ -180,9 +179,7 @@ def certify(
     with Workers(_count(jobs, device), timeout or None) as workers:
         try:
             items = _chosen(names, everything, short, workers)
-            paths = Counter(certificate_path(folder, item.name) for item in items)
-            if twice := [path.stem for path, count in paths.items() if count > 1]:
-                raise BadInput(f"two claims would be saved as {twice[0]!r}: give each claim a different name")
+            refuse_shared_files([item.name for item in items])
             # One run is one family: alpha is the probability of refuting any of its exact samplers.
             overrides = msgspec.structs.replace(overrides, claims=max(1, sum(not item.wrong for item in items)))
             console.print(f"The seed is {seed}. Certificates are written to {out}.", highlight=False)

@@ -98,13 +98,13 @@ class Monitor:
         """
         if not isinstance(supported, (bool, np.bool_)):
             raise BadInput(f"supported must be True or False, not {supported!r:.40}")
-        if not supported or log_p == -math.inf:
+        if not supported or (isinstance(log_p, Real) and log_p == -math.inf):
             self.tokens += 1
             self._raise("a token was emitted that the target never draws")
             return True
         for name, value in (("log_p", log_p), ("log_q", log_q)):
             if (value is not None or name == "log_p") and not _is_number(value, most=1e-6):
-                raise BadInput(f"{name} must be a log-probability, at most 0, not {value!r:.40}")
+                raise BadInput(f"{name} must be a log-probability, a number of at most 0, not {value!r:.40}")
         if overlap is not None and not _is_number(overlap, 0.0, 1.0 + 1e-6):
             raise BadInput(f"overlap must lie between 0 and 1, not {overlap!r}")
         self.tokens += 1
@@ -223,7 +223,7 @@ def _is_number(value: Any, least: float = -math.inf, most: float = math.inf) -> 
 
 
 def _number(value: Any) -> Any:
-    """A number from JSON, where minus infinity is written as text or as null."""
+    """A number from JSON, where minus infinity is written as text, or as Python does."""
     if value in ("-Infinity", "-inf"):
         return -math.inf
     return value

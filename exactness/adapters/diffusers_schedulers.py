@@ -217,13 +217,14 @@ def sample_pipeline(pipeline: Any, *, batch: int = 64, **options: Any) -> Callab
 
 def _with_eta(options: dict[str, Any] | None, eta: float | None) -> dict[str, Any]:
     """The arguments of ``step``, with eta if it was given."""
-    if eta is None:
-        return dict(options or {})
-    if isinstance(eta, bool) or not isinstance(eta, (int, float)) or not math.isfinite(eta) or eta < 0:
-        raise BadInput(f"eta must be a number of at least 0, not {eta!r}")
-    if options and "eta" in options:
+    if eta is not None and options and "eta" in options:
         raise BadInput("eta was given twice: as eta= and in options")
-    return {**(options or {}), "eta": float(eta)}
+    found = dict(options or {}) if eta is None else {**(options or {}), "eta": eta}
+    if (given := found.get("eta")) is not None:
+        if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0.0 <= given <= 1.0:
+            raise BadInput(f"eta must be a number from 0, an ODE, to 1, as random as DDPM; got {given!r}")
+        found["eta"] = float(given)
+    return found
 
 
 def _recorded(scheduler: Any) -> tuple[Any, list[Tensor]]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import is_array, to_numpy
-from ..errors import BadInput, InvalidSample
+from ..errors import BadInput, ExactnessError, InvalidSample
 from .pure_verifiers import Arrays, Precision, PureVerifier, Verify, check_probs, laws_of
 
 # With more tokens, the law after a rejection is looked at for one draft only, and random draws check that it serves for all.
@@ -23,6 +23,8 @@ _SMALL = 48
 _MOST_CELLS = 1 << 21
 _MOST_DRAFTS = 1 << 14
 _PROBES = 2_000
+# So many are asked twice before anything else.
+_TWICE = 200
 # So many parts of [0, 1) are looked at before any is halved.
 _SEEDS = 8
 _NUMBERS = 1 << 22
@@ -123,12 +125,31 @@ def exact_law(
     if pure.parents is not None and window not in (None, len(nodes)):
         raise BadInput(f"window is {window}, but there are {len(nodes)} parents: leave window= out for trees")
     tree = Tree(nodes, target_probs, draft_probs, replacement)
+    _check_answers(pure, tree)
     try:
         if len(nodes) == 1 and tree.vocabulary > _SMALL:
             return _one_step(pure, tree)
         return _enumerated(pure, tree)
     except InvalidSample as error:
         raise BadInput(f"the verifier cannot be used: {error}") from error
+
+
+def _check_answers(pure: PureVerifier, tree: Tree) -> None:
+    """Ask a few random questions twice. Without this, noise of the verifier's own would be taken for ever more thresholds."""
+    generator, asked = np.random.default_rng(0), Questions(pure, tree)
+    which = generator.integers(0, len(tree.drafts), _TWICE)
+    noise = generator.integers(0, asked.top + 1, (_TWICE, len(tree.parents) + 1))
+    try:
+        same = np.array_equal(asked.ask(which, noise), asked.ask(which, noise))
+    except ExactnessError as error:
+        raise BadInput(f"the verifier cannot be used: {error}") from error
+    except Exception as error:
+        raise BadInput(
+            f"verify raised {type(error).__name__}: {error}. It is called as verify(target_probs, draft_probs, drafts, lengths, "
+            f"noise{'' if pure.parents is None else ', parents=parents'})"
+        ) from error
+    if not same:
+        raise BadInput("verify gave two answers to the same noise: it must not draw noise of its own")
 
 
 class Tree:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -115,7 +114,8 @@ class PureVerifier:
         more = {} if self.parents is None else {"parents": self.parents}
         found = self.verify(*probs, *whole, self._float(noise, self.noise_dtype), **more)
         if not isinstance(found, (tuple, list)) or len(found) != 2:
-            raise InvalidSample(f"verify must return two arrays, accepted and token; it returned {type(found).__name__}")
+            many = f" of {len(found)}" if isinstance(found, (tuple, list)) else ""
+            raise InvalidSample(f"verify must return two arrays, accepted and token; it returned {type(found).__name__}{many}")
         return self._result("accepted", found[0], len(drafts))[:n], self._result("token", found[1], len(drafts))[:n]
 
     def _result(self, name: str, values: Any, n: int) -> np.ndarray:
@@ -153,7 +153,10 @@ class PureVerifier:
 
 def laws_of(probs: Any, rows: int, name: str) -> np.ndarray:
     """Next-token laws (rows, V) in double precision, from (rows, V), or (V,) for the same law everywhere. Raises ``BadInput``."""
-    found = np.asarray(to_numpy(probs) if is_array(probs) else probs, dtype=np.float64)
+    try:
+        found = np.asarray(to_numpy(probs) if is_array(probs) else probs, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{name} must be probabilities of shape (V,) or ({rows}, V): {error}") from None
     if found.ndim == 1:
         found = np.broadcast_to(found, (rows, len(found)))
     if found.ndim != 2 or found.shape[0] != rows or found.shape[1] < 2:
@@ -164,8 +167,10 @@ def laws_of(probs: Any, rows: int, name: str) -> np.ndarray:
 
 def check_probs(found: np.ndarray, name: str) -> None:
     """Raise ``BadInput`` unless the rows are probabilities that sum to 1 up to rounding."""
-    if not np.isfinite(found).all() or (found < 0).any() or not np.allclose(found.sum(axis=-1), 1.0, rtol=0.0, atol=1e-3):
-        worst = float(np.nanmax(np.abs(found.sum(axis=-1) - 1.0))) if found.size else math.nan
+    if not np.isfinite(found).all():
+        raise BadInput(f"{name} must hold probabilities, but holds NaN or infinity")
+    if (found < 0).any() or not np.allclose(found.sum(axis=-1), 1.0, rtol=0.0, atol=1e-3):
+        worst = float(np.abs(found.sum(axis=-1) - 1.0).max(initial=0.0))
         raise BadInput(
             f"{name} must hold probabilities that sum to 1 in each row (they miss it by up to {worst:.2g}); give probabilities, "
             "not logits"

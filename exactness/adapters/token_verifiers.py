@@ -9,8 +9,9 @@ import numpy as np
 
 from ..arrays import is_array, to_numpy
 from ..claim import Claim
-from ..errors import BadInput
+from ..errors import BadInput, InvalidSample
 from ..laws import TokenChain, TokenDraws
+from ..laws.token_rules import Rule
 from .pure_verifiers import Arrays, Precision, PureVerifier, Verify
 
 Noise = Literal["uniforms", "exponentials"]
@@ -38,6 +39,7 @@ def from_token_verifier(
     arrays: Arrays = "numpy",
     dtype: Precision = "float32",
     noise_dtype: Precision = "float32",
+    rule: Rule | None = None,
     name: str = "token verifier",
 ) -> Claim:
     """Claim that what a verifier of drafted tokens emits has the target's law.
@@ -59,6 +61,8 @@ def from_token_verifier(
             exponentials under the draft's law.
         arrays, dtype, noise_dtype: which arrays the verifier takes, and the precision of the probabilities and of the noise. The
             law that is judged is that of the probabilities after rounding.
+        rule: how drafts are verified, if that is part of the claim; see :class:`exactness.TokenChain`. Then the accepted drafts are
+            judged as well.
         name: the name of the claim.
 
     The noise alone must decide. If other noise never changes what is emitted, or the same noise gives two answers, the certificate
@@ -79,16 +83,25 @@ def from_token_verifier(
     pure = PureVerifier(verify, arrays, dtype, noise_dtype)
     if noise not in get_args(Noise):
         raise BadInput(f"noise must be {' or '.join(get_args(Noise))}, not {noise!r}")
-    for label, value, least in (("vocabulary", vocabulary, 2), ("window", window, 1), ("length", length, 1)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least):
-            raise BadInput(f"{label} must be an integer of at least {least}, not {value!r}")
+    for label, value, least, most in (
+        ("vocabulary", vocabulary, 2, 1 << 18),
+        ("window", window, 1, 1 << 10),
+        ("length", length, 1, 1 << 20),
+    ):
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most
+        ):
+            raise BadInput(f"{label} must be an integer from {least} to {most:,}, not {value!r}")
     if (target is None) != (draft is None):
         raise BadInput("give both target= and draft=, functions of prefixes that return logits, or neither")
+    for label, function in (("target", target), ("draft", draft)):
+        if function is not None and not callable(function):
+            raise BadInput(f"{label} must be a function of prefixes that returns logits, not {type(function).__name__}")
     tokens = int(length or window + 1)
     if target is None or draft is None:
         target, draft = _built_in(int(vocabulary))
     p, q = (_Rounded(function, pure, int(vocabulary), label) for function, label in ((target, "target"), (draft, "draft")))
-    law = TokenChain(p, vocabulary=int(vocabulary), length=tokens, draft=q, name=name)
+    law = TokenChain(p, vocabulary=int(vocabulary), length=tokens, draft=q, rule=rule, name=name)
     engine = _Engine(pure, p, q, int(vocabulary), int(window), tokens, noise)
     listens = False
 
@@ -143,15 +156,15 @@ class _Engine:
         self.vocabulary, self.window, self.length, self.races = vocabulary, window, length, noise == "exponentials"
 
     def check(self, generator: np.random.Generator) -> None:
-        """Raise ``BadInput`` unless what is emitted is a function of the arguments that depends on the noise."""
+        """Raise ``InvalidSample`` unless what is emitted is a function of the arguments that depends on the noise."""
         n = min(_ASKED, max(8, _NUMBERS // ((self.window + 1) * self.vocabulary)))
         start = np.zeros((n, self.length), dtype=np.int64), np.zeros(n, dtype=np.int64)
         target, draft, drafts, lengths, noise = self._window(*start, generator)
         first = self.pure(target, draft, drafts, lengths, noise)
         if not np.array_equal(first, self.pure(target, draft, drafts, lengths, noise)):
-            raise BadInput("verify gave two answers to the same noise: it must not draw noise of its own")
+            raise InvalidSample("verify gave two answers to the same noise: it must not draw noise of its own")
         if np.array_equal(first, self.pure(target, draft, drafts, lengths, self._noise(n, generator))):
-            raise BadInput(
+            raise InvalidSample(
                 "verify gave the same answers to other noise: it ignores the noise that it is given, but this must decide"
             )
 

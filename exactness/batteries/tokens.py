@@ -13,21 +13,20 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, double, integers_like, like, namespace, normal_scores, to_numpy
+from ..arrays import Array, double, integers_like, namespace, normal_scores, to_numpy
 from ..evidence.base import Battery, Evidence, Origin
 from ..evidence.summaries import Bets, Lags, Speculation, Summary, Support, Tally
 from ..laws.base import Law, Predicting, Prediction
+from ..laws.token_rules import at
+from .token_contexts import Contexts, Sequences
+from .token_rounds import EXPONENTS, PLACES, RISKS, Acceptances, AcrossRounds, event_logs, rounds_of
 
 # Positions beyond these are tested together, in groups that double.
 _SINGLE = 32
-# Places in a round, and numbers of accepted drafts, beyond this are tested together.
-_PLACES = 8
-# What part of its wealth a bet risks.
-_RISKS = 0.5 ** np.arange(1, 9)
-# The exponents of bets on events: wealth is multiplied by exp(e) if the event happens, and by as little as is fair if not.
-_EXPONENTS = np.concatenate([sign * 0.5 ** np.arange(6) for sign in (1.0, -1.0)])
 _TEMPERATURES = (0.8, 1.25)
 _TINY = 1e-16
+# Rows of more tokens are looked at one by one.
+_LONG = 1024
 # The exponential of a larger number overflows.
 _LARGEST = 700.0
 
@@ -42,7 +41,12 @@ class Tokens(Battery):
     * Bets, whose wealth is valid at any time: on the draft's law, on the law at other temperatures, on the residual without
       weights, and on what draft and target have in common. Each is what a wrong verifier would emit too often.
     * The share of tokens with p > q, by place in the round and by the number of drafts that the round before accepted.
-    * The dependence of each token on those some positions before.
+    * The dependence of each token on those some positions before, and of rounds on the round before.
+    * If the law says how drafts are verified, whether each draft was accepted, against the probability that its rule must accept it
+      with: transforms, and bets by place in the round, by the number of drafts that the round before accepted, and by the
+      probability.
+    * For small vocabularies, each token after each one and after each two tokens, and whole sequences, if at most 4,096 are
+      possible: the most frequent ones one by one, and all together.
 
     Applies to a law of token sequences, such as :class:`exactness.TokenChain`.
 
@@ -54,7 +58,7 @@ class Tokens(Battery):
     >>> law = ex.TokenChain(lambda prefixes: np.zeros((len(prefixes), 3)), vocabulary=3, length=4)
     >>> stuck = lambda n, seed: np.repeat(law.sample(n, seed)[:, :1], 4, axis=1)
     >>> ex.certify(stuck, law, plan=ex.Plan(tolerance=0.1)).leading.name.split(",")[0]
-    'tokens: dependence on earlier tokens'
+    'tokens: frequent sequences'
     """
 
     lags: int = 8
@@ -64,8 +68,8 @@ class Tokens(Battery):
         return isinstance(law, Predicting)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
-        assert isinstance(law, Predicting)
         looks = _Looks(law, self.lags)
+        assert isinstance(law, Predicting)
 
         def update(sample: Array, noise: np.random.Generator) -> None:
             looks.take(law, sample, noise)
@@ -76,7 +80,8 @@ class Tokens(Battery):
 class _Looks:
     """The summaries of a law's tokens."""
 
-    def __init__(self, law: Predicting, lags: int) -> None:
+    def __init__(self, law: Law, lags: int) -> None:
+        assert isinstance(law, Predicting)
         self.group, names = _groups(law.length)
         self.support = Support()
         self.speculation = Speculation()
@@ -87,47 +92,69 @@ class _Looks:
         orders = ["by number", "by probability", *(["by p/q"] if law.drafted else [])]
         self.orders = {order: Tally(names, "uniform", relation="independent") for order in orders}
         self.lags = Lags([True] * law.length, min(lags, law.length - 1))
-        self.bets = Bets([f"temperature {t:g}" for t in _TEMPERATURES] + (list(_OF_DRAFT) if law.drafted else []), len(_RISKS))
+        self.bets = Bets([f"temperature {t:g}" for t in _TEMPERATURES] + (list(_OF_DRAFT) if law.drafted else []), len(RISKS))
         self.summaries |= {f"transforms {order}": tally for order, tally in self.orders.items()}
         self.summaries |= {"dependence on earlier tokens": self.lags, "bets": self.bets}
         if law.drafted:
             places = [
-                f"place {i}" + ("" if a < 0 else f" after {a} accepted") for a in range(-1, _PLACES + 1) for i in range(_PLACES + 1)
+                f"place {i}" + ("" if a < 0 else f" after {a} accepted") for a in range(-1, PLACES + 1) for i in range(PLACES + 1)
             ]
-            self.shares = Bets(["all", *places], len(_EXPONENTS))
+            self.shares = Bets(["all", *places], len(EXPONENTS))
             self.summaries |= {"share of tokens with p > q": self.shares}
+        self.acceptances = None if law.rule is None else Acceptances(law.rule, self.group, names)
+        self.across = AcrossRounds(["tokens", *([] if law.rule is None else ["accepted drafts"])])
+        self.sequences, self.contexts = Sequences(law), Contexts(law)
+        for one in (self.acceptances, self.across, self.contexts, self.sequences):
+            self.summaries |= {} if one is None else one.summaries
 
     def take(self, law: Predicting, sample: Array, noise: np.random.Generator) -> None:
         """Take in a batch of sequences."""
-        n = int(sample.shape[0])
-        place, before = _rounds(to_numpy(sample[:, 1]))
-        alive = to_numpy(sample[:, 0]) >= 0
-        self.speculation.add(int(((place == 0) & alive).sum()), int(((place == 1) & alive).sum()))
-        scores: dict[int, np.ndarray] = {}
-        for step in law.predictions(sample):
-            tokens = to_numpy(step.tokens)
-            where = step.rows, step.position
-            u = self._one(step, tokens, noise, place[where], before[where])
-            if u is not None:
-                scores.setdefault(step.position, np.zeros(n))[step.rows] = normal_scores(np.clip(u, _TINY, 1.0 - _TINY))
-        self._dependence(scores)
-
-    def _one(
-        self, step: Prediction, tokens: np.ndarray, noise: np.random.Generator, place: np.ndarray, before: np.ndarray
-    ) -> np.ndarray | None:
-        """Look at one token of some sequences. The result is its transform in the order of decreasing probability."""
+        tokens, rounds, drafts = (to_numpy(sample[:, i]) for i in range(3))
+        place, before = rounds_of(rounds)
         alive = tokens >= 0
-        ids = np.where(alive, tokens, 0)
-        log_p = step.log_p
-        here = _at(log_p, ids)
+        self.speculation.add(int(((place == 0) & alive).sum()), int(((place == 1) & alive).sum()))
+        if not self.orders:
+            for step in law.predictions(sample):
+                self._possible(step, step.tokens)
+            return
+        if self.acceptances is not None:
+            self.acceptances.begin(len(tokens))
+        self.sequences.take(tokens)
+        scores = np.zeros((law.length, len(tokens)))
+        kinds = {kind: np.full(tokens.shape, np.nan) for kind in self.across.kinds}
+        for step in law.predictions(sample):
+            rows, t = step.rows, step.position
+            here = place[rows, t], before[rows, t]
+            likely, kinds["tokens"][rows, t] = self._one(step, tokens[rows, : t + 1], noise, *here)
+            scores[t, rows] = normal_scores(np.clip(likely, _TINY, 1.0 - _TINY))
+            if self.acceptances is not None:
+                kinds["accepted drafts"][rows, t] = self.acceptances.take(step, drafts[rows, t], *here, noise)
+        for lag in self.lags.sums:
+            for t in range(lag, law.length):
+                self.lags.add(lag, scores[t][:, None], scores[t - lag][:, None])
+        self.across.take(kinds, place, before)
+
+    def _possible(self, step: Prediction, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The log-probability of each token, and whether it is a token that the law draws. Others refute at once."""
+        alive = tokens >= 0
+        here = at(step.log_p, np.where(alive, tokens, 0))
         impossible = alive & (here == -np.inf)
         self.support.add(tokens[impossible].astype(np.float64), int(alive.sum()))
-        if not self.orders:
-            return None
-        good = alive & ~impossible
-        count = int(good.sum())
+        return here, alive & ~impossible
+
+    def _one(
+        self, step: Prediction, until: np.ndarray, noise: np.random.Generator, place: np.ndarray, before: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Look at one token of some sequences, given those ``until`` it, (m, t + 1), the last of which it is.
+
+        The results are its transforms in the order of decreasing probability, with the judge's noise where a sequence has ended,
+        and those in the order of the numbers, from -1 to 1, with NaN there.
+        """
+        tokens, log_p = until[:, -1], step.log_p
+        here, good = self._possible(step, tokens)
+        ids = np.where(good, tokens, 0)
         p = namespace(log_p).exp(log_p)
-        keys: dict[str, Array | None] = {"by number": None, "by probability": log_p}
+        keys: dict[str, Array | None] = {"by number": None, "by probability": p}
         if step.log_q is not None:
             keys["by p/q"] = _ratio(log_p, step.log_q)
         spread = noise.random(len(ids))
@@ -137,63 +164,54 @@ class _Looks:
         for order, key in keys.items():
             transforms[order] = np.where(good, _transform(p, key, ids, np.exp(here), spread), filler)
             self.orders[order].add(self.group[step.position], transforms[order])
-        if count:
+        if good.any():
             self._bet(step, ids, p, good, here, place, before)
-        return transforms["by probability"]
+            self.contexts.take(step, ids, p, good, until)
+        return transforms["by probability"], np.where(good, 2.0 * transforms["by number"] - 1.0, np.nan)
 
     def _bet(
         self, step: Prediction, ids: np.ndarray, p: Array, good: np.ndarray, here: np.ndarray, place: np.ndarray, before: np.ndarray
     ) -> None:
-        count = int(good.sum())
-        for row, log_a in enumerate(_bets(step.log_p, step.log_q)):
-            odds = np.exp(np.minimum(_at(log_a, ids)[good] - here[good], _LARGEST))
-            self.bets.add(row, np.log1p(_RISKS[:, None] * (odds - 1.0)[None]).sum(axis=1), count)
+        """Bets on the laws of other temperatures and, if the draft is known, on what it makes too likely."""
+        xp, count = namespace(p), int(good.sum())
+        every = [here * (1.0 / t - 1.0) - np.log(_sums(xp.exp(step.log_p / t))) for t in _TEMPERATURES]
         if step.log_q is not None:
-            self._shares(step, ids, p, good, place, before)
+            q = xp.exp(step.log_q)
+            excess, common = xp.clip(p - q, 0.0, None), xp.minimum(p, q)
+            every += [at(step.log_q, ids) - here, *(_share(masses, ids, here) for masses in (excess, common))]
+            self._shares(p, excess, ids, good, place, before)
+        for row, logs in enumerate(every):
+            odds = np.exp(np.minimum(logs[good], _LARGEST))
+            self.bets.add(row, np.log1p(RISKS[:, None] * (odds - 1.0)[None]).sum(axis=1), count)
 
-    def _shares(self, step: Prediction, ids: np.ndarray, p: Array, good: np.ndarray, place: np.ndarray, before: np.ndarray) -> None:
+    def _shares(self, p: Array, excess: Array, ids: np.ndarray, good: np.ndarray, place: np.ndarray, before: np.ndarray) -> None:
         """Bets on the event that a token has p > q."""
         xp = namespace(p)
-        event = step.log_p > step.log_q
-        chance = np.clip(to_numpy(xp.sum(xp.where(event, p, xp.zeros_like(p)), axis=1)).astype(np.float64), 0.0, 1.0)
-        happened = _at(event, ids).astype(bool)
-        logs = _EXPONENTS[:, None] * happened[None] - np.log1p(chance[None] * np.expm1(_EXPONENTS)[:, None])
+        event = excess > 0.0
+        chance = np.clip(_sums(xp.where(event, p, xp.zeros_like(p))), 0.0, 1.0)
+        logs = event_logs(at(event, ids).astype(bool), chance)
         self.shares.add(0, logs[:, good].sum(axis=1), int(good.sum()))
-        rows = 1 + np.minimum(place, _PLACES)
-        for stratum, known in ((rows, place >= 0), (rows + (1 + np.minimum(before, _PLACES)) * (_PLACES + 1), before >= 0)):
-            for row in np.unique(stratum[good & known]):
-                mine = good & known & (stratum == row)
-                self.shares.add(int(row), logs[:, mine].sum(axis=1), int(mine.sum()))
-
-    def _dependence(self, scores: dict[int, np.ndarray]) -> None:
-        for lag in self.lags.sums if self.orders else ():
-            for t in range(lag, len(scores)):
-                self.lags.add(lag, scores[t][:, None], scores[t - lag][:, None])
+        rows = 1 + np.minimum(place, PLACES)
+        by_both = rows + (1 + np.minimum(before, PLACES)) * (PLACES + 1)
+        for stratum, known in ((rows, place >= 0), (by_both, before >= 0)):
+            self.shares.add_by(np.where(good & known, stratum, -1), logs)
 
 
 _OF_DRAFT = ("the draft's law", "the residual without weights", "what draft and target have in common")
 
 
-def _bets(log_p: Array, log_q: Array | None) -> list[Array]:
-    """The log-probabilities of the laws that are bet on, in the order of the rows."""
-    xp = namespace(log_p)
-    found = [_normalised(log_p / t) for t in _TEMPERATURES]
-    if log_q is not None:
-        p, q = xp.exp(log_p), xp.exp(log_q)
-        more = p > q
-        residual = xp.where(more, xp.log(xp.where(more, p - q, xp.ones_like(p))), like(np.array(-np.inf), p))
-        found += [log_q, _normalised(residual, log_p), _normalised(xp.minimum(log_p, log_q), log_p)]
+def _share(masses: Array, ids: np.ndarray, here: np.ndarray) -> np.ndarray:
+    """log a/p of each token, where the law a is proportional to masses (m, V); 0 if nothing is left of it."""
+    own, total = at(masses, ids), _sums(masses)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: np.ndarray = np.where(total > 0.0, np.log(own) - np.log(total) - here, 0.0)
     return found
 
 
-def _normalised(logs: Array, otherwise: Array | None = None) -> Array:
-    """Log-probabilities that sum to 1. A row that holds nothing becomes that of another law."""
-    xp = namespace(logs)
-    top = xp.max(logs, axis=1, keepdims=True)
-    empty = top == -np.inf
-    shifted = logs - xp.where(empty, xp.zeros_like(top), top)
-    found = shifted - xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
-    return found if otherwise is None else xp.where(empty, otherwise, found)
+def _sums(values: Array) -> np.ndarray:
+    """The sum of each row, in double precision if rows are short: (m, V) -> (m,)."""
+    wide = double(values) if int(values.shape[1]) <= _LONG else values
+    return to_numpy(namespace(wide).sum(wide, axis=1)).astype(np.float64)
 
 
 def _ratio(log_p: Array, log_q: Array) -> Array:
@@ -208,20 +226,27 @@ def _transform(p: Array, key: Array | None, ids: np.ndarray, own: np.ndarray, sp
 
     Tokens with larger ``key`` come first, and of those that tie the ones with smaller numbers. No sorting is needed.
     """
-    xp, count = namespace(p), int(p.shape[1])
-    number, at = integers_like(np.arange(count)[None], p), integers_like(ids[:, None], p)
-    first = number < at
-    if key is not None:
-        mine = xp.take_along_axis(key, at, axis=1)
-        first = (key > mine) | ((key == mine) & first)
-    below = to_numpy(xp.sum(double(xp.where(first, p, xp.zeros_like(p))), axis=1))
+    if isinstance(p, np.ndarray) and p.shape[1] > _LONG:
+        below = np.array([_before(row, None if key is None else key[i], int(ids[i])) for i, row in enumerate(p)])
+    else:
+        xp = namespace(p)
+        number, own_number = integers_like(np.arange(int(p.shape[1]))[None], p), integers_like(ids[:, None], p)
+        first = number < own_number
+        if key is not None:
+            mine = xp.take_along_axis(key, own_number, axis=1)
+            first = (key > mine) | ((key == mine) & first)
+        below = _sums(xp.where(first, p, xp.zeros_like(p)))
     return np.clip(below + spread * own, 0.0, 1.0)
 
 
-def _at(values: Array, ids: np.ndarray) -> np.ndarray:
-    """The value of each row at a token, in double precision: (m, V) -> (m,)."""
-    xp = namespace(values)
-    return to_numpy(xp.take_along_axis(values, integers_like(ids[:, None], values), axis=1))[:, 0].astype(np.float64)
+def _before(p: np.ndarray, key: np.ndarray | None, own: int) -> float:
+    """The probability of all tokens before one, for one long row: (V,) -> a number."""
+    if key is None:
+        # The shorter side.
+        return float(p[:own].sum()) if 2 * own < len(p) else 1.0 - float(p[own:].sum())
+    # Of tokens that tie with it, those with smaller numbers come first. A product with 0 and 1 is faster than a choice.
+    left, right = (key[:own] >= key[own]).astype(p.dtype), (key[own:] > key[own]).astype(p.dtype)
+    return float(left @ p[:own]) + float(right @ p[own:])
 
 
 def _groups(length: int) -> tuple[list[int], list[str]]:
@@ -234,19 +259,3 @@ def _groups(length: int) -> tuple[list[int], list[str]]:
             names.append(f"position {t}" if t < _SINGLE else f"from position {t} on")
         rows.append(row)
     return rows, names
-
-
-def _rounds(rounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each token, its place in its round, and the number of drafts that the round before accepted; -1 if not known.
-
-    A round emits its accepted drafts and one more token. Both numbers are known before the token is drawn.
-    """
-    place, before = np.full(rounds.shape, -1), np.full(rounds.shape, -1)
-    if not rounds.size or (rounds < 0).all():
-        return place, before
-    for t in range(rounds.shape[1]):
-        known = rounds[:, t] >= 0
-        same = known & (t > 0) & (rounds[:, t] == rounds[:, t - 1])
-        place[:, t] = np.where(~known, -1, np.where(same, place[:, t - 1] + 1, 0))
-        before[:, t] = np.where(same, before[:, t - 1], np.where(known & (t > 0), place[:, t - 1], -1))
-    return place, before

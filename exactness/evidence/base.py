@@ -19,7 +19,7 @@ from ..arrays import Array, at_hand, digest
 from ..errors import BadInput
 from ..laws.base import Law
 from .nulls import Null
-from .pictures import Picture, heat_maps
+from .pictures import Picture, heat_maps, table
 from .summaries import Summary
 from .summaries.base import Row
 
@@ -239,8 +239,14 @@ class Evidence:
         return [(name, *h) for name, h in found.items() if h is not None]
 
     def pictures(self) -> list[Picture]:
-        """Heat maps of z-scores, for the page."""
-        return heat_maps(self.battery, {name: summary.scores() for name, summary in self.summaries.items()})
+        """Heat maps of z-scores, and what happened by steps, for the page."""
+        by_steps = [
+            Picture(kind="steps", battery=self.battery, name=name, rows=list(rows), columns=list(columns), values=table(numbers))
+            for name, summary in self.summaries.items()
+            if (found := summary.table()) is not None
+            for rows, columns, numbers in [found]
+        ]
+        return [*heat_maps(self.battery, {name: summary.scores() for name, summary in self.summaries.items()}), *by_steps]
 
 
 class Battery(ABC):

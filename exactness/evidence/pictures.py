@@ -28,6 +28,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
             - ``"density"``: counts of the draws in equal cells of one coordinate, in a single row.
             - ``"plane"``: the same in two coordinates. Rows are cells of the first.
             - ``"draws"``: a few draws, one per row.
+            - ``"steps"``: shares and their upper bounds after a number of steps. Columns are numbers of steps.
         battery, name: where the numbers come from.
         rows, columns: labels. Those of cells are left out, because ``spans`` says where they lie.
         values: the numbers, rows x columns. None where nothing was seen.
@@ -37,7 +38,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
         law_draws: the number of exact draws from which ``law`` was counted, scaled to ``n``.
     """
 
-    kind: Literal["z-scores", "density", "plane", "draws"]
+    kind: Literal["z-scores", "density", "plane", "draws", "steps"]
     battery: str
     name: str
     values: list[list[Number | None]]

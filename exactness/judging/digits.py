@@ -21,13 +21,17 @@ from scipy.special import ndtr, ndtri
 
 from ..arrays import Array, kind_of, normal_scores, to_numpy
 from ..certificate import TOLERATED, Finding
-from ..evidence.nulls import Distinct, Equality, null_of
+from ..evidence.nulls import Distinct, Equality, Neighbours, OwnRepeats, null_of
 from ..laws.base import Law, Projected, Scaled, Transformed
 from ..laws.rosenblatt import uniforms_of
 from ..plan import Plan
 
 # A step rounds its coefficients, two products, their sum and the new state: this many units at most, for a step of a few terms.
 _ROUNDINGS = 4.0
+# Two states of a step may have been rounded to decimals, each by half a unit.
+_OF_DECIMALS = 1.0
+# Numbers are taken for decimals of at most so many places, if their format is so many times finer and they agree to its last digit.
+_PLACES, _FINER = 7, 64.0
 # Sizes are averages over this many draws of a block.
 _LOOKED_AT = 256
 # So many numbers do not all end in zeros by chance.
@@ -40,6 +44,8 @@ _PEAK = 1.0 / math.sqrt(2.0 * math.pi)
 _BITS_COMPARED = 128
 # With this many bits more than the pairs of draws need, a repeat by chance has a probability below 1e-9.
 _SPARE_BITS = 30.0
+# What draws that rounding made equal are counted by: the argument above is about moves that do not depend on the draw.
+_OF_EQUAL_DRAWS = (Distinct.name, Neighbours.name, OwnRepeats.name)
 # A network of several layers in half precision is off by several units of its last digit.
 _LAYERS = 16.0
 
@@ -57,19 +63,27 @@ class Digits:
         numbers: how many numbers they hold.
         held: the coarsest format whose digits they need: ``float32`` for float64 numbers that were once rounded to float32.
         dtype: their dtype.
+        places: the number of decimals to which they were rounded, or None.
     """
 
     squared: float = 0.0
     numbers: int = 0
     held: str = "float64"
     dtype: str = "float64"
+    places: int | None = None
 
     def __add__(self, other: Digits) -> Digits:
         """Of two sets of draws together."""
         if not self.numbers:
             return other
         held = max(self.held, other.held, key=_UNITS.__getitem__)
-        return Digits(self.squared + other.squared, self.numbers + other.numbers, held, other.dtype)
+        places = None if self.places is None or other.places is None else max(self.places, other.places)
+        return Digits(self.squared + other.squared, self.numbers + other.numbers, held, other.dtype, places)
+
+    @property
+    def unit(self) -> float:
+        """Half the distance of neighbouring numbers of size 1."""
+        return _UNITS[self.held] if self.places is None else 0.5 * 10.0**-self.places
 
     @property
     def move(self) -> float:
@@ -104,19 +118,22 @@ def digits_of(law: Law, sample: Array) -> Digits:
     if rows.dtype.name not in _UNITS:
         return NOTHING_KNOWN
     held = _held(rows)
-    moves = _moves(law, rows.astype(np.float64), held)
-    return Digits(float(moves.mean()) * count, count * math.prod(rows.shape[1:]), held, rows.dtype.name)
+    wide = rows.astype(np.float64)
+    places = _places(wide, _UNITS[held]) if law.atomless else None
+    moves = _moves(law, wide, held, places)
+    return Digits(float(moves.mean()) * count, count * math.prod(rows.shape[1:]), held, rows.dtype.name, places)
 
 
-def _moves(law: Law, rows: np.ndarray, held: str) -> np.ndarray:
+def _moves(law: Law, rows: np.ndarray, held: str, places: int | None) -> np.ndarray:
     """The squared length of the move of each draw's noise, if each number moves by a few roundings: (n, ...) -> (n,)."""
     share = _ROUNDINGS * _UNITS[held]
     with np.errstate(over="ignore"):
+        sizes = share * np.abs(rows) if places is None else np.full_like(rows, _OF_DECIMALS * 10.0**-places)
         if isinstance(law, Scaled):
-            return share**2 * np.asarray(law.magnitudes(rows))
+            return np.asarray(law.magnitudes(rows, sizes))
         uniforms = uniforms_of(law)
         moved = np.random.default_rng(0).choice([-1.0, 1.0], size=rows.shape)
-        moved *= np.maximum(share * np.abs(rows), _ROUNDINGS * _SMALLEST[held])
+        moved *= np.maximum(sizes, _ROUNDINGS * _SMALLEST[held])
         here, there = (normal_scores(np.asarray(uniforms(x))) for x in (rows, rows + moved))
         return np.square(there - here).reshape(len(rows), -1).sum(axis=1)
 
@@ -140,10 +157,14 @@ def why_equal(law: Law, sample: Array, seen: str) -> str | None:
 
 def _said(digits: Digits, seen: str) -> str:
     numbers = digits.dtype if digits.held == digits.dtype else f"{digits.dtype} numbers that have only the digits of {digits.held}"
+    if digits.places is not None:
+        numbers = f"{digits.dtype} numbers that were rounded to {digits.places} decimal{'s' if digits.places > 1 else ''}"
     remedy = {
         "float64": "shift or scale the law so that its states are not so large compared with its noise",
         "float32": "return float64, computed in float64",
     }.get(digits.held, "keep the states in float32 or float64, even if the network computes in half precision")
+    if digits.places is not None:
+        remedy = "return or save the draws with all the digits with which they were computed"
     return (
         f"too few digits to hold the noise: the draws are {numbers}, and rounding may move each number by about "
         f"{digits.typical:.2g} standard deviations of its noise, which alone could explain {seen}: {remedy}"
@@ -185,12 +206,35 @@ def _held(rows: np.ndarray) -> str:
         return "float16" if np.array_equal(single.astype(np.float16), single) else "float32"
 
 
+def _places(rows: np.ndarray, unit: float) -> int | None:
+    """The least number of decimals that tells these numbers, of a format of this unit roundoff. None if it takes more than a few.
+
+    Whole numbers are not taken for rounded ones.
+
+    >>> _places(np.random.default_rng(0).normal(size=100).round(3), 2.0**-53), _places(np.arange(100.0), 2.0**-53)
+    (3, None)
+    """
+    numbers = rows.ravel()
+    if numbers.size < _ENOUGH_NUMBERS:
+        return None
+    largest = float(np.abs(numbers).max())
+    for places in range(_PLACES + 1):
+        # Most samples end here, at their first few numbers.
+        for some in (numbers[:_ENOUGH_NUMBERS], numbers):
+            fits = np.abs(some - some.round(places)) <= unit * np.abs(some)
+            if not fits.all():
+                break
+        else:
+            return places if places and unit * largest * _FINER < 10.0**-places else None
+    return None
+
+
 def _stands(finding: Finding, tests: int, plan: Plan, digits: Digits) -> bool:
     """Whether a refuting finding remains one, whatever rounding did."""
     if finding.test == Equality.name:
         # Its tolerance allows for rounding in the dtype of the draws.
-        return finding.statistic > finding.parameters["tolerance"] * _UNITS[digits.held] / _UNITS[digits.dtype]
-    if finding.test == Distinct.name:
+        return finding.statistic > finding.parameters["tolerance"] * digits.unit / _UNITS[digits.dtype]
+    if finding.test in _OF_EQUAL_DRAWS:
         return not _may_repeat(finding.n, digits)
     moved = float(ndtr(ndtri(max(finding.adjusted_p, _SMALLEST_P)) + digits.move))
     if moved <= plan.alpha:

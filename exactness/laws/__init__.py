@@ -4,6 +4,7 @@ from . import families
 from .base import Law, Projected, Projections
 from .chains import GaussianChain
 from .convergence import Coupled
+from .copies import Copies
 from .couplings import GaussianCoupling
 from .densities import DensityLaw
 from .discrete import DiscreteLaw
@@ -21,6 +22,7 @@ from .univariate import UnivariateLaw
 from .windows import VerifiedWindow
 
 __all__ = [
+    "Copies",
     "Coupled",
     "DiscreteLaw",
     "DensityLaw",

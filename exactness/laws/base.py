@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arrays import Array, at_hand, is_array, namespace, to_numpy
 from ..errors import BadInput, InvalidSample
+from .token_rules import Rule
 
 
 class Law(ABC):
@@ -363,10 +364,11 @@ class Stepped(Innovating, Protocol):
 class Scaled(Protocol):
     """A law that knows how large its noise is, so that the judge can tell whether the digits of a draw hold it."""
 
-    def magnitudes(self, sample: np.ndarray) -> np.ndarray:
+    def magnitudes(self, sample: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:
         """The squared size of each draw in units of its noise: the sum over its numbers of (|x| / scale)^2, (n, ...) -> (n,).
 
-        The scale is the standard deviation of the noise that a number was made with, or what is comparable to it.
+        ``sizes``, of the shape of the sample, take the place of its numbers |x|. The scale is the standard deviation of the noise
+        that a number was made with, or what is comparable to it.
         """
 
 
@@ -375,7 +377,8 @@ class Ends:
     """Both ends of the moves of a Markov kernel, as numbers on the host.
 
     ``before`` and ``after`` (n, m) hold the coordinates of the state and then quantities of it. Whatever the move must keep, such
-    as the data that a posterior is given, is ``context`` (n, c). ``moved`` (n,) says which states changed at all.
+    as the data that a posterior is given, is ``context`` (n, c). ``moved`` (n, d) says which
+    coordinates of which states changed at all.
     """
 
     before: np.ndarray
@@ -469,7 +472,7 @@ class Prediction:
 
     position: int
     rows: np.ndarray
-    tokens: Array
+    tokens: np.ndarray
     log_p: Array
     log_q: Array | None
 
@@ -492,8 +495,24 @@ class Predicting(Protocol):
     def drafted(self) -> bool:
         """Whether the draft's law is known."""
 
+    @property
+    def rule(self) -> Rule | None:
+        """How drafts are verified, if that is part of the claim. Then rounds and drafts are known."""
+
     def predictions(self, sample: Array) -> Iterator[Prediction]:
         """The laws of all tokens of an accepted sample, in chunks of sequences, each in the order of positions."""
+
+
+@runtime_checkable
+class Enumerable(Protocol):
+    """A law that can list all of its draws, if they are few."""
+
+    @property
+    def sequences(self) -> int:
+        """How many there are at most, or 0 if they cannot be listed."""
+
+    def enumerate(self) -> tuple[np.ndarray, np.ndarray]:
+        """All draws (m, T), and their probabilities (m,)."""
 
 
 def unit_directions(count: int, dim: int, generator: np.random.Generator) -> np.ndarray:

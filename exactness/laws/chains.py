@@ -293,9 +293,9 @@ class GaussianChain(Law):
                 self._complain(k, state, prediction)
             yield Innovation(k, None, None, mismatch, state, drift)
 
-    def magnitudes(self, sample: np.ndarray) -> np.ndarray:
+    def magnitudes(self, sample: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:
         """See :class:`.base.Scaled`. A step rounds both of its states, and the larger one counts."""
-        size = np.square(sample)
+        size = np.square(sample if sizes is None else sizes)
         noisy = self.sigma[::-1] > 0
         larger = np.maximum(size[:, :-1], size[:, 1:])[:, noisy].sum(axis=2)
         total = larger @ (1.0 / np.square(self.sigma[::-1][noisy]))

@@ -14,7 +14,7 @@ from ..errors import BadInput, InvalidSample
 from .base import Ends, Law, Meetings
 from .invariance import KernelInvariance
 from .joint import JointLaw
-from .moves import Kind, moved, seeds_of, whole
+from .moves import Kind, Startable, moved, seeds_of, whole
 
 
 class Coupled(Law):
@@ -72,7 +72,7 @@ class Coupled(Law):
         kernel: Callable[..., Any] | None = None,
         name: str | None = None,
     ) -> None:
-        if not isinstance(law, (KernelInvariance, JointLaw)):
+        if not isinstance(law, Startable):
             raise BadInput(f"law must be a KernelInvariance or a JointLaw, not {type(law).__name__}: its draws start the partner")
         self.law, self.steps, self.name = law, whole("steps", steps), name or law.name
         if kernel is not None and not callable(kernel):
@@ -110,7 +110,7 @@ class Coupled(Law):
 
     def describe(self) -> dict[str, object]:
         start = getattr(self.start, "__qualname__", None) or [float(v) for v in np.asarray(self.start).reshape(-1)[:16]]
-        of_model = "averaged over data drawn from the model" if isinstance(self.law, JointLaw) else "for this target"
+        of_model = "averaged over data drawn from the model" if self.law.of_data else "for this target"
         return {
             "kind": "Coupled", "name": self.name, "law": self.law.describe(), "start": start, "steps": self.steps,
             "bound": of_model,

@@ -130,9 +130,9 @@ class GaussianCoupling(Law):
         """
         return self._framed(sample[:, 0], self.target_mean), self._framed(sample[:, 1], self.draft_mean)
 
-    def magnitudes(self, sample: np.ndarray) -> np.ndarray:
+    def magnitudes(self, sample: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:
         """See :class:`.base.Scaled`."""
-        return np.square(sample / self.sigma).sum(axis=(1, 2))
+        return np.square((sample if sizes is None else sizes) / self.sigma).sum(axis=(1, 2))
 
     def residual_cdf(self, s: Array) -> Array:
         """F_res(s) = [w Phi(s) - Phi(s - delta)]/Z, the distribution function of the replacement: (n,) -> (n,).

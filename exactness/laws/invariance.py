@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -53,6 +53,8 @@ class KernelInvariance(Law):
     >>> ex.certify(law.moved_by(lambda x, seed: walk(x, seed, 0.4)), law, plan=plan).verdict.value
     'refuted'
     """
+
+    of_data: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -136,7 +138,7 @@ class KernelInvariance(Law):
         both = to_numpy(sample)
         before, after = self._flip(both[:, 0]), both[:, 1]
         columns = [np.concatenate([x.astype(np.float64), self._of(x)[1]], axis=1) for x in (before, after)]
-        return Ends(columns[0], columns[1], np.zeros((len(both), 0)), np.any(both[:, 0] != after, axis=1))
+        return Ends(columns[0], columns[1], np.zeros((len(both), 0)), both[:, 0] != after)
 
     def fresh(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`.base.Moving`."""

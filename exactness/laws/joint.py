@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -62,6 +62,7 @@ class JointLaw(Law):
     """
 
     dtypes = ("float64",)
+    of_data: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -164,7 +165,7 @@ class JointLaw(Law):
         before, after, flat = rows[:, :p], rows[:, p : 2 * p], rows[:, 2 * p :]
         data = self._data(flat)
         columns = [np.concatenate([x, evaluated(self._quantities, x, data)[1]], axis=1) for x in (before, after)]
-        return Ends(columns[0], columns[1], flat, np.any(before != after, axis=1))
+        return Ends(columns[0], columns[1], flat, before != after)
 
     def fresh(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`.base.Moving`."""

@@ -152,10 +152,10 @@ class GaussianMixture(Law):
         omega = np.asarray(frequencies, dtype=np.float64)
         return (self.weights * np.exp(1j * omega @ self.means.T - 0.5 * self._variance_along(omega))).sum(1)
 
-    def magnitudes(self, sample: np.ndarray) -> np.ndarray:
+    def magnitudes(self, sample: np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:
         """See :class:`.base.Scaled`. The noise of a draw is that of its most probable component."""
         label = self._log_joint(sample).argmax(axis=1) if len(self.weights) > 1 else np.zeros(len(sample), dtype=int)
-        return (np.square(sample) * self._precisions[label]).sum(axis=1)
+        return (np.square(sample if sizes is None else sizes) * self._precisions[label]).sum(axis=1)
 
     @cached_property
     def _precisions(self) -> np.ndarray:

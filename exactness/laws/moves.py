@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,10 +20,13 @@ Quantity = Callable[..., Any]
 _LEAST = -1e30
 
 
+@runtime_checkable
 class Startable(Protocol):
     """A law that starts kernels at states of its own."""
 
     steps: int
+    of_data: ClassVar[bool]
+    """Whether states are parameters, and kernels are given data besides."""
 
     def starts(self, n: int, seed: int) -> tuple[np.ndarray, tuple[Any, ...]]:
         """n exact states (n, d), and what the kernel is given besides."""

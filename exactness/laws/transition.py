@@ -45,9 +45,11 @@ class GaussianProposal:
     mean: Callable[[np.ndarray], Any] | None = None
 
     def noise(self, x: np.ndarray, y: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
+        """See :class:`Proposal`."""
         return (y - self._mean(x)) / self._of(scale)
 
     def log_ratio(self, x: np.ndarray, y: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
+        """See :class:`Proposal`."""
         if self.mean is None:
             return np.zeros(len(x))
         there, back = self.noise(x, y, scale), self.noise(y, x, scale)

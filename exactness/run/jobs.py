@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import re
 import traceback
+import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -253,6 +254,20 @@ def certificate_path(folder: Path, name: str) -> Path:
         mark = f"~{zlib.crc32(name.encode()):08x}"
         plain = plain.encode()[: _LONGEST - len(mark)].decode(errors="ignore") + mark
     return folder / f"{plain}.json"
+
+
+def refuse_shared_files(names: Sequence[str]) -> None:
+    """Raise ``BadInput`` if two claims would be saved in one file, also where a file system ignores case or accents' spelling."""
+    held: dict[str, str] = {}
+    for name in names:
+        stem = certificate_path(Path(), name).stem
+        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", stem).casefold())
+        if key in held:
+            which = f"saved as {stem!r}"
+            if held[key] != stem:
+                which = f"saved as {held[key]!r} and {stem!r}, which many file systems take for one name"
+            raise BadInput(f"two claims would be {which}: give each claim a different name")
+        held[key] = stem
 
 
 def reusable(path: Path, claim: Claim, seed: int, outcomes: Sequence[ControlOutcome]) -> Certificate | None:

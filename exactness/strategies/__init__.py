@@ -14,6 +14,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("exactness.strategies needs Hypothesis: pip install 'exactness[strategies]'") from error
 
 from .family import Family
+from .kernels import KernelOf, ModelOf, kernels, models
 from .laws import chain_of, chains, covariances, dims, discrete_laws, mixtures, schedules, weights
 from .steps import TokenPair, Triple, Window, deltas, log_weights, seeds, token_pairs, triples, uniforms, windows
 
@@ -28,6 +29,10 @@ __all__ = [
     "chain_of",
     "windows",
     "Window",
+    "kernels",
+    "KernelOf",
+    "models",
+    "ModelOf",
     "triples",
     "Triple",
     "deltas",

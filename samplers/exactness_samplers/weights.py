@@ -1,7 +1,7 @@
-"""Reads the trained weights of the digit networks. Each safetensors file says in its metadata where it comes from.
+"""Reads the trained weights of the digit networks and the character models. Each safetensors file says where it comes from.
 
-The files are in the package `exactness_digits`, a distribution of its own. `python -m studies.digits` makes them, and
-`reports/digits_network.md` says how good they are.
+The files are in the package `exactness_digits`, a distribution of its own. `python -m studies.digits` and
+`python -m studies.characters` make them, and `reports/digits_network.md` and `reports/characters.md` say how good they are.
 """
 
 from __future__ import annotations
@@ -13,26 +13,28 @@ import numpy as np
 
 DIGITS, DIGITS_DISTILLED, DIGITS_AHEAD = "digits", "digits_distilled", "digits_ahead"
 NAMES = (DIGITS, DIGITS_DISTILLED, DIGITS_AHEAD)
+CHARACTERS, CHARACTERS_DRAFT = "characters", "characters_draft"
 
 
 @dataclass(frozen=True)
 class Weights:
-    """``arrays`` by name, float32; ``metadata``: text by name (command, versions, losses, licence of the data)."""
+    """``arrays`` by name, float32 or float16; ``metadata``: text by name (command, versions, losses, licence of the data)."""
 
     arrays: dict[str, np.ndarray]
     metadata: dict[str, str]
 
 
 def path(name: str) -> Path:
-    """The file that holds the weights of ``name``, one of ``NAMES``.
+    """The file that holds the weights of ``name``, such as ``DIGITS``.
 
     Raises ``ValueError`` for another name, and ``FileNotFoundError`` if the package that holds the weights is not installed.
 
     >>> path(DIGITS).name
     'digits.safetensors'
     """
-    if name not in NAMES:
-        raise ValueError(f"no weights are called {name!r}; choose among {', '.join(NAMES)}")
+    every = (*NAMES, CHARACTERS, CHARACTERS_DRAFT)
+    if name not in every:
+        raise ValueError(f"no weights are called {name!r}; choose among {', '.join(every)}")
     try:
         from exactness_digits import FOLDER
     except ModuleNotFoundError:
@@ -60,7 +62,9 @@ def load(file: Path) -> Weights:
             name=error.name,
         ) from error
     if not file.is_file():
-        raise FileNotFoundError(f"there are no weights at {file}: `python -m studies.digits` makes them")
+        raise FileNotFoundError(
+            f"there are no weights at {file}: `python -m studies.characters` or `python -m studies.digits` makes them"
+        )
     try:
         with safe_open(file, framework="numpy") as content:
             return Weights({name: content.get_tensor(name) for name in content.keys()}, content.metadata() or {})  # noqa: SIM118

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names, share = list(dict.fromkeys(options.of or cases())), options.strict // len(cases()) + 1
     new = {
         "rows": [asdict(row) for name in names for row in calibrate(name, n, workers)],
-        "family": [(name, alpha, count_refuted(name, alpha, n, workers), n) for name in names for alpha in (0.05, 0.01)],
+        "family": [(name, alpha, count_refuted(name, alpha, n, workers), n) for name in names for alpha in cases()[name].alphas],
         "strict": {name: (count_refuted(name, 1e-6, share, workers), share) for name in names},
         "stages": {name: stage_cost(name, 0.05, options.staged) for name in STAGED if name in names},
     }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -13,16 +14,30 @@ from exactness.batteries import MeanEmbedding, PermutationTwoSample, standard
 from exactness.evidence.base import Battery
 from exactness.laws.base import Law
 
+from . import tokens
+from .kernels import kernels
+
 EXTRA = (MeanEmbedding(most=300), PermutationTwoSample(most=100, permutations=1999))
 
 
 @dataclass(frozen=True)
 class Case:
-    """A law, an exact sampler of it, and the number of draws in a certificate."""
+    """A law, an exact sampler of it, and the number of draws in a certificate.
+
+    ``others`` are further cases with the same tests: certificate i is that of case i modulo their number. ``alphas`` are the levels
+    at which refuted certificates are counted, and ``per_call`` is how many draws one call of the sampler makes in them.
+    """
 
     law: Law
-    sample: Callable[[int, int], np.ndarray]
+    sample: Callable[[int, int], Any]
     draws: int
+    others: tuple[Case, ...] = ()
+    alphas: tuple[float, ...] = (0.05, 0.01)
+    per_call: int | None = None
+
+    def of(self, i: int) -> Case:
+        """The case of certificate i."""
+        return (self, *self.others)[i % (1 + len(self.others))]
 
 
 def _mean(k: int, x: np.ndarray) -> np.ndarray:
@@ -79,6 +94,9 @@ def cases() -> dict[str, Case]:
         **_more(),
         "die": Case(ex.DiscreteLaw(np.full(6, 1 / 6)), lambda n, seed: np.random.default_rng(seed).integers(0, 6, n)[:, None], 500),
         "labels": Case(_zipf(1_000), _labels, 1_000),
+        # Sequences of 4 tokens are few enough to be counted, those of 50 are not.
+        **{f"tokens, {size} of them": _tokens(size) for size in (4, 50)},
+        **{name: Case(*parts) for name, parts in kernels().items()},
     }
 
 
@@ -116,6 +134,18 @@ def _more() -> dict[str, Case]:
         "verified window": Case(ex.VerifiedWindow(length, "token"), window, 500),
         "verified window with its emission": Case(ex.VerifiedWindow(length, "token", emits=True), emitted, 500),
     }
+
+
+def _tokens(size: int) -> Case:
+    """Speculative decoding by each exact rule in turn. The laws with an odd number have an end token."""
+    found = []
+    for i, rule in enumerate(tokens.KEEP):
+        generator = np.random.default_rng([size, i])
+        p = generator.dirichlet(np.full(size, 0.6), size=size)
+        q = 0.6 * p + 0.4 * generator.dirichlet(np.full(size, 0.6), size=size)
+        law, sample = tokens.claim(rule, p, q, length=6 if size == 4 else 10, end=0 if i % 2 else None)
+        found.append(Case(law, sample, 200))
+    return replace(found[0], others=tuple(found[1:]), alphas=(0.001,), per_call=50)
 
 
 def batteries(law: Law) -> list[Battery]:

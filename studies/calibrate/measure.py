@@ -36,14 +36,15 @@ class Row:
 def p_values(job: tuple[str, int, int]) -> tuple[list[tuple], np.ndarray]:
     """The tests of a law, and their p-values, (certificates, tests)."""
     name, first, count = job
-    case = cases()[name]
     found, tests = [], []
     for i in range(first, first + count):
+        case = cases()[name].of(i)
         generator = np.random.default_rng([7, i])
         sample = case.sample(case.draws, 1_000_003 * (1 + i) % (1 << 31))
+        accepted = case.law.accept(sample, case.draws)
         evidence = [battery.start(case.law, generator) for battery in batteries(case.law)]
         for one in evidence:
-            one.update(sample, calls=_calls(case.draws))
+            one.update(accepted, calls=_calls(case.draws))
         results = [r for one in evidence for r in one.results()]
         tests = [_label(r) for r in results]
         found.append([r.p_value for r in results])
@@ -82,9 +83,10 @@ def calibrate(name: str, certificates: int, workers: int) -> list[Row]:
 def refuted(job: tuple[str, float, int, int]) -> int:
     """The number of refuted certificates, among ``count`` whole ones in three stages."""
     name, alpha, first, count = job
-    case = cases()[name]
-    plan = ex.Plan(alpha=alpha, tolerance=1e-3, first_paths=50, max_paths=200, suspicion=1e-12)
-    verdicts = [ex.certify(case.sample, case.law, plan=plan, seed=i, name="null").verdict for i in range(first, first + count)]
+    per_call = cases()[name].per_call
+    plan = ex.Plan(alpha=alpha, tolerance=1e-3, first_paths=50, max_paths=200, suspicion=1e-12, per_call=per_call)
+    every = [(i, cases()[name].of(i)) for i in range(first, first + count)]
+    verdicts = [ex.certify(case.sample, case.law, plan=plan, seed=i, name="null").verdict for i, case in every]
     return sum(v is ex.Verdict.REFUTED for v in verdicts)
 
 

@@ -222,9 +222,11 @@ def test_eta_is_an_argument_and_is_checked(seed):
     for eta, verdict in ((0.7, ex.Verdict.CERTIFIED), (1.0, ex.Verdict.REFUTED)):
         judged = ex.certify(sample_scheduler(own, model, SHAPE, eta=eta, **here), law, plan=PLAN, seed=seed)
         assert judged.verdict is verdict, judged.reasons
-    for eta in (-1.0, "1", True, float("nan")):
-        with pytest.raises(ex.BadInput, match="eta must be a number of at least 0"):
+    for eta in (-1.0, 5, "1", True, float("nan")):
+        with pytest.raises(ex.BadInput, match="eta must be a number from 0, an ODE, to 1"):
             from_scheduler(own, model, SHAPE, eta=eta, **here)
+        with pytest.raises(ex.BadInput, match="eta must be a number from 0, an ODE, to 1"):
+            sample_scheduler(own, model, SHAPE, options={"eta": eta}, **here)
     with pytest.raises(ex.BadInput, match="eta was given twice"):
         from_scheduler(own, model, SHAPE, eta=1.0, options={"eta": 1.0}, **here)
     with pytest.raises(ex.BadInput, match=r"step\(\) of DDPMScheduler does not take eta"):

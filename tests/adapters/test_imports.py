@@ -13,7 +13,7 @@ from exactness.errors import BadInput
 
 
 def test_importing_the_adapters_imports_no_library():
-    heavy = ("torch", "jax", "numpyro", "diffusers", "safetensors", "scipy.stats", "exactness_samplers")
+    heavy = ("torch", "jax", "numpyro", "diffusers", "transformers", "safetensors", "scipy.stats", "exactness_samplers")
     code = f"import exactness.adapters, sys; print([m for m in {heavy!r} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
@@ -27,6 +27,7 @@ def test_importing_the_adapters_imports_no_library():
         (lambda: adapters.from_scheduler(None, None, (1,)), "torch", "diffusers"),
         (lambda: adapters.sample_scheduler(None, None, (1,)), "torch", "diffusers"),
         (lambda: adapters.from_verifier(print, arrays="torch"), "torch", "torch"),
+        (lambda: adapters.from_transformers(None, length=1), "transformers", "transformers"),
     ],
 )
 def test_a_missing_library_is_bad_input_with_the_command_that_installs_it(call, missing, extra, monkeypatch):

@@ -139,6 +139,12 @@ def test_what_cannot_be_enumerated_is_said():
         exact_law(token_wise, [1.0, 2.0], [0.5, 0.5])
     with pytest.raises(BadInput, match="too many to enumerate"):
         exact_law(token_wise, np.full(20, 0.05), np.full(20, 0.05), window=6)
+    with pytest.raises(BadInput, match="two answers to the same noise"):  # After 400 questions, and not after a million.
+        exact_law(lambda *given: token_wise(*given[:-1], np.random.random(given[-1].shape)), [0.5, 0.5], [0.5, 0.5])
+    with pytest.raises(BadInput, match=r"takes 1 positional argument.*verify.target_probs, draft_probs, drafts, lengths, noise"):
+        exact_law(lambda noise: noise, [0.5, 0.5], [0.5, 0.5])
+    with pytest.raises(BadInput, match="draft_probs must hold probabilities, but holds NaN"):
+        exact_law(token_wise, [0.5, 0.5], [0.5, np.nan])
     with pytest.raises(BadInput, match="as integers, not float64"):
         exact_law(lambda *given: (token_wise(*given)[0] * 1.0, token_wise(*given)[1]), [0.5, 0.5], [0.5, 0.5])
 
@@ -202,6 +208,10 @@ def test_own_laws_and_noise_of_races():
     assert ex.certify(*claim, plan=PLAN).verdict is ex.Verdict.CERTIFIED
     with pytest.raises(BadInput, match="give both target= and draft="):
         from_token_verifier(gumbel, target=logits)
+    with pytest.raises(BadInput, match="target must be a function of prefixes"):
+        from_token_verifier(gumbel, target=[0.5, 0.5], draft=other)
+    with pytest.raises(BadInput, match="vocabulary must be an integer from 2 to 262,144"):
+        from_token_verifier(gumbel, vocabulary=10**7)
     with pytest.raises(BadInput, match="numpy has no bfloat16"):
         from_token_verifier(gumbel, dtype="bfloat16")
 

@@ -24,27 +24,30 @@ def law(**arguments):
     return ex.TokenChain(of(P), **{"vocabulary": VOCABULARY, "length": LENGTH, "draft": of(Q), **arguments})
 
 
-def speculative(residual=None, extra=P, accept=None, told=True, draft=Q):
+def speculative(residual=None, extra=P, accept=None, told=True, draft=Q, coins=None, length=LENGTH):
     """A token-wise sampler in plain numpy. Each argument replaces a part of it."""
 
     def sample(n, seed):
         rng = np.random.default_rng(seed)
-        tokens, rounds = np.zeros((n, LENGTH), dtype=int), np.zeros((n, LENGTH), dtype=int)
+        tokens, rounds, drafts = (np.zeros((n, length), dtype=int) for _ in range(3))
+        kept = rng.random((n, WINDOW + 1))
         last, at, number, place = (np.zeros(n, dtype=int) for _ in range(4))
         drawn = lambda masses: (rng.random(n)[:, None] > (c := np.cumsum(masses, axis=1)) / c[:, -1:]).sum(axis=1)  # noqa: E731
-        while (at < LENGTH).any():
+        while (at < length).any():
             draft_of, p = draft[last], P[last]
             y = drawn(draft_of)
             ratio = p[np.arange(n), y] / np.maximum(Q[last, y], 1e-300)
-            taken = rng.random(n) < (ratio if accept is None else accept(ratio))
+            coin = rng.random(n) if coins is None else kept[np.arange(n), place]
+            taken = coin < (ratio if accept is None else accept(ratio))
             left = np.maximum(p - Q[last], 1e-300) if residual is None else residual(p, Q[last])
             out = np.where(place == WINDOW, drawn(extra[last]), np.where(taken, y, drawn(left)))
             ends = (place == WINDOW) | ~taken
-            here = at < LENGTH
+            here = at < length
             tokens[here, at[here]], rounds[here, at[here]] = out[here], number[here]
+            drafts[here, at[here]] = np.where(place == WINDOW, -1, y)[here]
             last, at = np.where(here, out, last), at + here
             number, place = number + ends, np.where(ends, 0, place + 1)
-        return ex.TokenDraws(tokens, rounds=rounds) if told else tokens
+        return ex.TokenDraws(tokens, rounds=rounds, drafts=drafts) if told else tokens
 
     return sample
 
@@ -126,3 +129,66 @@ def test_evidence_does_not_depend_on_how_draws_are_divided():
     for key, (n, statistic) in named(one).items():
         if "bets" in key[0] or "share" in key[0] or "support" in key[0]:  # The others hold the judge's noise.
             assert named(many)[key] == (n, pytest.approx(statistic, rel=1e-9, abs=1e-12))
+
+
+def test_coins_that_are_kept_from_round_to_round_are_seen_across_rounds():
+    """Each round is right by itself: the coin of each place is drawn once a sequence."""
+    judged = ex.certify(speculative(coins="kept"), law(rule="token-wise"), plan=PLAN)
+    assert judged.verdict is ex.Verdict.REFUTED
+    assert judged.leading.name == "tokens: dependence of rounds on the round before, bet, worst row"
+    assert judged.leading.where == "accepted drafts, place 0 in both"
+
+
+def test_rounds_that_are_cut_by_an_end_token_count_as_well():
+    # The draft is often the end token, and an accepted one is the last of its sequence. Leaving these rounds out would be seen.
+    ends = law(rule="token-wise", end=1)
+    assert ex.certify(speculative(), ends, plan=PLAN).verdict is ex.Verdict.CERTIFIED
+    evidence = B.Tokens().start(ends, np.random.default_rng(0))
+    draws = speculative()(20_000, 3)
+    evidence.update(ends.accept(draws, 20_000), np.random.default_rng(1))
+    bets = evidence.summaries["accepted drafts"]
+    cut = (draws.tokens == 1) & (draws.drafts == 1) & (np.cumsum(draws.tokens == 1, axis=1) == 1)
+    assert cut.sum() > 2_000
+    assert bets.counts[0] == ((draws.drafts >= 0) & (np.cumsum(draws.tokens == 1, axis=1) - (draws.tokens == 1) == 0)).sum()
+
+
+def test_whole_sequences_of_a_small_law_are_counted_and_their_total_variation_bounded():
+    short = ex.TokenChain(of(P[:2, :2] / P[:2, :2].sum(1, keepdims=True)), vocabulary=2, length=3)
+    judged = ex.certify(short.sample, short, plan=PLAN)
+    assert judged.verdict is ex.Verdict.CERTIFIED
+    kinds = {f.name.split(", ")[-1]: f.bound for f in judged.findings if "whole sequences" in f.name}
+    assert kinds["total variation"] < 0.1
+    assert "wager" in kinds
+
+    def backwards(n, seed):
+        return short.sample(n, seed)[:, ::-1].copy()
+
+    wrong = ex.certify(backwards, short, plan=PLAN)
+    assert any("sequences" in f.name and f.adjusted_p <= PLAN.alpha for f in wrong.findings)
+
+
+def test_a_law_with_an_end_token_counts_each_of_its_sequences_once():
+    short = ex.TokenChain(of(P[:3, :3] / P[:3, :3].sum(1, keepdims=True)), vocabulary=3, length=4, end=2)
+    assert ex.certify(short.sample, short, plan=PLAN).verdict is ex.Verdict.CERTIFIED
+    evidence = B.Tokens().start(short, np.random.default_rng(0))
+    evidence.update(short.accept(short.sample(500, 0), 500), np.random.default_rng(1))
+    # 2^0 + 2^1 + 2^2 that end early, and 3 * 2^3 that do not.
+    assert len(evidence.summaries["whole sequences"].counts) == 31
+    assert evidence.summaries["whole sequences"].counts.sum() == 500
+
+
+def test_a_token_that_is_wrong_after_two_others_only_is_named():
+    flat = ex.TokenChain(lambda prefixes: np.zeros((len(prefixes), 5)), vocabulary=5, length=12)
+
+    def sample(n, seed):
+        tokens, rng = flat.sample(n, seed), np.random.default_rng([seed, 1])
+        for t in range(2, 12):
+            mine = (tokens[:, t - 2] == 3) & (tokens[:, t - 1] == 1) & (rng.random(n) < 0.5)
+            tokens[mine, t] = 4
+        return tokens
+
+    judged = ex.certify(sample, flat, plan=PLAN)
+    assert (judged.leading.name, judged.leading.where) == (
+        "tokens: tokens by the two tokens before, bet, worst row",
+        "token 4 after 3 1",
+    )

@@ -185,7 +185,23 @@ def test_draws_that_rounding_makes_equal_are_not_blamed_on_the_seed(dtype):
     assert "ignores its seed" in ex.certify(lambda n, s: law.sample(n, 0), law, plan=PLAN).reasons[0]
 
 
-def test_draws_that_were_rounded_to_decimals_are_told_what_repeats_may_mean(seed):
-    judged = ex.certify(lambda n, s: MIXTURE.sample(n, s).round(3), MIXTURE, plan=PLAN, seed=seed)
-    assert judged.verdict is ex.Verdict.REFUTED
-    assert any("rounded to a few digits" in reason for reason in judged.reasons)
+@pytest.mark.parametrize(("places", "dtype"), [(2, np.float64), (3, np.float64), (4, np.float64), (3, np.float32)])
+def test_draws_that_were_rounded_to_decimals_are_invalid_and_a_wrong_sampler_is_refuted_all_the_same(places, dtype, seed):
+    """Some of the rounded draws are equal, which no unrounded ones are."""
+    rounded = lambda n, s: MIXTURE.sample(n, s).round(places).astype(dtype)  # noqa: E731
+    judged = ex.certify(rounded, MIXTURE, plan=PLAN, seed=seed)
+    assert judged.verdict is ex.Verdict.INVALID, judged.reasons
+    assert f"were rounded to {places} decimals" in judged.reasons[0]
+    assert "with all the digits with which they were computed" in judged.reasons[0]
+    wrong = ex.certify(lambda n, s: (1.5 * rounded(n, s)).round(places), MIXTURE, plan=PLAN, seed=seed)
+    assert wrong.verdict is ex.Verdict.REFUTED, wrong.reasons
+
+
+def test_paths_and_draws_of_one_dimensional_laws_may_be_rounded_to_decimals_too(seed):
+    sample, law = chain(1e-3, np.float64)
+    judged = ex.certify(lambda n, s: sample(n, s).round(4), law, plan=PLAN, seed=seed)
+    assert judged.verdict is ex.Verdict.INVALID, judged.reasons
+    assert "were rounded to 4 decimals" in judged.reasons[0]
+    assert digits_of(law, sample(500, 0)).places is None
+    assert digits_of(MIXTURE, MIXTURE.sample(500, 0).round(12)).places is None
+    assert digits_of(MIXTURE, MIXTURE.sample(500, 0).astype(np.float32)).places is None

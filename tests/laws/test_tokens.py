@@ -135,6 +135,7 @@ def test_greedy_decoding_is_an_equality_and_ties_are_all_right():
         ({"top_p": 0.0}, "top_p must lie above 0"),
         ({"order": "alphabetical"}, "order must be one of transformers, vllm"),
         ({"prompts": [[7]]}, "token ids from 0 to 3"),
+        ({"prompts": 7}, "a list of lists of token ids, not int"),
         ({"draft": "model"}, "draft must be a function"),
     ],
 )
@@ -146,8 +147,13 @@ def test_arguments_are_checked(arguments, message):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda p: np.zeros((len(p), 5)), r"an array of shape \(16, 4\); got \(16, 5\)"),
-        (lambda p: np.zeros((len(p), 4), dtype=int), "must return logits or log-probabilities, not int64"),
+        (lambda p: np.zeros((len(p), 5)), r"an array of shape \(16, 4\); got \(16, 5\). This law was given vocabulary=4"),
+        (lambda p: np.zeros((len(p), 3, 4)), r"Return the logits after the last token only, as in logits\[:, -1\]"),
+        (lambda p: np.zeros((len(p), 4)).tolist(), r"an array of numpy, torch or JAX of shape \(16, 4\); got list"),
+        (lambda p: np.zeros((len(p), 4), dtype=int), "must return logits or log-probabilities in floating point, not int64"),
+        (lambda p: TABLE[p.sum(1) % 4], "returned probabilities: return their logarithms"),
+        (lambda p: np.random.standard_normal((len(p), 4)), "two different laws for the same prefixes.*dropout"),
+        (lambda p: TABLE[p[:, -1]], "Without prompts it is asked for the first token"),
         (lambda p: np.full((len(p), 4), np.nan), "returned NaN"),
         (lambda p: np.full((len(p), 4), -np.inf), "a row of -inf only"),
         (lambda p: 1 / 0, "target raised ZeroDivisionError"),
@@ -165,6 +171,12 @@ def test_unusable_targets_are_refused_with_an_explanation(wrong, message):
         (lambda n, s: law().sample(n, s)[:, :2], r"this law needs \(16, 3\)"),
         (lambda n, s: law().sample(n, s) + 2, "is not one of the 4 of the vocabulary"),
         (lambda n, s: ex.TokenDraws(law().sample(n, s), rounds=np.zeros(n)), "rounds must be integers of shape"),
+        (lambda n, s: ex.TokenDraws(law().sample(n, s), rounds=np.full((n, 3), 0.5)), r"got float64 of shape \(16, 3\)"),
+        (lambda n, s: ex.TokenDraws(law().sample(n, s), rounds=np.tile([1, 2, 0], (n, 1))), "go from 2 to 0 .sequence 0, token 2"),
+        (lambda n, s: ex.TokenDraws(law().sample(n, s), drafts=np.full((n, 3), 4)), "draft 4 .sequence 0, token 0. is not one of"),
+        (lambda n, s: ex.TokenDraws(law().sample(n, s), prompts=-np.ones(n, dtype=int)), "counted from 0; one is -1"),
+        (lambda n, s: ex.TokenDraws(law().sample(n, s), prompts=np.zeros(n)), r"prompts must be integers .* got float64"),
+        (lambda n, s: ex.TokenDraws(law().sample(n, s), lengths=[3] * n), r"lengths must be integers .* got list"),
         (lambda n, s: ex.TokenDraws(law().sample(n, s), lengths=np.full(n, 2)), "this law has no end token"),
         (lambda n, s: ex.TokenDraws(law().sample(n, s), lengths=np.full(n, 9)), "lengths must lie between 0 and 3"),
     ],
@@ -181,3 +193,28 @@ def test_lengths_must_agree_with_the_end_token():
     one = law(end=2)
     with pytest.raises(ex.ExactnessError, match="do not agree with the first end token"):
         one.accept(ex.TokenDraws(np.array([[1, 2, 3]]), lengths=np.array([3])), 1)
+
+
+def test_a_score_that_does_not_fit_the_target_is_refused():
+    """Its columns are moved by one token here, as when the first logits of a model are dropped."""
+
+    def late(ids):
+        return np.stack([target(ids[:, :t]) for t in range(ids.shape[1])], axis=1)
+
+    one = law(prompts=[[1, 2]], score=late)
+    with pytest.raises(BadInput, match="score and target give different laws"):
+        list(one.predictions(one.accept(one.sample(20, seed=0), 20)))
+
+
+def test_the_digest_of_a_law_does_not_depend_on_what_it_was_asked_before():
+    from exactness.subject import subjects_of
+
+    one = law()
+    before = subjects_of(one, "law")
+    one.sample(10, seed=0)
+    assert subjects_of(one, "law") == before
+
+
+def test_keeping_one_token_is_greedy_decoding_that_needs_no_seed():
+    one = law(top_k=1)
+    assert ex.certify(one.sample, one, plan=ex.Plan(tolerance=0.2)).verdict is ex.Verdict.CERTIFIED

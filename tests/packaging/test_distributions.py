@@ -39,7 +39,7 @@ def test_every_module_of_the_working_copy_is_in_the_wheel(build):
 
 def test_the_weights_are_a_distribution_of_their_own(build):
     files = {f"exactness_digits/{path.name}" for path in DIGITS.glob("*.safetensors")}
-    assert len(files) == 3
+    assert len(files) == 5
     assert names(build(DIGITS)) == files | {"exactness_digits/__init__.py", "exactness_digits/py.typed"}
     for path in DIGITS.glob("*.safetensors"):
         assert zipfile.ZipFile(build(DIGITS)).read(f"exactness_digits/{path.name}") == path.read_bytes()

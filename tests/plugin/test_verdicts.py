@@ -132,7 +132,7 @@ def test_the_example_of_the_readme_is_a_test_file_that_passes_and_notices_one_wr
     assert len([line for line in block.splitlines() if line.strip()]) <= 12
     pytester.makepyfile(test_mine=block)
     pytester.runpytest(*LOAD).assert_outcomes(passed=1)
-    wrong = block.replace("0.1**0.5", "0.1")
+    wrong = block.replace("standard_normal", "standard_exponential")
     assert wrong != block
     pytester.makepyfile(test_mine=wrong)
     done = pytester.runpytest(*LOAD)

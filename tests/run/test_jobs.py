@@ -18,7 +18,7 @@ import exactness as ex
 from exactness.batteries import ProjectedKS
 from exactness.judging.draws import blocks_of
 from exactness.run.executors import Here, Lost, Workers
-from exactness.run.jobs import Job, Overrides, certificate_path
+from exactness.run.jobs import Job, Overrides, certificate_path, refuse_shared_files
 from exactness.run.runner import absent, found_items, run_claims
 from tests.registry import another, plain_chain
 
@@ -350,3 +350,11 @@ def test_a_job_can_be_pickled():
 
     job = Job(source="ring/sequential", name="ring/sequential", seed=0, folder=str(Path("out")))
     assert pickle.loads(pickle.dumps(job)) == job
+
+
+def test_names_that_differ_by_case_or_spelling_alone_are_refused():
+    """On Windows and macOS the second certificate would overwrite the first."""
+    refuse_shared_files(["ring/a", "ring/b", "ring"])
+    for one, other in (("Ring", "ring"), ("stra\u00dfe", "STRASSE"), ("caf\u00e9", "cafe\u0301")):
+        with pytest.raises(ex.BadInput, match="many file systems take for one name: give each claim a different name"):
+            refuse_shared_files([one, "other", other])

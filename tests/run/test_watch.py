@@ -16,6 +16,7 @@ from exactness import cli
 from exactness.errors import BadInput
 from exactness.run.watch import Watch
 from exactness.show.watch_page import watch_page
+from tests.conftest import module_or_skip
 
 P, Q = np.array([0.6, 0.3, 0.1]), np.array([0.3, 0.3, 0.4])
 OVERLAP = float(np.minimum(P, Q).sum())
@@ -208,3 +209,43 @@ def test_the_page_shows_every_bet_and_hides_nothing_of_strangers():
     assert max(monitor.log_wealths.values()) > 700
     # The whole is the mean of its bets.
     assert monitor.log_wealth == pytest.approx(np.logaddexp.reduce(list(monitor.log_wealths.values())) - math.log(3))
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens"),
+    [("token-rejection-one-late", 400), ("token-extra-from-draft", 1_000), ("token-residual-from-target", 4_000)],
+)
+def test_a_fault_of_our_own_engine_is_seen_after_it_is_switched_on_between_two_runs(name, tokens, tmp_path):
+    """The engine speculates; the watch is restarted while the fault is switched on. Five seeds took 51 to 93, 200 to 564 and 1,977
+    to 3,419 tokens until the alarm; this is one of them."""
+    torch = module_or_skip("torch")
+    from exactness_samplers.faults.tokens import token_fault
+    from exactness_samplers.torch import tokens as rules
+    from exactness_samplers.torch.token_drafters import LawDrafter
+    from exactness_samplers.torch.token_sampling import TokenSampler
+
+    generator = np.random.default_rng(5)
+    p, other = (generator.dirichlet(np.full(12, 0.5), size=12) for _ in range(2))
+    q = 0.5 * p + 0.5 * other
+
+    def law(rows):
+        return lambda ids, lengths: rows[ids[torch.arange(len(ids)), lengths - 1]]
+
+    def emitted(rule, n, seed):
+        engine = TokenSampler(law(torch.tensor(p)), 8, LawDrafter(law(torch.tensor(q)), (0, 1, 2)), rule, prompts=[[0]])
+        ids = engine.sample(n, seed).tokens.numpy()
+        before = np.concatenate([np.zeros((n, 1), dtype=int), ids[:, :-1]], axis=1)
+        held = zip(
+            np.log(p[before, ids]).ravel(), np.log(q[before, ids]).ravel(), np.minimum(p, q).sum(1)[before].ravel(), strict=True
+        )
+        return "".join(json.dumps({"log_p": a, "log_q": b, "overlap": c}) + "\n" for a, b, c in held)
+
+    file, state, metrics = tmp_path / "tokens.jsonl", tmp_path / "state.json", tmp_path / "metrics.prom"
+    file.write_text(emitted(rules.token_wise, 250, 0))
+    assert Watch(str(file), state=state).run().alarm is None
+    with file.open("a") as stream:
+        stream.write(emitted(token_fault(name).verifier("torch"), 600, 1))
+    watched = Watch(str(file), state=state, files={metrics: ex.Monitor.metrics}).run()
+    assert watched.alarm is not None
+    assert 0 < watched.alarm - 2_000 < tokens
+    assert "exactness_alarm 1\n" in metrics.read_text()

@@ -29,10 +29,10 @@ def _next(table: Any) -> Callable[[Any], Any]:
 
 
 @cache
-def law() -> ex.TokenChain:
+def law(rule: Any = None) -> ex.TokenChain:
     torch = module_or_skip("torch")
     target, draft = (_next(torch.tensor(table)) for table in (P, Q))
-    return ex.TokenChain(target, vocabulary=VOCABULARY, length=LENGTH, draft=draft)
+    return ex.TokenChain(target, vocabulary=VOCABULARY, length=LENGTH, draft=draft, rule=rule)
 
 
 def sampler(rule: Callable[..., Any], races: bool = False, drawn: Callable[..., Any] | None = None) -> Callable[[int, int], Any]:
@@ -55,16 +55,49 @@ def sampler(rule: Callable[..., Any], races: bool = False, drawn: Callable[..., 
 
     def sample(n: int, seed: int) -> ex.TokenDraws:
         run = whole.sample(n, seed)
-        return ex.TokenDraws(run.tokens, lengths=run.lengths, rounds=run.rounds)
+        return ex.TokenDraws(run.tokens, lengths=run.lengths, rounds=run.rounds, drafts=run.drafts)
 
     return sample
 
 
-@pytest.mark.parametrize("rule", ["token_wise", "block", "one_hot", "sampled_verify", "gumbel"])
-def test_exact_rules_are_certified(rule):
+RULES = {
+    "token-wise": "token_wise", "block": "block", "one-hot": "one_hot", "sampled-verify": "sampled_verify", "gumbel": "gumbel",
+}  # fmt: skip
+
+
+def of_rule(rule: str) -> Callable[[int, int], Any]:
     tokens = module_or_skip("exactness_samplers.torch.tokens")
-    judged = ex.certify(sampler(getattr(tokens, rule), races=rule == "gumbel"), law(), plan=PLAN)
+    return sampler(getattr(tokens, RULES[rule]), races=rule == "gumbel")
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_exact_rules_are_certified_with_the_drafts_that_they_accept(rule):
+    judged = ex.certify(of_rule(rule), law(rule), plan=PLAN)
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
+    assert any(f.name.startswith("tokens: accepted drafts") for f in judged.findings)
+
+
+@pytest.mark.parametrize(("rule", "claimed"), [("block", "token-wise"), ("token-wise", "block"), ("one-hot", "gumbel")])
+def test_another_exact_rule_than_the_claimed_one_is_refuted_by_the_drafts_that_it_accepts(rule, claimed):
+    judged = ex.certify(of_rule(rule), law(claimed), plan=PLAN)
+    assert judged.verdict is ex.Verdict.REFUTED
+    assert all("accepted drafts" in f.name + f.where for f in judged.findings if f.adjusted_p <= PLAN.alpha)
+
+
+@pytest.mark.parametrize("rule", ["token-wise", "block"])
+def test_conditioning_on_acceptance_would_refute_an_exact_rule(rule):
+    n = 5_000
+    draws = of_rule(rule)(n, 1)
+    tokens, rounds, drafts = (np.asarray(x) for x in (draws.tokens, draws.rounds, draws.drafts))
+    # The first token, by whether it was an accepted draft; and by whether the first round is longer than one token, which is known
+    # only after it. The sum over both is right.
+    accepted = drafts[:, 0] == tokens[:, 0]
+    assert np.array_equal(accepted, rounds[:, 1] == 0)
+    apart = lambda mine: 0.5 * np.abs(np.bincount(tokens[mine, 0], minlength=VOCABULARY) / mine.sum() - P[0]).sum()  # noqa: E731
+    # McDiarmid's bound at 1e-6 on the total variation of exact draws.
+    noise = lambda mine: 0.5 * np.sqrt(VOCABULARY / mine.sum()) + np.sqrt(7.0 / mine.sum())  # noqa: E731
+    assert apart(~accepted) > 0.1 + noise(~accepted)
+    assert apart(np.ones(n, dtype=bool)) < noise(np.ones(n, dtype=bool))
 
 
 @pytest.mark.slow
@@ -85,14 +118,13 @@ def test_a_sampler_of_jax_is_certified_by_the_same_law():
 
     def sample(n: int, seed: int) -> ex.TokenDraws:
         run = whole.sample(n, seed)
-        return ex.TokenDraws(run.tokens, lengths=run.lengths, rounds=run.rounds)
+        return ex.TokenDraws(run.tokens, lengths=run.lengths, rounds=run.rounds, drafts=run.drafts)
 
     # The law evaluates its own numpy tables.
-    numpy_law = ex.TokenChain(
-        lambda p: np.log(P)[np.asarray(p)[:, -1] if p.shape[1] else np.zeros(len(p), dtype=int)],
-        vocabulary=VOCABULARY,
-        length=LENGTH,
+    target, draft = (
+        lambda p, t=table: np.log(t)[np.asarray(p)[:, -1] if p.shape[1] else np.zeros(len(p), dtype=int)] for table in (P, Q)
     )
+    numpy_law = ex.TokenChain(target, vocabulary=VOCABULARY, length=LENGTH, draft=draft, rule="block")
     judged = ex.certify(sample, numpy_law, plan=PLAN)
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
 
@@ -118,6 +150,17 @@ def test_wrong_verifiers_are_refuted(name):
     fault: TokenFault = token_fault(name)
     judged = ex.certify(sampler(fault.verifier("torch"), fault.races, fault.drawn), law(), plan=PLAN, name=name)
     assert judged.verdict is ex.Verdict.REFUTED, judged.reasons
+
+
+@pytest.mark.parametrize(
+    "name", ["block-stops-at-first-failed-draft", "block-last-ratio-uncapped", "block-threshold-is-the-weight"]
+)
+def test_the_numbers_of_accepted_drafts_alone_show_a_wrong_rule(name):
+    fault = token_fault(name)
+    judged = ex.certify(sampler(fault.verifier("torch")), law("block"), plan=PLAN, name=name)
+    first = min(judged.findings, key=lambda f: (f.p_value, -f.effect))
+    assert "accepted drafts" in first.name
+    assert first.adjusted_p <= 1e-20
 
 
 @pytest.mark.parametrize("name", ["one-hot-of-sampled-drafts", "accepted-if-equal-to-a-draw", "another-order-of-the-vocabulary"])

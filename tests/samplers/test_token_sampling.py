@@ -132,7 +132,7 @@ def test_runs_from_a_key_have_the_law(seed):
 def test_rounds_places_and_counts_say_what_happened(name):
     """What a run reports adds up: a round emits the drafts that it kept and one token more, unless the row ends."""
     found = run(TORCH, name, 60, prompts=PROMPTS, end=END)
-    for tokens, length, rounds, places, drafted, accepted in zip(*found, strict=True):
+    for tokens, length, rounds, places, drafted, accepted, drafts in zip(*found, strict=True):
         assert (tokens[:length] >= 0).all()
         assert (tokens[length:] == -1).all()
         assert END not in tokens[: length - 1]
@@ -144,6 +144,13 @@ def test_rounds_places_and_counts_say_what_happened(name):
             here = np.flatnonzero(rounds == number)
             assert places[here].tolist() == list(range(len(here)))
             assert len(here) == kept + 1 if number < len(used) - 1 else len(here) <= kept + 1
+            # A chain tells what it proposed: the tokens that were kept, and the one that was not.
+            chain = (drafts >= 0).any()
+            shown = int(min(len(here), drafted[number])) if chain else 0
+            assert (drafts[here][:shown] >= 0).all()
+            assert (drafts[here][shown:] == -1).all()
+            assert drafts[here][: min(shown, kept)].tolist() == tokens[here][: min(shown, kept)].tolist()
+        assert (drafts[length:] == -1).all()
 
 
 @pytest.mark.parametrize("backend", [TORCH, pytest.param(JAX, marks=pytest.mark.slow)], ids=str)

@@ -329,3 +329,27 @@ def test_the_package_works_without_hypothesis_and_the_strategies_say_what_is_mis
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "exactness.strategies needs Hypothesis: pip install 'exactness[strategies]'"
+
+
+# --- Markov kernels
+
+
+FEW = Family(examples=6, tests=2, plan=quiet_plan(alpha=1e-6, tolerance=0.3, first_paths=1_000, max_paths=1_000))
+
+
+@FEW.settings
+@given(one=strategies.kernels())
+def test_right_kernels_are_certified(one):
+    assert FEW.certify(one.law.moved_by(one.kernel), one.law).verdict is not ex.Verdict.REFUTED
+
+
+@FEW.settings
+@given(one=strategies.models())
+def test_exact_posteriors_are_certified(one):
+    assert FEW.certify(one.law.moved_by(one.kernel), one.law).verdict is ex.Verdict.CERTIFIED
+
+
+def test_a_kernel_of_a_family_that_is_spoiled_is_refuted():
+    one = find(strategies.kernels(), lambda k: k.name == "metropolis" and k.law.dim == 1)
+    spoiled = one.law.moved_by(lambda x, seed: 0.95 * one.kernel(x, seed))
+    assert ex.certify(spoiled, one.law, plan=quiet_plan(alpha=1e-6, max_paths=50_000)).verdict is ex.Verdict.REFUTED

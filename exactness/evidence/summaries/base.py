@@ -97,6 +97,10 @@ class Summary(ABC):
         """Why a pass would mean nothing, because the sampler did not do what was to be tested. None if there is no such reason."""
         return None
 
+    def table(self) -> tuple[Sequence[str], Sequence[str], np.ndarray] | None:
+        """Rows, columns and numbers of a picture by steps, for the page. None if there is none."""
+        return None
+
     def remark(self) -> str | None:
         """A sentence for the certificate about what the sampler did, whatever the verdict. None if there is nothing to say."""
         return None

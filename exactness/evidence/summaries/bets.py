@@ -32,6 +32,13 @@ class Bets(Summary):
         self.sums[row] += logs
         self.counts[row] += n
 
+    def add_by(self, rows: np.ndarray, logs: np.ndarray) -> None:
+        """Add the logarithms (bets, n) of each bet on n values of the given rows (n,). Values of negative rows are left out."""
+        mine = rows >= 0
+        counts = np.bincount(rows[mine], minlength=len(self.rows))
+        self.sums += np.stack([np.bincount(rows[mine], each[mine], len(self.rows)) for each in logs], axis=1)
+        self.counts += counts
+
     def merge(self, other: Bets) -> None:
         self.sums += other.sums
         self.counts += other.counts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..nulls import Null, Unmet
@@ -40,12 +42,24 @@ class MeetingTimes(Summary):
     def monitored(self) -> list[tuple[Null, int]]:
         return [(Unmet(), 1)]
 
+    def table(self) -> tuple[Sequence[str], Sequence[str], np.ndarray] | None:
+        n = int(self.counts.sum())
+        if not n:
+            return None
+        unmet, at = self.unmet()[self._shown()], self._shown()
+        bounds = [Unmet().bound(k / n, n, 1.0 - _CONFIDENCE) for k in unmet]
+        numbers = np.array([[float(f"{v:.3g}") for v in row] for row in (unmet / n, bounds)])
+        return ["pairs that had not met", f"upper bound, confidence {_CONFIDENCE:g}"], [str(t) for t in at], numbers
+
+    def _shown(self) -> list[int]:
+        """Some numbers of steps, up to all of them."""
+        return sorted({max(1, round(self.steps ** (i / _PRINTED))) for i in range(1, _PRINTED + 1)})
+
     def remark(self) -> str | None:
         n = int(self.counts.sum())
         if not n:
             return None
         unmet = self.unmet()
-        at = sorted({max(1, round(self.steps ** (i / _PRINTED))) for i in range(1, _PRINTED + 1)})
-        said = ", ".join(f"{t}: {Unmet().bound(unmet[t] / n, n, 1.0 - _CONFIDENCE):.2g}" for t in at)
+        said = ", ".join(f"{t}: {Unmet().bound(unmet[t] / n, n, 1.0 - _CONFIDENCE):.2g}" for t in self._shown())
         shown = f"{100.0 * unmet[self.steps] / n:.3g}% of {n:,} pairs of chains had not met after {self.steps} steps"
         return f"{shown}; upper bounds on the total variation distance, by steps, each at confidence {_CONFIDENCE:g}: {said}"

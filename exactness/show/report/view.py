@@ -30,6 +30,15 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class Panel:
+    """A small table, ready to print: the first cell of each row is its label."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True)
 class Row:
     """One certificate. ``label`` is its name without that of the law. Numbers are ready to print, and missing ones are ''."""
 
@@ -47,6 +56,7 @@ class Row:
     findings: list[dict[str, str]]
     hidden: int
     bars: list[Bars]
+    panels: list[Panel]
     repeat: str
 
 
@@ -157,8 +167,34 @@ def _row(c: Certificate, full: bool) -> Row:
         ],
         hidden=len(c.findings) - len(shown),
         bars=[_bars(h) for h in c.histograms],
+        panels=_panels(c),
         repeat=repeat(c) or "",
     )  # fmt: skip
+
+
+def _panels(c: Certificate) -> list[Panel]:
+    """Of a Markov kernel: the largest differences between both ends of its moves, and how soon pairs of chains met."""
+    found, effects = [], []
+    for picture in c.pictures:
+        if picture.kind == "steps":
+            rows = [[label, *_numbers(values)] for label, values in zip(picture.rows, picture.values, strict=True)]
+            found.append(Panel(f"{picture.name}, by the number of steps", ["", *picture.columns], rows))
+        if (picture.battery, picture.name) == ("moves", "mean difference"):
+            effects += [
+                (value, label, column)
+                for label, values in zip(picture.rows, picture.values, strict=True)
+                for column, value in zip(picture.columns, values, strict=True)
+                if value is not None
+            ]
+    if effects:
+        effects.sort(key=lambda effect: -abs(effect[0]))
+        rows = [[label, column, f"{value:+.2f}"] for value, label, column in effects[:_LOUDEST]]
+        found.append(Panel("largest differences between both ends of a move", ["of", "tests", "z-score"], rows))
+    return found
+
+
+def _numbers(values: Sequence[float | None]) -> list[str]:
+    return ["" if value is None else f"{value:.3g}" for value in values]
 
 
 def _bars(h: Histogram) -> Bars:

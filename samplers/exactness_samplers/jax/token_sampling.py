@@ -32,6 +32,9 @@ class TokenRun(NamedTuple):
 
     For each round, (n, R), -1 after the row has finished: ``drafted`` is the number of drafts (nodes of a tree) proposed, and
     ``accepted`` the number kept along one path, also where the row's end cut the round short.
+
+    ``drafts`` (n, T) are the tokens that a chain of drafts proposed at each position in its round: the kept ones, and the next one,
+    which was rejected. They are -1 where there was none, past the lengths, and for trees.
     """
 
     tokens: jax.Array
@@ -40,6 +43,7 @@ class TokenRun(NamedTuple):
     places: jax.Array
     drafted: jax.Array
     accepted: jax.Array
+    drafts: jax.Array
 
 
 class Asking(NamedTuple):
@@ -157,7 +161,7 @@ class TokenSampler:
             row[: len(prompt)] = prompt
         start = jnp.array([len(prompt) for prompt in prompts])
         empty = jnp.zeros(text.shape, int)
-        rows = _Rows(jnp.asarray(text), start, empty, empty, jnp.full(n, self.length, int), jnp.zeros(n, int))
+        rows = _Rows(jnp.asarray(text), start, empty, empty, empty, jnp.full(n, self.length, int), jnp.zeros(n, int))
         # The compiled round is found again by the sampler, without the prompts, which need not be hashable.
         sampler = replace(self, prompts=())
         step = _compiled_round if self.compiled else _round
@@ -170,10 +174,11 @@ class TokenSampler:
             columns < emitted[:, None], jnp.take_along_axis(table, start[:, None] + columns, axis=1), -1
         )
         drafted, accepted = (jnp.stack(column, axis=1) for column in zip(*counts, strict=True))
-        return TokenRun(pick(rows.text), emitted, pick(rows.rounds), pick(rows.places), drafted, accepted)
+        tables = pick(rows.text), emitted, pick(rows.rounds), pick(rows.places)
+        return TokenRun(*tables, drafted, accepted, pick(rows.proposed))
 
 
-@partial(register_dataclass, data_fields=["text", "at", "rounds", "places", "room", "emitted"], meta_fields=[])
+@partial(register_dataclass, data_fields=["text", "at", "rounds", "places", "proposed", "room", "emitted"], meta_fields=[])
 @dataclass(frozen=True)
 class _Rows:
     """The rows of a run: ``text`` (n, W) is filled up to ``at`` (n,), and ``room`` (n,) tokens may follow, none after the end."""
@@ -182,6 +187,7 @@ class _Rows:
     at: jax.Array
     rounds: jax.Array
     places: jax.Array
+    proposed: jax.Array
     room: jax.Array
     emitted: jax.Array
 
@@ -204,7 +210,11 @@ def _round(sampler: TokenSampler, rows: _Rows, number: jax.Array, noise: Noise) 
     put = lambda table, values: write(table, jnp.broadcast_to(values, new.shape).astype(table.dtype), rows.at)  # noqa: E731
     running = rows.room > 0
     room = jnp.where(ended.any(1), 0, rows.room - count)
-    texts = put(rows.text, new), rows.at + count, put(rows.rounds, number), put(rows.places, place)
+    # Of a chain, what was proposed at each place, the rejected draft among it.
+    chain = drafted if sampler.drafter and sampler.drafter.chain else jnp.zeros_like(drafted)
+    padded = jnp.concatenate([drafts.astype(new.dtype), jnp.full_like(new, -1)], axis=1)[:, : new.shape[1]]
+    shown = jnp.where(place < chain[:, None], padded, -1)
+    texts = put(rows.text, new), rows.at + count, put(rows.rounds, number), put(rows.places, place), put(rows.proposed, shown)
     return _Rows(*texts, room, rows.emitted + count), (jnp.where(running, drafted, -1), jnp.where(running, kept, -1))
 
 

@@ -28,6 +28,9 @@ class TokenRun(NamedTuple):
 
     For each round, (n, R), -1 after the row has finished: ``drafted`` is the number of drafts (nodes of a tree) proposed, and
     ``accepted`` the number kept along one path, also where the row's end cut the round short.
+
+    ``drafts`` (n, T) are the tokens that a chain of drafts proposed at each position in its round: the kept ones, and the next one,
+    which was rejected. They are -1 where there was none, past the lengths, and for trees.
     """
 
     tokens: Tensor
@@ -36,6 +39,7 @@ class TokenRun(NamedTuple):
     places: Tensor
     drafted: Tensor
     accepted: Tensor
+    drafts: Tensor
 
 
 class Asking(NamedTuple):
@@ -148,12 +152,14 @@ class TokenSampler:
             asking = Asking(which, active, rows.emitted[active])
             node, token, drafts, drafted = self._round(rows.text[active], at, asking, noise, room)
             kept = rows.depths[node]
-            rows.emit(active, node, token, drafts, which, room, self.end)
+            chain = drafted if self.drafter and self.drafter.chain else torch.zeros_like(drafted)
+            rows.emit(active, node, token, drafts, chain, which, room, self.end)
             counts.append((active, torch.stack([drafted, kept])))
         by_round = torch.full((2, n, len(counts)), -1, device=device)
         for i, (active, found) in enumerate(counts):
             by_round[:, active, i] = found
-        return TokenRun(*rows.result(self.length), *by_round)
+        tokens, lengths, of_round, places, proposed = rows.result(self.length)
+        return TokenRun(tokens, lengths, of_round, places, drafted=by_round[0], accepted=by_round[1], drafts=proposed)
 
     def _round(self, text: Tensor, at: Tensor, asking: Asking, noise: Noise, room: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The node that is kept and the token after it, the drafts (m, N) and how many there were."""
@@ -215,6 +221,7 @@ class _Rows:
     done: Tensor
     rounds: Tensor
     places: Tensor
+    proposed: Tensor
     paths: Tensor
     depths: Tensor
 
@@ -231,15 +238,27 @@ class _Rows:
             done=torch.zeros_like(text[:, 0], dtype=torch.bool),
             rounds=torch.zeros_like(text),
             places=torch.zeros_like(text),
+            proposed=torch.zeros_like(text),
             # The columns of the drafts on the way to each node, and anything past them.
             paths=torch.tensor([[*path, *[1] * (deepest + 1 - len(path))] for path in paths], device=device) - 1,
             depths=torch.tensor([len(path) for path in paths], device=device),
         )
 
     def emit(
-        self, active: Tensor, node: Tensor, token: Tensor, drafts: Tensor, which: Tensor, room: Tensor, end: int | None
+        self,
+        active: Tensor,
+        node: Tensor,
+        token: Tensor,
+        drafts: Tensor,
+        chain: Tensor,
+        which: Tensor,
+        room: Tensor,
+        end: int | None,
     ) -> None:
-        """The drafts on the way to ``node`` and the token after them, as far as there is room and up to the end token."""
+        """The drafts on the way to ``node`` and the token after them, as far as there is room and up to the end token.
+
+        ``chain`` (m,) is the number of drafts if they form a chain, and 0 if not.
+        """
         kept, place = self.depths[node], torch.arange(self.paths.shape[1], device=node.device)
         along = drafts.gather(1, self.paths[node]) if drafts.shape[1] else token[:, None]
         new = torch.where(place < kept[:, None], along, token[:, None])
@@ -248,17 +267,26 @@ class _Rows:
         count = torch.where(ended.any(1), ended.int().argmax(1) + 1, count)
         # What is written past the count is overwritten in the next round, or lies past the row's length.
         at = (self.start + self.emitted)[active]
-        for table, values in ((self.text, new), (self.rounds, which[:, None].expand_as(new)), (self.places, place.expand_as(new))):
+        padded = torch.cat([drafts, torch.full_like(new, -1)], 1)[:, : new.shape[1]]
+        shown = torch.where(place < chain[:, None], padded, -1)
+        every = (
+            (self.text, new),
+            (self.rounds, which[:, None].expand_as(new)),
+            (self.places, place.expand_as(new)),
+            (self.proposed, shown),
+        )
+        for table, values in every:
             table[active] = write(table[active], values, at)
         self.emitted[active] += count
         self.done[active] = ended.any(1) | (count == room)
 
-    def result(self, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Tokens, lengths, rounds and places, as :class:`TokenRun` has them."""
+    def result(self, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Tokens, lengths, rounds, places and drafts, as :class:`TokenRun` has them."""
         columns = torch.arange(length, device=self.text.device)
         own, there = self.start[:, None] + columns, columns < self.emitted[:, None]
-        text, rounds, places = (torch.where(there, table.gather(1, own), -1) for table in (self.text, self.rounds, self.places))
-        return text, self.emitted, rounds, places
+        tables = self.text, self.rounds, self.places, self.proposed
+        text, rounds, places, drafts = (torch.where(there, table.gather(1, own), -1) for table in tables)
+        return text, self.emitted, rounds, places, drafts
 
 
 def _of_trees(rule: Callable[..., tuple[Tensor, Tensor]]) -> bool:

@@ -49,7 +49,8 @@ def draw(masses: Tensor, uniforms: Tensor) -> Tensor:
     if vocabulary <= _CHUNK:
         return _first_beyond(masses.double(), uniforms)
     # First which run of ids, then which of them: one pass over the vocabulary, and short sums.
-    runs = torch.nn.functional.pad(masses, (0, -vocabulary % _CHUNK)).reshape(n, -1, _CHUNK)
+    missing = -vocabulary % _CHUNK
+    runs = (torch.nn.functional.pad(masses, (0, missing)) if missing else masses).reshape(n, -1, _CHUNK)
     of_runs = runs.sum(-1).double()
     which = _first_beyond(of_runs, uniforms)
     goal, here = uniforms.double() * of_runs.sum(-1), of_runs.cumsum(-1) - of_runs
@@ -94,7 +95,10 @@ def residual(target: Tensor, draft: Tensor, log_weight: Tensor) -> Tensor:
         [[0.375, 0.125, 0.0]]
     """
     excess = (torch.exp(log_weight)[:, None] * target).sub_(draft).clamp_(min=0.0)
-    return torch.where(excess.sum(-1, keepdim=True) > 0, excess, target)
+    empty = torch.nonzero(excess.amax(-1) == 0)[:, 0]
+    if len(empty):
+        excess[empty] = target[empty]
+    return excess
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,9 @@ class Chain:
         def masses(rows: slice) -> Tensor:
             after = _at(target_probs[rows], tau[rows])
             rejected = torch.nonzero(tau[rows] < lengths[rows])[:, 0]
+            if len(rejected) == len(after):
+                # All of them, as is usual if rows are taken one by one: nothing need be copied.
+                return self.leftover(after, _at(draft_probs[rows], tau[rows]), log_weight[rows])
             if len(rejected):
                 q = _at(draft_probs[rows][rejected], tau[rows][rejected])
                 after[rejected] = self.leftover(after[rejected], q, log_weight[rows][rejected])
