@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,8 @@ from scipy import stats
 import exactness as ex
 from exactness.adapters import pymc_kernel
 
-from .rows_blackjax import MIXTURE, judged
-
-# Step methods move one row after the other.
-_MOST = 8_000
+from .measure import Case
+from .rows_blackjax import MIXTURE, PLAN
 
 
 def _table(levels: int, count: int) -> tuple[np.ndarray, np.ndarray, ex.DiscreteLaw]:
@@ -44,7 +43,7 @@ def models() -> dict[str, tuple[str, ex.Law, Any, Any, bool]]:
             "NUTS": (pm.NUTS([x], step_scale=0.3, **frozen), True),
         }
     for name, (step, reversible) in methods.items():
-        found[name] = ("a mixture in the plane", MIXTURE, plane, step, reversible)
+        found[name] = ("mixture", MIXTURE, plane, step, reversible)
     for levels, count, names in ((2, 3, ("BinaryMetropolis", "BinaryGibbsMetropolis")), (3, 2, ("CategoricalGibbsMetropolis",))):
         log_p, _, law = _table(levels, count)
         with pm.Model() as labels:
@@ -65,14 +64,13 @@ def models() -> dict[str, tuple[str, ex.Law, Any, Any, bool]]:
     return found
 
 
-def rows(seed: int = 0) -> Iterator[dict[str, Any]]:
-    """One certificate per step method, as in :mod:`.rows_blackjax`."""
+def cases() -> Iterator[Case]:
+    """All cases. Building the models compiles them."""
     for name, (words, target, model, step, reversible) in models().items():
         step.stop_tuning()
         law = ex.KernelInvariance(target, reversible=reversible)
-        yield judged(f"pymc {name}", words, law.moved_by(pymc_kernel(step, model)), law, "", _MOST, seed)
+        yield Case("pymc", words, name, partial(_both, law, step, model), "right", PLAN)
 
 
-if __name__ == "__main__":
-    for row in rows():
-        print(row, flush=True)
+def _both(law: ex.KernelInvariance, step: Any, model: Any) -> tuple[ex.Law, Any]:
+    return law, law.moved_by(pymc_kernel(step, model))

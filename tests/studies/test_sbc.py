@@ -39,7 +39,7 @@ def test_methods_see_a_likelihood_that_counts_twice():
     wrong = POSTERIORS["likelihood twice"]
     found = methods.ranks(wrong, 400, 0)
     assert methods.uniform(found["every 20th state"]) < 1e-3
-    assert np.median(methods.geweke(wrong, [4000], 9, 0)[4000]) < 1e-2
+    assert np.median(methods.geweke(wrong, [8000], 9, 0)[8000]) < 1e-2
     assert methods.seven_percent(wrong, 1000, 3, 0).all()
     jacobian = INVARIANTS["Jacobian forgotten"]
     assert methods.scores_of_chain(jacobian, [1000], 9, 0)[1000].max() < 1e-2
