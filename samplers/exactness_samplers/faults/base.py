@@ -61,12 +61,40 @@ class Backend:
         return self._part("drafters")
 
     @property
+    def ensembles(self) -> Any:
+        return self._part("ensembles")
+
+    @property
+    def gibbs(self) -> Any:
+        return self._part("gibbs")
+
+    @property
+    def kernels(self) -> Any:
+        return self._part("kernels")
+
+    @property
+    def markov(self) -> Any:
+        return self._part("markov")
+
+    @property
+    def markov_couplings(self) -> Any:
+        return self._part("markov_couplings")
+
+    @property
     def rejections(self) -> Any:
         return self._part("rejections")
 
     @property
+    def slices(self) -> Any:
+        return self._part("slices")
+
+    @property
     def speculative(self) -> Any:
         return self._part("speculative")
+
+    @property
+    def tempering(self) -> Any:
+        return self._part("tempering")
 
     @property
     def token_trees(self) -> Any:
