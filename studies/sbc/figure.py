@@ -34,9 +34,9 @@ def figure(report: list[dict[str, Any]], target: Path) -> None:
     for i, method in enumerate(methods):
         mine = [row for row in report if row["method"] == method]
         for is_right, colour, shift in ((True, _ORANGE, -0.2), (False, _BLUE, 0.2)):
-            shares = [row["refused"] / row["runs"] for row in mine if row["right"] is is_right]
-            right.barh(i + shift, np.mean(shares), 0.36, color=colour, alpha=0.35)
-            right.scatter(shares, np.full(len(shares), i + shift), s=16, color=colour, zorder=3)
+            refused = [row["refused"] / row["runs"] for row in mine if row["right"] is is_right]
+            right.barh(i + shift, np.mean(refused), 0.36, color=colour, alpha=0.35)
+            right.scatter(refused, np.full(len(refused), i + shift), s=16, color=colour, zorder=3)
     right.barh([-9], [0], color=_ORANGE, label="right kernels, each a dot")
     right.barh([-9], [0], color=_BLUE, label="wrong kernels, each a dot")
     right.set_yticks(range(len(methods)), methods, fontsize=8)
