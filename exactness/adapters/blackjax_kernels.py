@@ -33,8 +33,8 @@ def blackjax_kernel(
     position alone; with ``steps=5`` it keeps its momentum for five steps, and this still holds.
 
     Adaptation is not part of a kernel: run it elsewhere, and give the algorithm with the parameters that it found. ``mclmc`` and
-    ``sgld`` have no Metropolis step, so they keep no law exactly, and certificates refute them. The states of ``orbital_hmc`` carry
-    weights, which ``read`` must use.
+    ``sgld`` have no Metropolis step, so they keep no law exactly, and are refuted once their error shows. The states of
+    ``orbital_hmc`` carry weights, which ``read`` must use.
 
     Args:
         algorithm: what ``blackjax.nuts(...)`` returns, or a pair of functions ``init(position, key)`` or ``init(position)``, and
@@ -114,11 +114,12 @@ class BlackjaxKernel:
 
         algorithm = _checked(self.algorithm(data)) if self.depends else self.algorithm
         init, step = (algorithm.init, algorithm.step) if hasattr(algorithm, "init") else algorithm
-        first, last, *moves = jax.random.split(key, self.steps + 2)
+        (first, last), moves = jax.random.split(key), jax.random.split(jax.random.fold_in(key, 1), self.steps)
         place = row if self.position is None else self._unravel(row)
         state = init(place, first) if len(inspect.signature(init).parameters) > 1 else init(place)
-        for move in moves:
-            state, _ = step(move, state)
+        state, _ = step(moves[0], state)
+        if self.steps > 1:
+            state, _ = jax.lax.scan(lambda current, move: (step(move, current)[0], None), state, moves[1:])
         found = state.position if self.read is None else self.read(state, last)
         return ravel_pytree(found)[0]
 

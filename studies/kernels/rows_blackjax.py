@@ -65,7 +65,7 @@ def kernels() -> dict[str, tuple[Make, str]]:
     def made(algorithm: Callable[[], Any], wrong: str = "", **options: Any) -> tuple[Make, str]:
         return (lambda: blackjax_kernel(algorithm(), **options)), wrong
 
-    orbital = lambda: blackjax.orbital_hmc(log_density, 0.3, one, 5)  # noqa: E731
+    orbital = lambda: blackjax.orbital_hmc(log_density, 0.6, one, 5)  # noqa: E731
     ghmc = lambda: blackjax.ghmc(log_density, 0.3, one, 0.5, 0.7)  # noqa: E731
     return {
         "additive_step_random_walk": made(lambda: blackjax.additive_step_random_walk(log_density, normal(0.8 * one))),
@@ -93,7 +93,7 @@ def kernels() -> dict[str, tuple[Make, str]]:
         "gist_trajectory_length": made(lambda: blackjax.gist_trajectory_length(log_density, one, 0.3)),
         "orbital_hmc, drawn by its weights": made(orbital, read=by_weight),
         "orbital_hmc, its weights ignored": made(orbital, "points of an orbit have weights", read=any_of_them),
-        "mclmc": made(lambda: blackjax.mclmc(log_density, 2.0, 0.5), "no Metropolis step"),
+        "mclmc, twenty steps": made(lambda: blackjax.mclmc(log_density, 2.0, 2.0), "no Metropolis step", steps=20),
         "rmh, given a displacement": made(lambda: blackjax.rmh(log_density, normal(0.8 * one)), "it needs the new position"),
         "irmh, without the density of its proposal": made(lambda: blackjax.irmh(log_density, anywhere), "the ratio needs it"),
     }

@@ -24,6 +24,10 @@ def page(report: Sequence[Row]) -> str:
         "numpy.\n\n"
     )
     text += _findings(report)
+    text += (
+        "\nA method that refuses right kernels says nothing by refusing wrong ones. The 7% rule needs the exact mean and standard "
+        "deviation of a posterior, which are known here and seldom elsewhere; the others need only the model.\n"
+    )
     text += "\n![ranks of right kernels, and how often each method refuses](sbc.svg)\n\n"
     text += f"## One run at level {LEVEL:g}\n\n"
     text += (
@@ -36,7 +40,7 @@ def page(report: Sequence[Row]) -> str:
         f"* The 7% rule: {CHAIN:,} steps of one chain on one data set, less a tenth. It has no level.\n"
         f"* Joint law and invariance: whole certificates at alpha = {LEVEL:g} with at most {MOVES:,} simulations of {STEPS} steps, "
         f"or {STEPS * MOVES:,} moves of one step.\n\n"
-        "The first table says how often each method refuses, with exact binomial intervals at 99%, and how many kernel steps a run "
+        "The tables say how often each method refuses, with exact binomial intervals at 99%, and how many kernel steps a run "
         "spends on average.\n\n"
     )
     for claim, title in (("posterior", "Kernels for a posterior"), ("invariance", "Kernels for a law without data")):
