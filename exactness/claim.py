@@ -30,7 +30,8 @@ class Claim:
         law: the law that the sampler should follow.
         plan, batteries: these replace the default ones.
         controls: samplers that are known to be wrong. The same batteries must refute them with the same budget. ``"standard"``
-            stands for the faults of :data:`exactness_samplers.faults.STANDARD`, built from the law's own prediction and schedule.
+            stands for faults built from the law itself: those of :data:`exactness_samplers.faults.STANDARD` for a chain, and the
+            ``standard`` ones of :data:`exactness_samplers.faults.tokens.TOKEN_FAULTS` for a law of tokens.
         wrong: for a control, one sentence on what is wrong with it. Such a claim holds if it is refuted.
         required: for a control, whether the sampler may not be certified unless the control is refuted.
         about: other facts about the sampler that a reader should know (JSON types).

@@ -120,7 +120,7 @@ _TIMEOUT = Annotated[
 _REPORT = Annotated[Path | None, typer.Option(help="Also write an HTML page to this file.")]
 _ASK = (
     "say what to certify, for example: exactness certify 'ring/*', or exactness certify file.py:claim; "
-    "--tour certifies a selection of about forty claims, --all certifies the whole catalogue ({count} claims)"
+    "--tour certifies a selection of about fifty claims, --all certifies the whole catalogue ({count} claims)"
 )
 
 
@@ -128,7 +128,7 @@ _ASK = (
 def certify(
     claims: Annotated[list[str] | None, typer.Argument(help="Names or patterns of the catalogue, or file.py:claim.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Judge the whole catalogue.")] = False,
-    short: Annotated[bool, typer.Option("--tour", help="Judge a selection of about forty claims from all laws.")] = False,
+    short: Annotated[bool, typer.Option("--tour", help="Judge a selection of about fifty claims from all laws.")] = False,
     out: Annotated[Path, typer.Option(help="The folder for the certificates.")] = Path("certificates"),
     report: _REPORT = None,
     formats: Annotated[list[str] | None, _FORMAT] = None,

@@ -20,8 +20,8 @@ _MOST_COORDINATES = 12
 class MeetingPairs(Battery):
     """Bounds the share of pairs that have not met, and tests the margins of the coupling.
 
-    One step of each chain is drawn twice from the same state: as the first of a pair, and as the second of the opposite pair (or by
-    the kernel itself). The two have the same law given the state, so differences of their coordinates, squares and products are
+    One step of each pair is drawn twice from the same states: by the pair, and by the pair in the opposite order (or by the kernel
+    itself). Given the states, each chain then has the same law twice, so differences of its coordinates, squares and products are
     symmetric about 0. That the partner keeps the target is tested by :class:`Moves`. Applies to :class:`exactness.Coupled`.
 
     >>> import numpy as np
@@ -52,15 +52,19 @@ class MeetingPairs(Battery):
         left, right = np.array(pairs).T
         rows = [*names, *(f"{names[i]} x {names[j]}" if i != j else f"square of {names[i]}" for i, j in pairs)]
         rows += [f"{a}, by {b} before" for a in names for b in names]
+        rows = [f"{who}, {row}" for who in ("chain", "partner") for row in rows]
         times, margins = MeetingTimes(law.steps), PairedMeans(rows)
 
         def update(sample: Array, noise: np.random.Generator) -> None:
             found = law.meetings(sample)
             times.add(found.unmet)
-            before, one, other = ((v[:, :few] - centre) / spread for v in (found.before, found.one, found.other))
-            first, second = (np.concatenate([v, v[:, left] * v[:, right]], axis=1) for v in (one, other))
-            given = (one - other)[:, :, None] * np.tanh(before)[:, None, :]
-            margins.add(np.concatenate([first - second, given.reshape(len(given), -1)], axis=1))
+            columns = []
+            for who in (0, 1):
+                before, one, other = ((v[:, who, :few] - centre) / spread for v in (found.before, found.one, found.other))
+                given = (one - other)[:, :, None] * np.tanh(before)[:, None, :]
+                columns += [one - other, one[:, left] * one[:, right] - other[:, left] * other[:, right]]
+                columns.append(given.reshape(len(given), -1))
+            margins.add(np.concatenate(columns, axis=1))
 
         summaries: dict[str, Summary] = {"convergence": times, "margins of the coupling": margins}
         return Evidence(Origin(self, law, generator), summaries, update)

@@ -63,6 +63,7 @@ class Tokens(Battery):
 
     lags: int = 8
     name: ClassVar[str] = "tokens"
+    apart: ClassVar[bool] = True
 
     def applies(self, law: Law) -> bool:
         return isinstance(law, Predicting)

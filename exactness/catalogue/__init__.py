@@ -11,12 +11,13 @@ from typing import Any
 
 from ..errors import BadInput
 from .backends import BACKENDS
-from .base import Entry, Setting
+from .base import Entry, Inspection, Setting
 
-__all__ = ["BACKENDS", "Entry", "FAMILIES", "Setting", "entries", "family", "find", "tour"]
+__all__ = ["BACKENDS", "Entry", "FAMILIES", "Inspection", "Setting", "entries", "family", "find", "tour"]
 
-FAMILIES = ("chains",)
-"""The one list of families. Each is a file of this folder with ``entries()``, and ``control(fault, setting)`` if it has faults."""
+FAMILIES = ("chains", "programs", "tokens")
+"""The one list of families. Each is a file of this folder with ``entries()``. If it has faults, it has ``control(fault, setting)``
+and ``problem_of(fault)`` as well, and ``inspect(fault, setting)`` if draws cannot show some of them."""
 
 
 def family(name: str) -> Any:
@@ -31,7 +32,7 @@ def entries() -> tuple[Entry, ...]:
 
 
 def tour() -> list[Entry]:
-    """A selection of about forty members: every law, plain and published samplers, our best sampler, and every control."""
+    """A selection of about fifty members: every law, plain and published samplers, our best sampler, and controls."""
     return [entry for entry in entries() if entry.tour]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Literal
 
@@ -17,6 +17,8 @@ from ..errors import BadInput
 
 BackendName = Literal["torch", "jax"]
 BACKENDS: tuple[BackendName, ...] = ("torch", "jax")
+Keyed = Callable[[Any], Any]
+Runs = Iterator[tuple[Any, int]]
 
 
 class Backend(ABC):
@@ -55,6 +57,21 @@ class Backend(ABC):
     ) -> Callable[[int, int], tuple[Any, dict[str, float]]]:
         """A function ``sample(n, seed)`` that also returns costs."""
 
+    @abstractmethod
+    def constant(self, values: np.ndarray, device: str, dtype: str) -> Any:
+        """Constants as an array of the library."""
+
+    @abstractmethod
+    def for_judge(self, values: np.ndarray, device: str, dtype: str) -> Any:
+        """Constants for the judge, in arrays of a kind for which nothing is compiled."""
+
+    @abstractmethod
+    def token_runs(self, runner: Any, n: int, seed: int, device: str, most: int, keyed: Keyed | None = None) -> Runs:
+        """Runs of a sampler of tokens, of at most this many rows at a time, each with the number of rows that count.
+
+        ``keyed`` makes the noise of a run out of noise that is a function of the round and the row.
+        """
+
 
 class Torch(Backend):
     name = "torch"
@@ -90,6 +107,30 @@ class Torch(Backend):
             return run.paths, run.trace.totals()
 
         return sample
+
+    def constant(self, values: np.ndarray, device: str, dtype: str) -> Any:
+        import torch
+
+        return torch.as_tensor(values, dtype=getattr(torch, dtype), device=device)
+
+    def for_judge(self, values: np.ndarray, device: str, dtype: str) -> Any:
+        return self.constant(values, device, dtype)
+
+    def token_runs(self, runner: Any, n: int, seed: int, device: str, most: int, keyed: Keyed | None = None) -> Runs:
+        import torch
+
+        sampling = self.part("token_sampling")
+        generator = torch.Generator(device).manual_seed(seed)
+        for begin in range(0, n, most):
+            rows = min(most, n - begin)
+            noise = sampling.GeneratorNoise(generator)
+            if keyed is not None:
+                # A round for each position that a round may look at.
+                nodes = len(runner.drafter.parents)
+                shapes = [(runner.length + nodes, rows, nodes + more) for more in (0, 1)]
+                every = (torch.rand(shape, generator=generator, dtype=torch.float64, device=device) for shape in shapes)
+                noise = keyed(sampling.InjectedNoise(*every))
+            yield runner.run(rows, noise, device), rows
 
 
 # The numbers of chains for which JAX compiles a program: for the short calls of a certificate, and for the long ones.
@@ -150,6 +191,25 @@ class Jax(Backend):
             return jnp.concatenate(paths), totals
 
         return sample
+
+    def constant(self, values: np.ndarray, device: str, dtype: str) -> Any:
+        import jax
+
+        return jax.device_put(np.asarray(values, dtype), self._device(device))
+
+    def for_judge(self, values: np.ndarray, device: str, dtype: str) -> Any:
+        return np.asarray(values, dtype=dtype)
+
+    def token_runs(self, runner: Any, n: int, seed: int, device: str, most: int, keyed: Keyed | None = None) -> Runs:
+        import jax
+
+        sizes = [size for size in _SIZES if size < most] + [most]
+        rows = next((size for size in sizes if size >= n), most)
+        count = -(-n // rows)
+        keys = jax.random.split(jax.random.key(seed, impl="threefry2x32"), count)
+        for i in range(count):
+            noise = self.part("token_sampling").KeyNoise(jax.device_put(keys[i], self._device(device)))
+            yield runner.run(rows, noise if keyed is None else keyed(noise)), min(rows, n - i * rows)
 
     def _device(self, device: str) -> Any:
         import jax

@@ -27,6 +27,23 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Inspection:
+    """What was found of a fault without drawing anything.
+
+    Attributes:
+        method: how it was looked at.
+        seen: whether the fault shows.
+        found: a sentence on what was found.
+        dtype: the dtype of the arrays that were looked at.
+    """
+
+    method: str
+    seen: bool
+    found: str
+    dtype: str
+
+
+@dataclass(frozen=True)
 class Entry:
     """One claim of the catalogue.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..batteries.standard import standard
-from ..catalogue import Setting, family
+from ..catalogue import Inspection, Setting, family
 from ..certificate import Environment
 from ..claim import Claim
 from ..environment import environment
@@ -21,17 +21,25 @@ from .expected import must_see
 from .matrix import UNUSABLE, Record
 
 if TYPE_CHECKING:
-    from exactness_samplers.faults import Fault
+    from exactness_samplers.faults import AnyFault
 
 
-def claim_of(fault: Fault, setting: Setting) -> Claim:
+def claim_of(fault: AnyFault, setting: Setting) -> Claim:
     """The fault as a claim on a law of its family."""
     return family(fault.family).control(fault, setting)
 
 
-def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience: int) -> tuple[Record, Environment]:
+def judge_fault(fault: AnyFault, plan: Plan, seed: int, setting: Setting, patience: int) -> tuple[Record, Environment]:
     """Judge a fault until the plan ends, or until ``patience`` times the draws after which all tests together refuted it."""
-    began, claim = time.perf_counter(), claim_of(fault, setting)
+    began = time.perf_counter()
+    if (looked_at := _inspected(fault, setting)) is not None:
+        found = 0 if looked_at.seen else None
+        record = Record(
+            **said_of(fault), caught_at=found, paths=0, adjusted_p=0.0 if looked_at.seen else 1.0, leading=looked_at.found,
+            alone={looked_at.method: found}, seconds=round(time.perf_counter() - began, 3), method=looked_at.method,
+        )  # fmt: skip
+        return record, environment(setting.backend, looked_at.dtype, setting.device)
+    claim = claim_of(fault, setting)
     draws = Draws(claim, plan, seed, started(claim, [b for b in standard() if b.applies(claim.law)], seed))
     parts = {name: part for one in draws.evidence for name, part in _apart(one)}
     alone: dict[str, int | None] = dict.fromkeys([*parts, UNUSABLE])
@@ -70,7 +78,13 @@ def judge_fault(fault: Fault, plan: Plan, seed: int, setting: Setting, patience:
     return record, environment(draws.where.array, draws.where.dtype, draws.where.device)
 
 
-def said_of(fault: Fault) -> dict[str, Any]:
+def _inspected(fault: AnyFault, setting: Setting) -> Inspection | None:
+    """What a look at the fault without any draws showed, for faults that draws cannot show. None for the others."""
+    inspect = getattr(family(fault.family), "inspect", None)
+    return None if inspect is None else inspect(fault, setting)
+
+
+def said_of(fault: AnyFault) -> dict[str, Any]:
     """The fields of a record that describe its fault."""
     return {
         "name": fault.name, "group": fault.group, "what": fault.what, "touches": fault.touches, "seen": list(fault.seen),
@@ -78,7 +92,7 @@ def said_of(fault: Fault) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def chosen(names: Sequence[str]) -> list[Fault]:
+def chosen(names: Sequence[str]) -> list[AnyFault]:
     """The faults with these names, or all faults if no name is given. Raises ``BadInput`` for an unknown name."""
     from exactness_samplers.faults import FAULTS
 

@@ -17,7 +17,7 @@ from ..laws.base import Innovating, Law
 from ..plan import Plan
 
 if TYPE_CHECKING:
-    from exactness_samplers.faults import Fault
+    from exactness_samplers.faults import AnyFault
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Limit:
     why: str
 
 
-def of(fault: Fault, plan: Plan, law: Law) -> Limit:
+def of(fault: AnyFault, plan: Plan, law: Law) -> Limit:
     """The limit for a fault that is beyond reach. Raises ``KeyError`` if no bound is known."""
     assert isinstance(law, Innovating)
     return {

@@ -25,6 +25,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name, group, what, touches, seen, expected, law: the description of the fault.
+        method: how it was judged: by ``draws``, or without any by the ``exact law`` of the verifier or by ``forced coins``, where
+            draws cannot show the fault. Then this is the one test, and it takes 0 draws.
         must_be_seen_by: the tests that must refute it alone.
         caught_at: the draws after which all tests together refuted it, adjusted for their number. None if they did not.
         alone: for each test, the draws after which it refuted the fault alone. None if it did not.
@@ -51,6 +53,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     beyond: str | None = None
     most_power: float | None = None
+    method: str = "draws"
 
     @property
     def as_it_should(self) -> bool:

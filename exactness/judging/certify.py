@@ -238,7 +238,7 @@ def certify_paths(
 def _seen(controls: Sequence[ControlOutcome]) -> str:
     refuted = [c for c in controls if c.as_it_should]
     most = max((c.paths for c in refuted), default=0)
-    said = f"{len(refuted)} of {len(controls)} wrong samplers of this chain were refuted, within {most:,} draws"
+    said = f"{len(refuted)} of {len(controls)} wrong samplers of this law were refuted, within {most:,} draws"
     unseen = [c.name.rpartition("/")[2] for c in controls if not c.as_it_should]
     return said + (f"; this budget was too small for {', '.join(unseen)}" if unseen else "")
 

@@ -1,4 +1,4 @@
-"""Controls for a user's own law: deliberately broken torch samplers that use the prediction and schedule of the law.
+"""Controls for a user's own chain: deliberately broken torch samplers that use the prediction and schedule of the law.
 
 They show what the same batteries would have caught on this model with this budget.
 """
@@ -14,9 +14,10 @@ import numpy as np
 from ..arrays import Array, as_kind, device_of, digest, kind_of
 from ..claim import Claim, Sample
 from ..errors import BadInput
-from ..laws.base import Law, Stepped
+from ..laws.base import Decoding, Law, Stepped
 from ..plan import Plan
 from ..saved import SavedPaths
+from .own_tokens import token_controls
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,14 +30,18 @@ _ROUNDING = 1e-6
 
 
 def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
-    """Claims that are known to be wrong, about the chain ``law``.
+    """Claims that are known to be wrong, about the chain or the law of tokens ``law``.
 
     ``sample`` shows which kind of array to return, and where paths start if the law does not say. The list is empty if the sampler
-    fails; its own certificate will say why. Raises ``BadInput`` if the law is not a chain, if the chain is too short to speculate
-    on, or if torch is missing.
+    fails; its own certificate will say why. Raises ``BadInput`` if the law is of another kind, if a chain is too short to speculate
+    on, or if torch is missing. For tokens, see :mod:`.own_tokens`.
     """
+    if isinstance(law, Decoding):
+        return token_controls(sample, law)
     if not isinstance(law, Stepped):
-        raise BadInput(f"standard controls are wrong samplers of a chain, and the law is a {type(law).__name__}: pass your own")
+        raise BadInput(
+            f"standard controls are wrong samplers of a chain or of tokens, and the law is a {type(law).__name__}: pass your own"
+        )
     if law.spread is not None:
         raise BadInput(
             "standard controls draft steps whose variance is known before the state, and the variances of this chain depend on the "

@@ -442,8 +442,8 @@ class Proposing(Protocol):
 class Meetings:
     """Pairs of coupled chains. ``unmet`` (n,) is the number of the last step after which they differed.
 
-    ``one`` and ``other`` (n, d) are two draws of the same step from the states ``before`` (n, d). Given these, they have the same
-    law if the coupling has the right margins.
+    ``one`` and ``other`` (n, 2, d) are two draws of the same step from the states ``before`` (n, 2, d), of the chain and of its
+    partner. Given these, they have the same law if the coupling has the right margins.
     """
 
     unmet: np.ndarray
@@ -501,6 +501,26 @@ class Predicting(Protocol):
 
     def predictions(self, sample: Array) -> Iterator[Prediction]:
         """The laws of all tokens of an accepted sample, in chunks of sequences, each in the order of positions."""
+
+
+@runtime_checkable
+class Decoding(Predicting, Protocol):
+    """A law of token sequences that can be asked for the law of any next token, so that wrong decoders of it can be made.
+
+    ``prompts`` are lists of token ids, ``[()]`` if there are none, and ``end`` is the token that ends a sequence, or None.
+    """
+
+    prompts: Sequence[Sequence[int]]
+    end: int | None
+
+    def log_probs(self, prefixes: Array) -> Array:
+        """The log-probabilities of the next token: (n, t) integers -> (n, V)."""
+
+    def unfiltered_log_probs(self, prefixes: Array) -> Array:
+        """The same without temperature and filters."""
+
+    def draft_log_probs(self, prefixes: Array) -> Array:
+        """The draft's log-probabilities of the next token, if it is ``drafted``."""
 
 
 @runtime_checkable

@@ -34,7 +34,7 @@ class Coupled(Law):
         law: the invariance of the kernel, a :class:`KernelInvariance` or :class:`JointLaw`. Its number of steps is not used.
         start: where the chain starts: a state (d,), or ``start(n, seed)`` -> (n, d).
         steps: the number of steps after which the distance is bounded.
-        kernel: the kernel itself, as in ``law.moved_by``. If it is given, a step of the pair's chain is compared with its step.
+        kernel: the kernel itself, as in ``law.moved_by``. If it is given, both chains are compared with it.
         name: the name of the law in certificates.
 
     Raises:
@@ -99,7 +99,7 @@ class Coupled(Law):
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        return (1 + 3 * self.law.dim + math.prod(self.law.event_shape),)
+        return (1 + 6 * self.law.dim + math.prod(self.law.event_shape),)
 
     @property
     def output_law(self) -> Law | None:
@@ -139,10 +139,11 @@ class Coupled(Law):
     def meetings(self, sample: Array) -> Meetings:
         """See :class:`.base.Meeting`."""
         rows, d = to_numpy(sample), self.law.dim
-        return Meetings(rows[:, 0].astype(np.int64), *(rows[:, 1 + i * d : 1 + (i + 1) * d] for i in range(3)))
+        states = rows[:, 1 : 1 + 6 * d].reshape(len(rows), 3, 2, d)
+        return Meetings(rows[:, 0].astype(np.int64), states[:, 0], states[:, 1], states[:, 2])
 
     def _partner(self, sample: Array) -> Array:
-        return sample[:, 1 + 3 * self.law.dim :].reshape(-1, *self.law.event_shape)
+        return sample[:, 1 + 6 * self.law.dim :].reshape(-1, *self.law.event_shape)
 
 
 @dataclass(frozen=True)
@@ -167,15 +168,20 @@ class PairBy:
         for step in range(law.steps):
             after, other = self._move(x, y, given, seeds[4 + step])
             if step == looked_at:
-                if law.kernel is None:
-                    same = self._move(y, x, given, seeds[3])[1]
-                else:
-                    same = to_numpy(moved(law.kernel, as_kind(x.copy(), self.arrays), given, seeds[3])[0])
-                parts = [x, after, np.asarray(same, dtype=np.float64)]
+                parts = [x, y, after, other, *self._again(x, y, given, seeds[3])]
             x, y = after, other
             unmet[np.any(x != y, axis=1)] = step + 1
         rows = [unmet[:, None], *parts, base.pack(first, y, given).reshape(n, -1).astype(np.float64)]
         return np.concatenate(rows, axis=1), {"kernel_steps": float(2 * n * law.steps)}
+
+    def _again(self, x: np.ndarray, y: np.ndarray, given: tuple[Any, ...], seed: int) -> list[np.ndarray]:
+        """The same step of both chains: by the kernel, or by the pair in the opposite order."""
+        if self.law.kernel is None:
+            return list(reversed(self._move(y, x, given, seed)))
+        return [
+            np.asarray(to_numpy(moved(self.law.kernel, as_kind(v.copy(), self.arrays), given, s)[0]), dtype=np.float64)
+            for v, s in zip((x, y), seeds_of(seed, 2), strict=True)
+        ]
 
     def _move(self, x: np.ndarray, y: np.ndarray, given: tuple[Any, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
         output = self.pair(as_kind(x.copy(), self.arrays), as_kind(y.copy(), self.arrays), *given, seed)

@@ -201,19 +201,16 @@ class TokenChain(Law):
                 check(_integers(label, given, (n, self.length), "one per token"), to_numpy(alive))
             rows.append(unknown if given is None else wide(given))
         if self.rule is not None:
-            self._check_rounds(*(to_numpy(row) for row in rows))
+            ids, of_round, drafted = (to_numpy(row) for row in rows)
+            self._check_rule(ids, of_round, drafted, draws.drafts is not None)
         return xp.stack([*rows, number], axis=1)
 
-    def _check_rounds(self, tokens: np.ndarray, rounds: np.ndarray, drafts: np.ndarray) -> None:
+    def _check_rule(self, tokens: np.ndarray, rounds: np.ndarray, drafts: np.ndarray, told: bool) -> None:
         """Raise ``InvalidSample`` unless rounds and drafts are known and agree."""
-        if np.any((rounds < 0) & (tokens >= 0)):
+        if not told or np.any((rounds < 0) & (tokens >= 0)):
             raise InvalidSample(
                 f"this law claims {self.rule} verification, so it must know the rounds and the drafts: return "
                 "ex.TokenDraws(tokens, rounds=..., drafts=...), or leave out rule= of the law"
-            )
-        if np.any(drafts >= self.vocabulary):
-            raise InvalidSample(
-                f"a draft is not one of the {self.vocabulary} tokens of the vocabulary; where there is none, give -1"
             )
         inside = (rounds[:, 1:] == rounds[:, :-1]) & (tokens[:, 1:] >= 0)
         wrong = np.argwhere(inside & (tokens[:, :-1] != drafts[:, :-1]))
@@ -257,6 +254,10 @@ class TokenChain(Law):
     def log_probs(self, prefixes: Array) -> Array:
         """The filtered log-probabilities of the next token: (n, t) integers -> (n, V)."""
         return self.filters(self._logits("target", self.target, prefixes))
+
+    def unfiltered_log_probs(self, prefixes: Array) -> Array:
+        """The target's log-probabilities without temperature and filters: (n, t) integers -> (n, V)."""
+        return log_softmax(self._logits("target", self.target, prefixes))
 
     def draft_log_probs(self, prefixes: Array) -> Array:
         """The draft's log-probabilities of the next token: (n, t) integers -> (n, V). Raises ``BadInput`` without a draft."""
@@ -320,11 +321,14 @@ class TokenChain(Law):
         found = _checked(label, function, prefixes, shape, "one row of logits per prefix")
         if label not in self._asked and shape[0]:
             self._asked.add(label)
-            if _are_probabilities(found):
+            # A few rows are enough, and take little memory.
+            few = max(1, min(_ROWS, _BLOCK // self.vocabulary, shape[0]))
+            if _are_probabilities(found[:few]):
                 raise BadInput(
                     f"{label} returned probabilities: return their logarithms, or logits (if they are logits, subtract 1 from each)"
                 )
-            if _differ(found, _checked(label, function, prefixes, shape, "one row of logits per prefix")):
+            again = _checked(label, function, prefixes[:few], (few, self.vocabulary), "one row of logits per prefix")
+            if _differ(found[:few], again):
                 raise BadInput(
                     f"{label} gave two different laws for the same prefixes, but must be deterministic: is dropout on? For torch, "
                     "call model.eval()"

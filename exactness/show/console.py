@@ -100,6 +100,8 @@ def matrix_table(matrix: Matrix) -> Table:
     for r in matrix.records:
         seen = sorted((n, test) for test, n in r.alone.items() if n is not None)[:3]
         outcome = f"{r.caught_at:,}" if r.caught_at is not None else f"not in {r.paths:,}"
+        if r.method != "draws":
+            outcome = f"by {r.method}" if r.caught_at is not None else f"not by {r.method}"
         table.add_row(
             Text(r.name), Text(outcome, "green" if r.as_it_should else "bold red"),
             Text(", ".join(f"{test} {n:,}" for n, test in seen)), f"{r.adjusted_p:.2g}",

@@ -9,7 +9,7 @@ from pathlib import Path
 from exactness.controls import Matrix
 
 from ..page import REPORTS, write
-from .measure import Backend, measure
+from .measure import Backend, kept_beside, measure
 from .page import outcome, page
 
 FILES: dict[Backend, str] = {"torch": "controls.json", "jax": "controls_jax.json"}
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--backends", default="torch,jax", help="which are measured; the others stay as published")
     parser.add_argument("--jobs", type=int, default=2, help="worker processes")
     parser.add_argument("--folder", type=Path, default=Path("controls"), help="folder of the records, from which a run continues")
-    parser.add_argument("--names", nargs="*", default=[], help="only these samplers")
+    parser.add_argument("--names", nargs="*", default=[], help="only these samplers; the records of the others stay as published")
     parser.add_argument("--out", type=Path, default=REPORTS)
     options = parser.parse_args(arguments)
     found: dict[str, Matrix] = {}
@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             found[backend] = measure(
                 backend, options.names, options.jobs, options.folder, lambda r: print(f"{r.name}: {outcome(r)}", flush=True)
             )
+            if options.names and (options.out / file).exists():
+                found[backend] = kept_beside(found[backend], Matrix.load(options.out / file))
             found[backend].save(options.out / file)
         elif (options.out / file).exists():
             # What was measured before stays on the page, with its date.

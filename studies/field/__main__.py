@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if len(options.alarms) != len(options.sizes) or list(options.sizes) != sorted(set(options.sizes)) or min(options.sizes) < 16:
         parser.error("--sizes must increase and start at 16 paths or more, and --alarms must give one number per size")
     try:
-        faults = chosen(options.faults)
+        faults = [fault for fault in chosen(options.faults) if fault.family == "chains"]
     except BadInput as error:
         parser.error(str(error))
     if options.pages:

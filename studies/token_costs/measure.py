@@ -129,11 +129,21 @@ def _memory(backend: str) -> dict[str, float]:
     evidence = Tokens().start(law, rng)
     # The first time, code is loaded and programs are compiled.
     evidence.update(sample[:1])
+    evidence.update(sample)
+    rows = min(ROWS, _CHUNK // VOCABULARY)
+    ids, chunk = _of(backend, np.zeros((rows, 0), dtype=np.int64)), 4 * rows * VOCABULARY
+    target, draft = law.target, law.draft
+    assert draft is not None
+    alone = _peak(lambda: (target(ids), draft(ids)))
+    return {"alone": alone / chunk, "chunks": _peak(lambda: evidence.update(sample)) / chunk, "megabytes of a chunk": chunk / 2**20}
+
+
+def _peak(action: Callable[[], Any]) -> int:
+    """The largest memory meanwhile, in bytes above what is held before."""
     Path("/proc/self/clear_refs").write_text("5")
     before = _kilobytes("VmRSS")
-    evidence.update(sample)
-    chunk = 4 * min(ROWS, _CHUNK // VOCABULARY) * VOCABULARY
-    return {"chunks": 1024 * (_kilobytes("VmHWM") - before) / chunk, "megabytes of a chunk": chunk / 2**20}
+    action()
+    return 1024 * (_kilobytes("VmHWM") - before)
 
 
 def _kilobytes(name: str) -> int:

@@ -33,12 +33,15 @@ def page(data: dict[str, Any]) -> str:
     text += (
         "\n## Memory of judging\n\nThe largest memory of the process above what it held before, in chunks of "
         f"{next(iter(data['memory'].values()))['megabytes of a chunk']:.0f} MiB of logits. The target and the draft return one "
-        "chunk each.\n\n"
+        "chunk each, which are held together. What judging adds to them is computed a row at a time.\n\n"
     )
     text += table(
-        ("library", "chunks", "aim"),
-        [(name, f"{found['chunks']:.2f}", _aim("chunks", found["chunks"])) for name, found in data["memory"].items()],
-        right=2,
+        ("library", "target and draft alone", "judging", "aim"),
+        [
+            (name, f"{found['alone']:.2f}", f"{found['chunks']:.2f}", _aim("chunks", found["chunks"]))
+            for name, found in data["memory"].items()
+        ],
+        right=3,
     )
     return text
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 import exactness as ex
 from exactness import batteries as B
+from exactness.batteries import tokens
+from exactness.laws import tokens as laws
 
 VOCABULARY, LENGTH, WINDOW = 6, 8, 3
 _RNG = np.random.default_rng(5)
@@ -192,3 +196,33 @@ def test_a_token_that_is_wrong_after_two_others_only_is_named():
         "tokens: tokens by the two tokens before, bet, worst row",
         "token 4 after 3 1",
     )
+
+
+def test_long_rows_are_looked_at_one_by_one_with_the_same_result(monkeypatch):
+    rng = np.random.default_rng(4)
+    p = np.round(rng.dirichlet(np.full(3_000, 0.2), size=4), 4)  # Many tie.
+    p /= p.sum(axis=1, keepdims=True)
+    ids, spread = np.array([0, 1_200, 2_900, 2_999]), rng.random(4)
+    own = p[np.arange(4), ids]
+    for key in (None, p, np.round(rng.standard_normal(p.shape), 1)):
+        long = tokens._transform(p, key, ids, own, spread)
+        with monkeypatch.context() as patch:
+            patch.setattr(tokens, "_LONG", 1 << 20)
+            assert long == pytest.approx(tokens._transform(p, key, ids, own, spread), abs=1e-12)
+
+
+def test_judging_a_large_vocabulary_needs_the_memory_of_two_chunks_of_logits(monkeypatch):
+    size, rows, chunk = 1 << 15, 128, 1 << 21
+    monkeypatch.setattr(laws, "_CHUNK", chunk)
+    monkeypatch.setattr(laws, "_BLOCK", size)
+    logits = np.random.default_rng(0).standard_normal((2, size), dtype=np.float32)
+    target, draft = (lambda ids, row=row: np.tile(row, (len(ids), 1)) for row in logits)
+    large = ex.TokenChain(target, vocabulary=size, length=1, draft=draft)
+    sample = large.accept(np.zeros((rows, 1), dtype=np.int64), rows)
+    evidence = B.Tokens().start(large, np.random.default_rng(0))
+    tracemalloc.start()
+    evidence.update(sample, np.random.default_rng(1))
+    chunks = tracemalloc.get_traced_memory()[1] / (4 * chunk)
+    tracemalloc.stop()
+    # One for the target, one for the draft, and what is computed of a row.
+    assert chunks < 2.5

@@ -55,7 +55,7 @@ def test_a_certificate_says_what_would_have_been_caught_on_this_very_chain(certi
     assert all(c.wrong == fault(c.name.split("/")[1]).what and not c.required for c in certificate.controls)
     refuted = [c for c in certificate.controls if c.verdict is ex.Verdict.REFUTED]
     assert len(refuted) >= 14
-    assert f"{len(refuted)} of 18 wrong samplers of this chain were refuted" in certificate.reasons[1]
+    assert f"{len(refuted)} of 18 wrong samplers of this law were refuted" in certificate.reasons[1]
     assert certificate.controls_hold
     assert certificate.as_claimed
     assert not check_arithmetic(certificate)

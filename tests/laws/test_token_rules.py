@@ -104,9 +104,11 @@ def test_a_rule_needs_the_draft_and_its_sampler_rounds_that_agree_with_the_draft
     tokens = np.array([[0, 1, 2, 0]])
     with pytest.raises(InvalidSample, match="must know the rounds and the drafts"):
         flat().accept(tokens, 1)
+    with pytest.raises(InvalidSample, match="must know the rounds and the drafts"):
+        flat().accept(ex.TokenDraws(tokens, rounds=np.zeros_like(tokens)), 1)
     rounds, drafts = np.array([[0, 0, 1, 1]]), np.array([[0, 2, 2, -1]])
     assert flat().accept(ex.TokenDraws(tokens, rounds=rounds, drafts=drafts), 1).shape == (1, 4, 4)
     with pytest.raises(InvalidSample, match="sequence 0, token 0 is not the draft"):
         flat().accept(ex.TokenDraws(tokens, rounds=rounds, drafts=drafts[:, ::-1].copy()), 1)
-    with pytest.raises(InvalidSample, match="not one of the 3 tokens"):
+    with pytest.raises(InvalidSample, match="not one of the 3 of the vocabulary"):
         flat().accept(ex.TokenDraws(tokens, rounds=rounds, drafts=drafts + 2), 1)

@@ -40,6 +40,7 @@ VISIBLE = {
     "token-extra-from-draft": EVERY,
     "token-residual-uses-the-coin": NOT_TWO,
     "token-residual-uses-the-drafts-uniform": NOT_TWO,
+    "block-coins-keyed-by-position": "",  # Each window has the right law.
     "draft-temperature-not-reported": EVERY,
     "draft-filter-not-reported": NOT_TWO,  # Top-p of 0.7 cuts nothing from two tokens of 1/3 and 2/3.
     "draft-is-greedy": EVERY,

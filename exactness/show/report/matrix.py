@@ -71,7 +71,7 @@ def _line(r: Record, tests: list[str], matrix: Matrix) -> Line:
     if r.caught_at is None:
         outcome = "passes" if r.expected == "exact" else f"not seen in {short(r.paths)}"
     else:
-        outcome = short(r.caught_at)
+        outcome = short(r.caught_at) if r.method == "draws" else r.method
     return Line(
         name=r.name,
         what=f"{r.what} Touches: {r.touches}.",
@@ -87,6 +87,8 @@ def _cell(r: Record, test: str, matrix: Matrix) -> Cell:
     if test not in r.alone:
         return Cell("", 0, must, f"{test} does not apply")
     n = r.alone[test]
+    if n is not None and r.method != "draws":
+        return Cell("seen", _SHADES, must, f"{test}: seen without any draw")
     if n is None and not r.paths:
         return Cell("", 0, must, "no draw could be judged")
     if n is None:

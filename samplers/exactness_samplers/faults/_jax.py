@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,13 @@ from jax.scipy.special import ndtr, ndtri
 from ..jax.noise import Noise, RoundNoise
 from ..jax.speculative import Chains
 
-__all__ = ["Antithetic", "Keyed", "arange", "begun_anew", "ndtr", "ndtri", "seeded", "xp"]
+__all__ = ["Antithetic", "Keyed", "arange", "begun_anew", "ndtr", "ndtri", "seeded", "traceable", "xp"]
+
+
+@cache
+def traceable(kind: type, data: tuple[str, ...], fixed: tuple[str, ...]) -> None:
+    """Lets a dataclass be an argument of compiled functions: ``data`` are its arrays, ``fixed`` the other fields."""
+    jax.tree_util.register_dataclass(kind, data_fields=data, meta_fields=fixed)
 
 
 def arange(count: int, like: jax.Array) -> jax.Array:

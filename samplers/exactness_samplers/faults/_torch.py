@@ -12,7 +12,11 @@ from torch.special import ndtr, ndtri
 from ..torch.noise import GeneratorNoise, Noise, RoundNoise
 from ..torch.speculative import Chains
 
-__all__ = ["Antithetic", "Keyed", "arange", "begun_anew", "ndtr", "ndtri", "seeded", "xp"]
+__all__ = ["Antithetic", "Keyed", "arange", "begun_anew", "ndtr", "ndtri", "seeded", "traceable", "xp"]
+
+
+def traceable(kind: type, data: tuple[str, ...], fixed: tuple[str, ...]) -> None:
+    """Nothing: torch traces no functions here."""
 
 
 def arange(count: int, like: Tensor) -> Tensor:

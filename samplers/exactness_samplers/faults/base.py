@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 Array = Any
 """A torch tensor or a JAX array."""
@@ -93,6 +93,14 @@ class Backend:
         return self._part("speculative")
 
     @property
+    def token_drafters(self) -> Any:
+        return self._part("token_drafters")
+
+    @property
+    def token_sampling(self) -> Any:
+        return self._part("token_sampling")
+
+    @property
     def tempering(self) -> Any:
         return self._part("tempering")
 
@@ -130,6 +138,32 @@ class Bound:
 
     def __call__(self, *arguments: Any) -> Any:
         return self.function(self.of, *arguments)
+
+
+@runtime_checkable
+class AnyFault(Protocol):
+    """What the judge of controls knows of a fault, whatever kind of sampler it spoils; see :class:`Fault` for the attributes."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def group(self) -> str: ...
+    @property
+    def what(self) -> str: ...
+    @property
+    def touches(self) -> str: ...
+    @property
+    def instead(self) -> Callable[..., Any]: ...
+    @property
+    def seen(self) -> tuple[str, ...]: ...
+    @property
+    def expected(self) -> Expected: ...
+    @property
+    def exact(self) -> bool: ...
+    @property
+    def standard(self) -> bool: ...
+    @property
+    def family(self) -> str: ...
 
 
 @dataclass(frozen=True)
