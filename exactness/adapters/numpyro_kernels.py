@@ -193,7 +193,9 @@ class NumpyroKernel:
     def _together(self, kernel: Any, key: Any, start: Any, kwargs: Mapping[str, Any]) -> Any:
         """The states of an ensemble (m, ...) after one step."""
         import jax
+        from jax.flatten_util import ravel_pytree
 
+        assert self.ensemble
         args = self.program.args if self.program is not None else ()
         first, second, third = jax.random.split(key, 3)
         if not hasattr(kernel, "_adapt_state_size"):
@@ -203,12 +205,12 @@ class NumpyroKernel:
         kernel._adapt_state_size = self.ensemble
         one = jax.tree.map(lambda part: part[0], start)
         state = kernel.init(first, 0, one, args, kwargs)
-        rows = jax.vmap(lambda part: jax.flatten_util.ravel_pytree(part)[0])(start)
+        rows = jax.vmap(lambda part: ravel_pytree(part)[0])(start)
         potential = self.kernel._potential_fn or kernel._potential_fn_gen(*args, **kwargs)
         energies = jax.lax.map(potential, start)
         adapted = state.adapt_state._replace(zs=rows, pes=energies)
         state = state._replace(adapt_state=adapted, z=one, potential_energy=energies[0], rng_key=second)
-        back = jax.flatten_util.ravel_pytree(one)[1]
+        back = ravel_pytree(one)[1]
         # It also orders its states by age, which says nothing about the set of them.
         return jax.vmap(back)(jax.random.permutation(third, _sampled(kernel, state, args, kwargs).adapt_state.zs))
 
@@ -305,7 +307,7 @@ def _shapes(program: Program) -> dict[str, tuple[int, ...]]:
 
 @contextmanager
 def _refusals(kernel: str) -> Iterator[None]:
-    """What numpyro refuses when a kernel starts, as ``BadInput``."""
+    """A context in which whatever numpyro refuses becomes ``BadInput``."""
     try:
         yield
     except BadInput:

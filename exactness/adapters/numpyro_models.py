@@ -64,7 +64,7 @@ def from_numpyro_model(
         raise BadInput(
             f"observed= must name the sites of {sites.name} that hold data; it has {_listed(s.name for s in sites.latents)}"
             + (f", and observes {_listed(s.name for s in sites.others)}" if sites.others else "")
-            + "; an empty tuple says that there are none"
+            + "; give an empty tuple for a model without data"
         )
     program = Program(model, args, kwargs, (observed,) if isinstance(observed, str) else observed)
     program.simulated_exactly()

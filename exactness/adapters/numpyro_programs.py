@@ -1,4 +1,4 @@
-"""What a numpyro model says about itself: its sites, draws from it, and its log-densities, row by row."""
+"""A numpyro model read by its handlers: its sites, draws from it, and its log-densities, row by row."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadInput
+from ..laws.moves import named
 from .libraries import needs
 
 
@@ -82,7 +83,7 @@ class Program:
         if not callable(model):
             raise BadInput(f"a model must be a function with numpyro.sample statements; got {type(model).__name__}")
         self.model, self.args, self.kwargs, self._handlers = model, tuple(args), dict(kwargs), numpyro.handlers
-        self.name = str(getattr(model, "__qualname__", type(model).__qualname__))
+        self.name = named(getattr(model, "func", model))
         self.observed = self._arguments(observed)
         sites = self._sites()
         unknown = [name for name in self.observed if name not in sites]
@@ -177,7 +178,7 @@ class Program:
         return jnp.stack([sum(logs.values()), sum([logs[name] for name in self.observed], start=jnp.zeros(()))])
 
     def _run(self, key: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The sites of a run without data, at these values where there are some, and drawn where there are none."""
+        """The sites of a run without data, which have these values, or are drawn."""
         return self.traced(self._handlers.uncondition(self.model), key, self.kwargs, data=dict(values))
 
     def _arguments(self, observed: Any) -> dict[str, str | None]:

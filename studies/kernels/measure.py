@@ -11,7 +11,7 @@ from typing import Any
 import exactness as ex
 
 # Certificates stop at the tolerance, or where this many moves do not reach it.
-PLAN = ex.Plan(tolerance=0.05, max_paths=8_000, per_call=100)
+PLAN = ex.Plan(tolerance=0.1, max_paths=10_000, per_call=100)
 
 
 @dataclass(frozen=True)

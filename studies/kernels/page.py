@@ -13,10 +13,10 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
     text += f"Command: `python -m studies.kernels`. {versions('numpyro', 'jax', 'blackjax', 'pymc', 'numpy', 'exactness')}.\n\n"
     text += (
         "Each kernel is started at exact draws of its target, or of parameters and data that a model makes together, and both ends "
-        "of its moves are judged: one step, alpha 1e-6, tolerance 0.05, and at most 8,000 moves. A verdict of *inconclusive* after "
-        "8,000 moves means that nothing was found and that the tolerance takes more of them. Seconds are those of the processor, "
-        "with compilation. What is judged is invariance; convergence is not shown. Ensembles are judged as a whole, ten states at "
-        "a time.\n\n"
+        "of its moves are judged: one step, alpha 1e-6, tolerance 0.1, and at most 10,000 moves. A verdict of *inconclusive* after "
+        "10,000 moves means that nothing was found and that the tolerance takes more of them. Seconds are those of the processor, "
+        "with compilation. What is judged is invariance; convergence is not shown. Ensembles are judged whole, ten states at a "
+        "time.\n\n"
     )
     text += _findings(rows)
     for library in dict.fromkeys(row["library"] for row in rows):

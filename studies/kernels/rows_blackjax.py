@@ -12,7 +12,7 @@ from exactness.adapters import blackjax_kernel
 from .measure import Case
 
 # Calls of 1,000 moves, because JAX compiles the kernels for 1,024 rows at least.
-PLAN = ex.Plan(tolerance=0.05, max_paths=8_000)
+PLAN = ex.Plan(tolerance=0.1, max_paths=10_000)
 MIXTURE = ex.GaussianMixture([0.6, 0.4], [[1.0, 0.0], [-1.0, 0.5]], [0.3, 0.2])
 
 Make = Callable[[], Any]

@@ -79,14 +79,14 @@ def hmc(step: float, steps: int = 4, **target: Any) -> infer.HMC:
 
 
 def cases() -> Iterator[Case]:
-    """All cases. The kernels that move one state come first, then ensembles, then kernels of discrete sites."""
-    yield from _potential()
-    yield from _models()
+    """All cases: a model with a discrete parameter, eight schools and the funnel, and the mixture with ensembles."""
     yield from _discrete()
+    yield from _models()
+    yield from _potential()
 
 
 def _potential() -> Iterator[Case]:
-    target = {"potential_fn": mixture}
+    target: dict[str, Any] = {"potential_fn": mixture}
 
     def case(name: str, kernel: Any, law: ex.Law, **settings: Any) -> Case:
         return Case("numpyro", "mixture", name, lambda: (law, law.moved_by(numpyro_kernel(kernel, **settings))))  # type: ignore[attr-defined]
@@ -115,10 +115,6 @@ def _case(target: str, name: str, model: Any, args: Any, observed: Any, kernel: 
 
 
 def _models() -> Iterator[Case]:
-    of_funnel = partial(_case, "funnel", model=funnel, args=(), observed=())
-    yield of_funnel("HMC", kernel=hmc(0.2, model=funnel))
-    yield of_funnel("NUTS", kernel=infer.NUTS(funnel, step_size=0.2, **FROZEN))
-    yield of_funnel("BarkerMH", kernel=infer.BarkerMH(funnel, step_size=0.5, **FROZEN))
     of_schools = partial(_case, "eight schools", model=schools, args=(SIGMA,), observed="y")
     yield of_schools("HMC", kernel=hmc(0.3, model=schools))
     yield of_schools("NUTS", kernel=infer.NUTS(schools, step_size=0.3, **FROZEN))
@@ -129,6 +125,10 @@ def _models() -> Iterator[Case]:
     for fault, said in (("jacobian", "the Jacobian of tau is forgotten"), ("reversed", "the observations are reversed")):
         kernel = infer.NUTS(partial(schools, fault=fault), step_size=0.3, **FROZEN)
         yield of_schools(f"NUTS, {said}", kernel=kernel, known="wrong on purpose")
+    of_funnel = partial(_case, "funnel", model=funnel, args=(), observed=())
+    yield of_funnel("HMC", kernel=hmc(0.2, model=funnel))
+    yield of_funnel("NUTS", kernel=infer.NUTS(funnel, step_size=0.2, **FROZEN))
+    yield of_funnel("BarkerMH", kernel=infer.BarkerMH(funnel, step_size=0.5, **FROZEN))
 
 
 def _discrete() -> Iterator[Case]:

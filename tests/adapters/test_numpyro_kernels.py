@@ -158,16 +158,17 @@ def test_an_ensemble_keeps_the_law_of_the_whole_ensemble():
 
 def test_several_sites_hold_data_and_a_site_is_conditioned_where_the_model_has_no_argument():
     def model():
-        rate = numpyro.sample("rate", dist.Beta(2.0, 2.0))
-        numpyro.sample("heads", dist.Binomial(5, rate))
-        numpyro.sample("next", dist.Bernoulli(rate))
+        x = numpyro.sample("x", dist.Normal(0.0, 1.0))
+        with numpyro.plate("repeats", 2):
+            numpyro.sample("first", dist.Normal(x, 1.0))
+        numpyro.sample("second", dist.Normal(x, 1.0))
 
-    law = from_numpyro_model(model, observed=["heads", "next"])
-    assert law.describe()["data"] == {"heads": [], "next": []}
+    law = from_numpyro_model(model, observed=["first", "second"], quantities={})
+    assert law.describe()["data"] == {"first": [2], "second": []}
 
     def conjugate(theta, data, seed, seen=1):
-        heads = data["heads"] + seen * data["next"]
-        return np.random.default_rng(seed).beta(2 + heads, 7 + seen - heads)[:, None]
+        total, count = data["first"].sum(1) + seen * data["second"], 3 + seen
+        return (total / count + np.random.default_rng(seed).standard_normal(len(theta)) / count**0.5)[:, None]
 
     plan = ex.Plan(tolerance=0.1)
     assert ex.certify(law.moved_by(conjugate), law, plan=plan).verdict is ex.Verdict.CERTIFIED
@@ -237,10 +238,11 @@ def test_kernels_that_keep_no_law_of_one_state_are_refused(kernel, said):
 
 def test_kernels_that_do_not_fit_the_law_are_refused():
     law = from_numpyro_model(categorical, observed="y")
+    at, data = np.zeros((2, 2)), {"y": np.zeros(2)}
     with pytest.raises(ex.BadInput, match="not reversible: say so with"):
         law.moved_by(numpyro_kernel(gibbs(categorical)))
     with pytest.raises(ex.BadInput, match=r"sums out discrete sites.*'c'.*DiscreteHMCGibbs"):
-        law.moved_by(numpyro_kernel(hmc(categorical)))(2, 0)
+        law.moved_by(numpyro_kernel(hmc(categorical))).kernel(at, data, 0)
     with pytest.raises(ex.BadInput, match=r"latent sites .*they must be the same"):
         law.moved_by(numpyro_kernel(hmc(schools), SIGMA))
     with pytest.raises(ex.BadInput, match="an ensemble, which must start at several"):
@@ -254,7 +256,7 @@ def test_a_kernel_whose_model_ignores_its_data_is_told():
         schools(sigma)
 
     with pytest.raises(ex.BadInput, match="does not observe 'y', although it is given data"):
-        LAW().moved_by(numpyro_kernel(hmc(forgetful)))(2, 0)
+        LAW().moved_by(numpyro_kernel(hmc(forgetful))).kernel(np.ones((2, 5)), {"y": np.ones((2, 3))}, 0)
 
 
 @pytest.mark.parametrize("fault", ["equal keys", "NaN"])
