@@ -3,5 +3,5 @@
     python -m studies.sbc
 
 Simulation-based calibration with and without thinning, Geweke's joint distribution tests and the rule "mean and standard deviation
-within 7%" judge the same kernels as `JointLaw` and `KernelInvariance`. Five minutes on one core.
+within 7%" judge the same kernels as `JointLaw` and `KernelInvariance`. Two minutes of one core.
 """
