@@ -14,6 +14,7 @@ from .joint import JointLaw
 from .mixtures import GaussianMixture
 from .products import ProductLaw
 from .rosenblatt import RosenblattLaw
+from .sbc import SbcRanks
 from .tokens import TokenChain, TokenDraws
 from .transition import GaussianProposal, Transition
 from .trusted import TrustedSampler
@@ -35,6 +36,7 @@ __all__ = [
     "Law",
     "ProductLaw",
     "RosenblattLaw",
+    "SbcRanks",
     "TokenChain",
     "TokenDraws",
     "Transition",

@@ -297,6 +297,17 @@ class Discrete(Protocol):
         """The values that a cell holds, in words."""
 
 
+@runtime_checkable
+class Margined(Protocol):
+    """A law that knows the law of each number of a draw (n, d), and not how the numbers depend on each other."""
+
+    margins: Mapping[str, Law]
+    """The laws of the numbers, each :class:`Discrete`, by name."""
+
+    caveat: str
+    """What the margins do not show, in words."""
+
+
 @dataclass(frozen=True)
 class Innovation:
     """One step of a batch of paths. ``step`` is k = K..1, and K + 1 stands for the start x_K itself.

@@ -13,7 +13,7 @@ from .measure import measured
 from .page import page
 
 # Each has its cases in `rows_<library>.py`.
-LIBRARIES = ("numpyro",)
+LIBRARIES = ("numpyro", "blackjax", "pymc")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

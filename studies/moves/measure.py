@@ -59,7 +59,8 @@ def row_of(name: str, seeds: int) -> Row:
     from exactness_samplers.faults import Backend
     from exactness_samplers.faults.markov import kernel_fault
 
-    fault, of = kernel_fault(name), Backend("torch")
+    fault: Any = kernel_fault(name)
+    of = Backend("torch")
     law = law_of(fault, of)
     ways: dict[str, Callable[[int], int | None]] = {}
     if isinstance(law, ex.KernelInvariance):
