@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT := certificates
-.PHONY: certify certify-all test lint calibrate tails power memory judging flakiness rounds overhead token_costs controls schedulers field tokens study clean install
+.PHONY: certify certify-all test lint calibrate tails power memory judging flakiness rounds overhead token_costs controls schedulers field tokens kernels moves sbc study clean install
 
 certify: install
 	$(BIN)/exactness certify --tour --out $(OUT) --report $(OUT)/report.html
@@ -22,7 +22,7 @@ lint: install
 
 # Measurements, each a page of reports/. The first two take a quarter of an hour, rounds and field half an hour, tokens an
 # hour; flakiness runs for as long as it is told to.
-calibrate tails memory judging flakiness rounds overhead token_costs controls schedulers field tokens: install
+calibrate tails memory judging flakiness rounds overhead token_costs controls schedulers field tokens kernels moves sbc: install
 	$(BIN)/python -m studies.$@
 
 # Compared with the tests in use today, which are installed first.

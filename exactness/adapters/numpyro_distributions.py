@@ -50,10 +50,9 @@ def from_numpyro(distribution: Any) -> Law:
         raise BadInput(f"give a distribution, not its class: {distribution.__name__}(...)")
     if callable(distribution) and not isinstance(distribution, library.Distribution):
         raise BadInput(
-            f"{getattr(distribution, '__name__', 'this')} is a function, not a distribution. The posterior of a model (a "
-            "probabilistic program) has no law here yet; that comes in a later version. What works today: where the posterior is "
-            "known, give that distribution; exactness.compare judges two samplers of the posterior against each other; a Langevin "
-            "chain on the model's potential is an exactness.GaussianChain, judged step by step"
+            f"{getattr(distribution, '__name__', 'this')} is a function, not a distribution. If it is a model, "
+            "exactness.adapters.from_numpyro_model(model, ..., observed='y') makes the joint law of its parameters and data, which "
+            "judges NUTS and other kernels. If it makes a distribution, call it first"
         )
 
     def precise() -> AbstractContextManager[Any]:

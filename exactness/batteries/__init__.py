@@ -9,6 +9,7 @@ from .kernels import CharacteristicFunction, MeanEmbedding, SteinDiscrepancy
 from .mixtures import MixtureInnovations, Rosenblatt
 from .moves import Moves
 from .projections import ProjectedKS
+from .sbc import Margins
 from .standard import standard
 from .support import Possible
 from .tokens import Tokens
@@ -17,7 +18,7 @@ from .trusted import PermutationTwoSample, TwoSample
 from .windows import Acceptance
 
 __all__ = [
-    "Acceptance", "Battery", "CharacteristicFunction", "Couplings", "Evidence", "Frequencies", "Innovations", "MeanEmbedding",
-    "MeetingPairs", "MixtureInnovations", "Moves", "Origin", "PermutationTwoSample", "Possible", "ProjectedKS", "Result",
-    "Rosenblatt", "SteinDiscrepancy", "Steps", "Tokens", "TwoSample", "standard",
+    "Acceptance", "Battery", "CharacteristicFunction", "Couplings", "Evidence", "Frequencies", "Innovations", "Margins",
+    "MeanEmbedding", "MeetingPairs", "MixtureInnovations", "Moves", "Origin", "PermutationTwoSample", "Possible", "ProjectedKS",
+    "Result", "Rosenblatt", "SteinDiscrepancy", "Steps", "Tokens", "TwoSample", "standard",
 ]  # fmt: skip

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from ..arrays import Array
-from ..evidence.base import Battery, Evidence, Origin
+from ..evidence.base import Battery, Evidence, Origin, Update
 from ..evidence.dependence import RankedDependence
 from ..evidence.summaries import Cells, Shares, Summary, Support, Tally
 from ..laws.base import Discrete, Law
@@ -63,6 +64,12 @@ class Frequencies(Battery):
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
         output = law.output_law
         assert isinstance(output, Discrete)
+        return Evidence(Origin(self, law, generator), *self.parts(output, law.output, generator))
+
+    def parts(
+        self, output: Discrete, read: Callable[[Array], Array], generator: np.random.Generator
+    ) -> tuple[dict[str, Summary], Update]:
+        """Empty summaries of values that follow ``output``, and the function that feeds them; ``read`` takes values from draws."""
         masses = np.asarray(output.masses, dtype=np.float64)
         possible = np.flatnonzero(masses > 0.0)
         rarest_last = possible[np.argsort(-masses[possible], kind="stable")]
@@ -83,7 +90,7 @@ class Frequencies(Battery):
         tails = Shares([name for end in ends for name in end.names], np.concatenate([end.probabilities for end in ends]))
 
         def update(sample: Array, noise: np.random.Generator) -> None:
-            draws = law.output(sample)
+            draws = read(sample)
             found = output.cells(draws)
             n, outside = len(found), found < 0
             dependence.add(places[found][:, : len(dependence.names)], noise)
@@ -102,7 +109,7 @@ class Frequencies(Battery):
             summaries |= {"values": single, "all values": cells}
         if tails.events:
             summaries["ends"] = tails
-        return Evidence(Origin(self, law, generator), {**summaries, **dependence.summaries()}, update)
+        return {**summaries, **dependence.summaries()}, update
 
 
 class _End:

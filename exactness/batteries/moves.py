@@ -39,7 +39,8 @@ class Moves(Battery):
 
     The features are the coordinates, the quantities that the law names, their squares and products, products with directions of
     the data, and characteristic functions of all of them together at three bandwidths. For reversible kernels, exchangeability
-    itself is tested too. The certificate says how often states moved. If a kernel uses the same noise for several rows, their moves
+    itself is tested too. The certificate says how often states moved, and which coordinates never did, since a
+    kernel that never moves one of them cannot converge. If a kernel uses the same noise for several rows, their moves
     depend on each other, and this is tested. Applies to :class:`exactness.KernelInvariance` and :class:`exactness.JointLaw`.
 
     Args:
@@ -70,7 +71,8 @@ class Moves(Battery):
             factor: generator.standard_normal((view.width, self.frequencies)) / (factor * view.median)
             for factor in (0.25, 0.5, 1.0)
         }
-        share = MovedShare("" if isinstance(law, Meeting) else "; what is judged is invariance, and convergence is not shown")
+        caveat = "" if isinstance(law, Meeting) else "; what is judged is invariance, and convergence is not shown"
+        share = MovedShare(law.coordinates, caveat)
         means = PairedMeans(names)
         second = PairedMeans([f"{a} x {b}" if a != b else f"square of {a}" for a, b in pairs])
         together = Differences(len(names))
@@ -90,7 +92,7 @@ class Moves(Battery):
             after, context = view(ends.after), view.of_context(ends.context)
             before, other = view(ends.before), context
             dependence.add(np.concatenate([after[:, :_MOST_RANKED], (after - before)[:, :_MOST_RANKED]], axis=1), noise)
-            share.add(ends.moved)
+            share.add(ends.moved, ends.before[:, : len(law.coordinates)])
             if law.reversible:
                 exchanged.add(view.exchange(before, after, sample))
             else:

@@ -14,6 +14,7 @@ from .kernels import CharacteristicFunction, SteinDiscrepancy
 from .mixtures import MixtureInnovations, Rosenblatt
 from .moves import Moves
 from .projections import ProjectedKS
+from .sbc import Margins
 from .support import Possible
 from .tokens import Tokens
 from .transition import Steps
@@ -36,6 +37,7 @@ STANDARD: tuple[type[Battery], ...] = (
     Moves,
     Steps,
     MeetingPairs,
+    Margins,
 )
 """The one list of batteries that ``certify`` runs. Each is used where the law knows what the battery looks at."""
 

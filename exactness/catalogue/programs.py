@@ -8,7 +8,6 @@ import numpy as np
 
 from ..arrays import to_numpy
 from ..claim import Claim, Sample
-from ..laws import Coupled, JointLaw, KernelInvariance, Transition
 from ..plan import Plan
 from .backends import BackendName
 from .base import Entry, Setting
@@ -58,9 +57,8 @@ def claim_of(entry: Entry, setting: Setting) -> Claim:
 def sampler_of(fault: KernelFault, law: Any, backend: BackendName) -> Sample:
     """The sampler that a law makes of a kernel."""
     kernel = fault.kernel(backend)
-    if isinstance(law, Transition):
+    if fault.seen_by == "transition":
         return law.moved_by(_traced(kernel), start=np.ones(law.dim), arrays=backend)
-    assert isinstance(law, (Coupled, JointLaw, KernelInvariance))
     return law.moved_by(kernel if backend == "torch" else _padded(kernel), arrays=backend)
 
 

@@ -4,6 +4,7 @@ from . import families
 from .base import Law, Projected, Projections
 from .chains import GaussianChain
 from .convergence import Coupled
+from .copies import Copies
 from .couplings import GaussianCoupling
 from .densities import DensityLaw
 from .discrete import DiscreteLaw
@@ -13,6 +14,7 @@ from .joint import JointLaw
 from .mixtures import GaussianMixture
 from .products import ProductLaw
 from .rosenblatt import RosenblattLaw
+from .sbc import SbcRanks
 from .tokens import TokenChain, TokenDraws
 from .transition import GaussianProposal, Transition
 from .trusted import TrustedSampler
@@ -20,6 +22,7 @@ from .univariate import UnivariateLaw
 from .windows import VerifiedWindow
 
 __all__ = [
+    "Copies",
     "Coupled",
     "DiscreteLaw",
     "DensityLaw",
@@ -33,6 +36,7 @@ __all__ = [
     "Law",
     "ProductLaw",
     "RosenblattLaw",
+    "SbcRanks",
     "TokenChain",
     "TokenDraws",
     "Transition",

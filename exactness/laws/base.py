@@ -297,6 +297,17 @@ class Discrete(Protocol):
         """The values that a cell holds, in words."""
 
 
+@runtime_checkable
+class Margined(Protocol):
+    """A law that knows the law of each number of a draw (n, d), and not how the numbers depend on each other."""
+
+    margins: Mapping[str, Law]
+    """The laws of the numbers, each :class:`Discrete`, by name."""
+
+    caveat: str
+    """What the margins do not show, in words."""
+
+
 @dataclass(frozen=True)
 class Innovation:
     """One step of a batch of paths. ``step`` is k = K..1, and K + 1 stands for the start x_K itself.
@@ -366,7 +377,8 @@ class Ends:
     """Both ends of the moves of a Markov kernel, as numbers on the host.
 
     ``before`` and ``after`` (n, m) hold the coordinates of the state and then quantities of it. Whatever the move must keep, such
-    as the data that a posterior is given, is ``context`` (n, c). ``moved`` (n,) says which states changed at all.
+    as the data that a posterior is given, is ``context`` (n, c). ``moved`` (n, d) says which
+    coordinates of which states changed at all.
     """
 
     before: np.ndarray

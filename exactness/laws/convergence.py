@@ -16,6 +16,9 @@ from .invariance import KernelInvariance
 from .joint import JointLaw
 from .moves import Kind, Startable, moved, seeds_of, whole
 
+# Pairs are looked at when their distance is below a random one, from the first to the second of these, in typical distances.
+_SPANS = (0.05, 4.0)
+
 
 class Coupled(Law):
     """The claim that a Markov chain, ``steps`` after it started at ``start``, is within the plan's tolerance of its target.
@@ -162,16 +165,20 @@ class PairBy:
         given = tuple(as_kind(part, self.arrays) if is_array(part) else part for part in given)
         x, y = _started(law.start, n, seeds[1], first.shape), first.copy()
         unmet = np.zeros(n)
-        # One step of all, which the law and the seed decide, is looked at more closely: early ones more often, before pairs meet.
-        looked_at = int((1 + law.steps) ** np.random.default_rng(seeds[2]).random()) - 1
-        parts: list[np.ndarray] = []
+        # One step of each pair is looked at more closely: the first at which the two are as near as this, or the last one. That is
+        # known before the step, and near pairs are where couplings go wrong.
+        near = _SPANS[0] * (_SPANS[1] / _SPANS[0]) ** np.random.default_rng(seeds[2]).random(n) * _spread(first)
+        looked_at, parts = np.zeros(n, dtype=bool), np.zeros((4, *first.shape))
         for step in range(law.steps):
             after, other = self._move(x, y, given, seeds[4 + step])
-            if step == looked_at:
-                parts = [x, y, after, other, *self._again(x, y, given, seeds[3])]
+            apart = np.linalg.norm(x - y, axis=1)
+            now = ~looked_at & (((apart > 0.0) & (apart <= near)) | (step == law.steps - 1))
+            parts[:, now] = np.stack([x, y, after, other])[:, now]
+            looked_at |= now
             x, y = after, other
             unmet[np.any(x != y, axis=1)] = step + 1
-        rows = [unmet[:, None], *parts, base.pack(first, y, given).reshape(n, -1).astype(np.float64)]
+        again = self._again(parts[0], parts[1], given, seeds[3])
+        rows = [unmet[:, None], *parts, *again, base.pack(first, y, given).reshape(n, -1).astype(np.float64)]
         return np.concatenate(rows, axis=1), {"kernel_steps": float(2 * n * law.steps)}
 
     def _again(self, x: np.ndarray, y: np.ndarray, given: tuple[Any, ...], seed: int) -> list[np.ndarray]:
@@ -191,6 +198,11 @@ class PairBy:
         if not (np.all(np.isfinite(after)) and np.all(np.isfinite(other))):
             raise InvalidSample("pair(x, y, seed) returned NaN or infinity")
         return after, other
+
+
+def _spread(states: np.ndarray) -> float:
+    """The typical distance of a state from the mean of all."""
+    return float(np.sqrt(np.square(states - states.mean(axis=0)).sum(axis=1).mean())) or 1.0
 
 
 def _started(start: Any, n: int, seed: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -77,12 +77,12 @@ class KernelInvariance(Law):
         self.dtypes = target.dtypes  # type: ignore[misc]
         self.why_dtypes = target.why_dtypes  # type: ignore[misc]
         self._flips, self._flip = flip is not None, flipped(flip, self.dim)
-        self._quantities = checked_quantities(quantities)
+        self.quantities = checked_quantities(quantities)
         log_density = getattr(target, "log_density", None)
         if callable(log_density):
-            self._quantities.setdefault("log-density", log_density)
+            self.quantities.setdefault("log-density", log_density)
         elif isinstance(target, Discrete):
-            self._quantities.setdefault("log-probability", self._log_mass)
+            self.quantities.setdefault("log-probability", self._log_mass)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -106,7 +106,7 @@ class KernelInvariance(Law):
     def describe(self) -> dict[str, object]:
         return {
             "kind": "KernelInvariance", "name": self.name, "target": self.target.describe(), "steps": self.steps,
-            "reversible": "up to a flip" if self._flips else self.reversible, "quantities": list(self._quantities),
+            "reversible": "up to a flip" if self._flips else self.reversible, "quantities": list(self.quantities),
         }  # fmt: skip
 
     def place(self, index: tuple[int, ...]) -> str:
@@ -138,7 +138,7 @@ class KernelInvariance(Law):
         both = to_numpy(sample)
         before, after = self._flip(both[:, 0]), both[:, 1]
         columns = [np.concatenate([x.astype(np.float64), self._of(x)[1]], axis=1) for x in (before, after)]
-        return Ends(columns[0], columns[1], np.zeros((len(both), 0)), np.any(both[:, 0] != after, axis=1))
+        return Ends(columns[0], columns[1], np.zeros((len(both), 0)), both[:, 0] != after)
 
     def fresh(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`.base.Moving`."""
@@ -146,7 +146,7 @@ class KernelInvariance(Law):
         return np.concatenate([x.astype(np.float64), self._of(x)[1]], axis=1), np.zeros((n, 0))
 
     def _of(self, x: np.ndarray) -> tuple[list[str], np.ndarray]:
-        return evaluated(self._quantities, x)
+        return evaluated(self.quantities, x)
 
     def _log_mass(self, x: np.ndarray) -> np.ndarray:
         assert isinstance(self.target, Discrete)

@@ -84,7 +84,7 @@ class JointLaw(Law):
             raise BadInput(f"reversible must be True or False, not {reversible!r}")
         self.prior, self.simulate, self.name = prior, simulate, name
         self.steps, self.reversible = whole("steps", steps), reversible
-        self._quantities = checked_quantities(quantities)
+        self.quantities = checked_quantities(quantities)
         self._layout: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] | None = None
         self._dim, self._names = 0, list[str]()
 
@@ -117,7 +117,7 @@ class JointLaw(Law):
         prior = self.prior.describe() if isinstance(self.prior, Law) else named(self.prior)
         return {
             "kind": "JointLaw", "name": self.name, "prior": prior, "simulate": named(self.simulate), "parameters": self.dim,
-            "data": data, "steps": self.steps, "reversible": self.reversible, "quantities": list(self._quantities),
+            "data": data, "steps": self.steps, "reversible": self.reversible, "quantities": list(self.quantities),
         }  # fmt: skip
 
     def place(self, index: tuple[int, ...]) -> str:
@@ -164,8 +164,8 @@ class JointLaw(Law):
         rows, p = to_numpy(sample), self.dim
         before, after, flat = rows[:, :p], rows[:, p : 2 * p], rows[:, 2 * p :]
         data = self._data(flat)
-        columns = [np.concatenate([x, evaluated(self._quantities, x, data)[1]], axis=1) for x in (before, after)]
-        return Ends(columns[0], columns[1], flat, np.any(before != after, axis=1))
+        columns = [np.concatenate([x, evaluated(self.quantities, x, data)[1]], axis=1) for x in (before, after)]
+        return Ends(columns[0], columns[1], flat, before != after)
 
     def fresh(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`.base.Moving`."""
@@ -188,7 +188,7 @@ class JointLaw(Law):
             theta, given = self.starts(2, 0)
             self._dim = theta.shape[1]
             self._layout = {key: (value.shape[1:], value.dtype) for key, value in sorted(_as_dict(given[0]).items())}
-            self._names = evaluated(self._quantities, theta, given[0])[0]
+            self._names = evaluated(self.quantities, theta, given[0])[0]
         return self._layout
 
 

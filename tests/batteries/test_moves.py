@@ -55,6 +55,27 @@ def test_a_kernel_that_never_moves_is_inconclusive_and_one_that_alternates_passe
     assert "convergence is not shown" in " ".join(mirrored.reasons)
 
 
+def test_a_coordinate_that_never_moves_is_named():
+    """The other coordinate moves, so that states do, and every law is kept."""
+
+    def first_only(x, seed):
+        after = x.copy()
+        after[:, 1] = np.random.default_rng(seed).standard_normal(len(x)) * 0.7**0.5
+        return after
+
+    found = judged(first_only)
+    assert found.verdict is ex.Verdict.INCONCLUSIVE
+    assert found.reasons[0].startswith("moved 0.00 of coordinate 0: ")
+    assert any(reason.startswith("moved 0.00 of coordinate 0; moved 1.00 of") for reason in found.reasons)
+
+
+def test_a_coordinate_that_cannot_move_is_no_objection():
+    law = ex.DiscreteLaw([0.5, 0.5], values=[[1, 0], [1, 1]])
+    claim = ex.KernelInvariance(law)
+    fresh = claim.moved_by(lambda x, seed: np.asarray(law.sample(len(x), seed)).astype(x.dtype))
+    assert ex.certify(fresh, claim, plan=PLAN).verdict is ex.Verdict.CERTIFIED
+
+
 def test_a_claim_of_reversibility_is_tested():
     """A rotation keeps a round law and is not reversible. Claimed as such it passes, and claimed as reversible it is refuted."""
     law, turn = ex.GaussianMixture([1.0], [[0.0, 0.0]], [1.0]), np.array([[0.6, 0.8], [-0.8, 0.6]])

@@ -15,7 +15,7 @@ from tests.conftest import module_or_skip
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-LIBRARIES = ("torch", "diffusers", "hypothesis")
+LIBRARIES = ("torch", "diffusers", "hypothesis", "numpyro", "blackjax")
 
 
 def blocks_of(page: Path) -> list[tuple[str, str | None]]:

@@ -10,6 +10,9 @@ from ..nulls import SymmetricMean
 from ..pictures import Scores
 from .base import Summary, Test, worst
 
+# A message names at most as many coordinates.
+_MOST_NAMES = 4
+
 
 class PairedMeans(Summary):
     """Sums of differences, and of their squares, with one row per feature.
@@ -49,38 +52,56 @@ class PairedMeans(Summary):
 
 
 class MovedShare(Summary):
-    """How often states moved. It tests nothing, because a kernel that never moves keeps every law.
+    """How often states moved, and which coordinates never did. It tests nothing: a kernel that never moves keeps every law.
 
-    ``more`` is what else the certificate says then.
+    ``rows`` are the names of the coordinates, and ``more`` is what else the certificate says.
     """
 
     distribution = "none"
 
-    constant = ("more",)
+    constant = ("rows", "more")
 
-    def __init__(self, more: str = "") -> None:
-        self.n, self.moved, self.more = 0, 0, more
+    def __init__(self, rows: Sequence[str], more: str = "") -> None:
+        self.rows, self.more = tuple(rows), more
+        self.n, self.moved, self.each = 0, 0, np.zeros(len(self.rows), dtype=int)
+        self.least, self.most = np.full(len(self.rows), np.inf), np.full(len(self.rows), -np.inf)
 
-    def add(self, moved: np.ndarray) -> None:
-        """Add which states moved, (n,) booleans."""
+    def add(self, moved: np.ndarray, before: np.ndarray) -> None:
+        """Add which coordinates moved, (n, d) booleans, and where they stood before, (n, d)."""
         self.n += len(moved)
-        self.moved += int(moved.sum())
+        self.moved += int(moved.any(axis=1).sum())
+        self.each += moved.sum(axis=0)
+        self.least = np.minimum(self.least, before.min(axis=0, initial=np.inf))
+        self.most = np.maximum(self.most, before.max(axis=0, initial=-np.inf))
 
     def merge(self, other: MovedShare) -> None:
         self.n += other.n
         self.moved += other.moved
+        self.each = self.each + other.each
+        self.least, self.most = np.minimum(self.least, other.least), np.maximum(self.most, other.most)
 
     def tests(self) -> list[Test]:
         return []
 
+    def still(self) -> str:
+        """The coordinates that never moved although their starts differ, in words. Empty if there are none."""
+        names = [name for name, at in zip(self.rows, (self.each == 0) & (self.most > self.least), strict=True) if at]
+        return ", ".join(names[:_MOST_NAMES]) + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
+
     def remark(self) -> str | None:
         if not self.moved:
             return None
-        return f"moved {self.moved / self.n:.2f} of {self.n:,} states{self.more}"
+        never = f"moved 0.00 of {still}; " if (still := self.still()) else ""
+        return f"{never}moved {self.moved / self.n:.2f} of {self.n:,} states{self.more}"
 
     def objection(self) -> str | None:
-        if not self.n or self.moved:
+        if not self.n or not (still := self.still()):
             return None
+        if self.moved:
+            return (
+                f"moved 0.00 of {still}: {self.n:,} states moved, but never there, and a kernel that leaves a coordinate where it "
+                "is keeps every law of it and cannot converge; judge it together with the kernel that moves the rest"
+            )
         return (
             f"moved 0.00: none of {self.n:,} states moved, and a kernel that never moves keeps every law; look for proposals that "
             "are never accepted, or for parameters of which the kernel updates none"
