@@ -165,9 +165,10 @@ class PairBy:
         given = tuple(as_kind(part, self.arrays) if is_array(part) else part for part in given)
         x, y = _started(law.start, n, seeds[1], first.shape), first.copy()
         unmet = np.zeros(n)
-        # One step of each pair is looked at more closely: the first at which the two are as near as this, or the last one. That is
-        # known before the step, and near pairs are where couplings go wrong.
+        # One step of each pair is looked at more closely: the first one of every other pair. Of the others, it is the first at which
+        # the two are as near as this, or the last one. That is known before the step, and near pairs are where couplings go wrong.
         near = _SPANS[0] * (_SPANS[1] / _SPANS[0]) ** np.random.default_rng(seeds[2]).random(n) * _spread(first)
+        near[::2] = np.inf
         looked_at, parts = np.zeros(n, dtype=bool), np.zeros((4, *first.shape))
         for step in range(law.steps):
             after, other = self._move(x, y, given, seeds[4 + step])

@@ -51,6 +51,7 @@ def judged(law, kernel, most=4_000):
     return ex.certify(law.moved_by(numpyro_kernel(kernel)), law, plan=ex.Plan(tolerance=0.1, max_paths=most))
 
 
+@pytest.mark.slow
 def test_a_right_kernel_is_certified_and_the_law_names_its_parameters():
     found = ex.certify(RIGHT(), LAW(), plan=ex.Plan(tolerance=0.1))
     assert found.verdict is ex.Verdict.CERTIFIED

@@ -8,10 +8,9 @@ import pytest
 import exactness as ex
 from exactness import batteries
 from exactness.adapters import pymc_kernel
-from tests.conftest import module_or_skip
 
-pm = module_or_skip("pymc")
-pytensor = module_or_skip("pytensor")
+pm = pytest.importorskip("pymc", reason="pymc is not here: pip install 'exactness[pymc]'")
+pytensor = pytest.importorskip("pytensor")
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def test_right_samplers_are_certified_on_the_ring(name, seed):
     assert judged.verdict is ex.Verdict.CERTIFIED, judged.reasons
 
 
-@pytest.mark.parametrize("law", ["two-modes", "product"])
+@pytest.mark.parametrize("law", ["two-modes", pytest.param("product", marks=pytest.mark.slow)])
 def test_a_biased_chain_fails_on_its_last_states_as_well(law, seed):
     """Where the law of x_0 is known, last states alone refute a sampler that accepts always."""
     (entry,) = find([f"{law}/control/accept-always"])

@@ -61,7 +61,7 @@ def test_a_certificate_says_what_would_have_been_caught_on_this_very_chain(certi
     assert not check_arithmetic(certificate)
 
 
-@pytest.mark.parametrize("kind", ["torch", "torch32", "jax"])
+@pytest.mark.parametrize("kind", ["torch", "torch32", pytest.param("jax", marks=pytest.mark.slow)])
 def test_every_kind_of_array_is_handed_to_the_prediction_as_the_sampler_returns_it(kind):
     if kind == "jax":
         jax = module_or_skip("jax")
