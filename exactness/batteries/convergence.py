@@ -56,7 +56,7 @@ class MeetingPairs(Battery):
         rows += [f"{a}, by {b} before" for a in names for b in names]
         rows += ["move towards the other", "square of the move towards the other", "square of the move"]
         rows = [f"{who}, {row}" for who in ("chain", "partner") for row in rows]
-        times, margins = MeetingTimes(law.steps), PairedMeans(rows)
+        times, margins = MeetingTimes(law.steps, law.bounds), PairedMeans(rows)
 
         def update(sample: Array, noise: np.random.Generator) -> None:
             found = law.meetings(sample)

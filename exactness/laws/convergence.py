@@ -115,12 +115,16 @@ class Coupled(Law):
     def output(self, sample: Array) -> Array:
         return self.law.output(self._partner(sample))
 
+    @property
+    def bounds(self) -> str:
+        """See :class:`.base.Meeting`."""
+        return "averaged over data drawn from the model" if self.law.of_data else "for this target"
+
     def describe(self) -> dict[str, object]:
         start = getattr(self.start, "__qualname__", None) or [float(v) for v in np.asarray(self.start).reshape(-1)[:16]]
-        of_model = "averaged over data drawn from the model" if self.law.of_data else "for this target"
         return {
             "kind": "Coupled", "name": self.name, "law": self.law.describe(), "start": start, "steps": self.steps,
-            "bound": of_model,
+            "bound": self.bounds,
         }  # fmt: skip
 
     def moved_by(self, pair: Callable[..., Any], *, arrays: Kind = "numpy") -> PairBy:

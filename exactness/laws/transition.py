@@ -235,7 +235,7 @@ class Transition(Law):
             return np.exp(np.minimum(ratio, 0.0)) if self.accept_with == "metropolis" else 1.0 / (1.0 + np.exp(-ratio))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunBy:
     """The sampler of a kernel that proposes and accepts: ``sample(n, seed)`` returns n steps of some walkers."""
 

@@ -162,6 +162,7 @@ def test_a_posterior_whose_bound_is_an_average_over_data():
     found = ex.certify(law.moved_by(pair), law, plan=ex.Plan(tolerance=0.05))
     assert found.verdict is ex.Verdict.CERTIFIED
     assert found.law["bound"] == "averaged over data drawn from the model"
+    assert any("total variation distance averaged over data drawn from the model" in reason for reason in found.reasons)
 
 
 @pytest.mark.parametrize(
