@@ -86,7 +86,7 @@ def from_token_verifier(
     for label, value, least, most in (
         ("vocabulary", vocabulary, 2, 1 << 18),
         ("window", window, 1, 1 << 10),
-        ("length", length, 1, 1 << 20),
+        ("length", length, 2, 1 << 20),  # A single token leaves no place for a draft.
     ):
         if value is not None and (
             isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most
@@ -239,6 +239,12 @@ def _built_in(vocabulary: int) -> tuple[Logits, Logits]:
     shape = (_CONTEXTS, vocabulary)
     usual = generator.permuted(np.tile(-0.7 * np.log1p(np.arange(vocabulary)), (_CONTEXTS, 1)), axis=1)
     target, draft = (usual + 0.8 * generator.standard_normal(shape) for _ in range(2))
+    # In some contexts both agree on one token, and the draft is too sure of it. Rules that accept all likely drafts show there.
+    sure = np.arange(2, _CONTEXTS, 4)
+    likely = target[sure].argmax(axis=1)
+    for logits, more in ((target, 1.0), (draft, 2.0)):
+        others = np.where(np.arange(vocabulary) == likely[:, None], -np.inf, logits[sure])
+        logits[sure, likely] = np.logaddexp.reduce(others, axis=1) + more
     if vocabulary > 3:
         # Tokens that only one of the two can draw, in half of the contexts.
         for context in range(1, _CONTEXTS, 2):

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..arrays import Array, double, like, namespace, to_numpy
 from ..evidence.summaries import Bets, Summary, Tally
 from ..laws.base import Prediction
-from ..laws.token_rules import Rule, acceptance
+from ..laws.token_rules import Rule, acceptance, at, block_weight
 
 # Places in a round, and numbers of accepted drafts, beyond this are tested together.
 PLACES = 8
+# Sums of rows of more tokens are not made in double precision, and such rows are looked at one by one.
+LONG = 1024
 # What part of its wealth a bet risks.
 RISKS = 0.5 ** np.arange(1, 9)
 # The exponents of bets on events: wealth is multiplied by exp(e) if the event happens, and by as little as is fair if not.
 EXPONENTS = np.concatenate([sign * 0.5 ** np.arange(6) for sign in (1.0, -1.0)])
 _BOTH_SIGNS = np.concatenate([RISKS, -RISKS])
+# Weights and masses that differ from 1 and 0 by less are taken for these: single precision knows no more.
+_ROUNDING = 1e-5
 # Drafts whose chances lie in the same one of this many equal parts of [0, 1] are tested together.
 _PARTS = 4
 
@@ -98,6 +103,48 @@ class Acceptances:
             self.bets.add_by(np.where(stratum >= 0, first + stratum, -1), logs)
 
 
+class BlockWeights:
+    """The law that block verification gives if it forgets the weight of its residual.
+
+    Let P be the weight of what a round has emitted so far. Given that the round goes on, the next token is an accepted draft x with
+    mass min(q(x), P p(x)), and otherwise it is drawn from the residual, whose mass is Z = sum_x (P p(x) - q(x))_+; the sum is P.
+    The residual is (P p - q)_+, and then the law is p. If it is (p - q)_+ instead, the law is
+
+        a(x) = (min(q(x), P p(x)) + Z (p(x) - q(x))_+ / sum_y (p(y) - q(y))_+) / P.
+
+    P follows from the tokens of the round, so a is known before x is drawn, and the bet is fair whatever rule verifies.
+    """
+
+    def __init__(self) -> None:
+        self._weights = np.ones(0)
+
+    def begin(self, n: int) -> None:
+        """Begin a batch of n sequences."""
+        self._weights = np.ones(n)
+
+    def odds(
+        self, rows: np.ndarray, ids: np.ndarray, p: Array, q: Array, excess: Array, place: np.ndarray, good: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The places where a differs from p, of tokens (m,) at one position of some sequences, and a/p of the tokens there.
+
+        ``p``, ``q`` and ``excess``, which is (p - q)_+, are (m, V); tokens that are not ``good`` are left out.
+        """
+        own_p, own_q, own_excess = (at(values, ids) for values in (p, q, excess))
+        weights = np.where(place == 0, 1.0, self._weights[rows])
+        self._weights[rows] = block_weight(weights, own_p, own_q)
+        mine = np.flatnonzero(good & (place > 0) & (weights > 0.0) & (weights < 1.0 - _ROUNDING))
+        if not len(mine):
+            return mine, np.ones(0)
+        xp = namespace(p)
+        left = row_sums(xp.clip(like(weights[:, None], p) * p - q, 0.0, None))
+        whole = row_sums(excess)
+        w, own = weights[mine], own_p[mine]
+        # A weight below 1 says that target and draft differed before, but here they may be the same.
+        part = np.divide(left, whole, out=np.zeros_like(left), where=whole > _ROUNDING)[mine]
+        found = (np.minimum(own_q[mine], w * own) + part * own_excess[mine]) / (w * own)
+        return mine, np.where(whole[mine] > _ROUNDING, found, 1.0)
+
+
 class AcrossRounds:
     """Whether rounds depend on those before them, as they do if coins or noise are used twice.
 
@@ -127,6 +174,12 @@ class AcrossRounds:
                 both = ~np.isnan(product)
                 logs = np.log1p(_BOTH_SIGNS[:, None] * product[both][None])
                 self.bets.add_by((k * len(_where()) + row[rows, columns])[both], logs)
+
+
+def row_sums(values: Array) -> np.ndarray:
+    """The sum of each row, in double precision if rows are short: (m, V) -> (m,)."""
+    wide = double(values) if int(values.shape[1]) <= LONG else values
+    return to_numpy(namespace(wide).sum(wide, axis=1)).astype(np.float64)
 
 
 def _where() -> list[str]:

@@ -13,20 +13,19 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import Array, double, integers_like, namespace, normal_scores, to_numpy
+from ..arrays import Array, integers_like, namespace, normal_scores, to_numpy
 from ..evidence.base import Battery, Evidence, Origin
+from ..evidence.dependence import Dependence
 from ..evidence.summaries import Bets, Lags, Speculation, Summary, Support, Tally
 from ..laws.base import Law, Predicting, Prediction
 from ..laws.token_rules import at
 from .token_contexts import Contexts, Sequences
-from .token_rounds import EXPONENTS, PLACES, RISKS, Acceptances, AcrossRounds, event_logs, rounds_of
+from .token_rounds import EXPONENTS, LONG, PLACES, RISKS, Acceptances, AcrossRounds, BlockWeights, event_logs, rounds_of, row_sums
 
 # Positions beyond these are tested together, in groups that double.
 _SINGLE = 32
 _TEMPERATURES = (0.8, 1.25)
 _TINY = 1e-16
-# Rows of more tokens are looked at one by one.
-_LONG = 1024
 # The exponential of a larger number overflows.
 _LARGEST = 700.0
 
@@ -41,7 +40,8 @@ class Tokens(Battery):
     * Bets, whose wealth is valid at any time: on the draft's law, on the law at other temperatures, on the residual without
       weights, and on what draft and target have in common. Each is what a wrong verifier would emit too often.
     * The share of tokens with p > q, by place in the round and by the number of drafts that the round before accepted.
-    * The dependence of each token on those some positions before, and of rounds on the round before.
+    * The dependence of each token on those some positions before, of rounds on the round before, and of sequences on each other, as
+      where two requests share a seed.
     * If the law says how drafts are verified, whether each draft was accepted, against the probability that its rule must accept it
       with: transforms, and bets by place in the round, by the number of drafts that the round before accepted, and by the
       probability.
@@ -69,7 +69,7 @@ class Tokens(Battery):
         return isinstance(law, Predicting)
 
     def start(self, law: Law, generator: np.random.Generator) -> Evidence:
-        looks = _Looks(law, self.lags)
+        looks = _Looks(law, self.lags, generator)
         assert isinstance(law, Predicting)
 
         def update(sample: Array, noise: np.random.Generator) -> None:
@@ -81,7 +81,7 @@ class Tokens(Battery):
 class _Looks:
     """The summaries of a law's tokens."""
 
-    def __init__(self, law: Law, lags: int) -> None:
+    def __init__(self, law: Law, lags: int, generator: np.random.Generator) -> None:
         assert isinstance(law, Predicting)
         self.group, names = _groups(law.length)
         self.support = Support()
@@ -103,6 +103,9 @@ class _Looks:
             self.shares = Bets(["all", *places], len(EXPONENTS))
             self.summaries |= {"share of tokens with p > q": self.shares}
         self.acceptances = None if law.rule is None else Acceptances(law.rule, self.group, names)
+        self.blocks = BlockWeights()
+        self.dependence = Dependence(1, generator, noisy=[True] * law.length)
+        self.summaries |= self.dependence.summaries()
         self.across = AcrossRounds(["tokens", *([] if law.rule is None else ["accepted drafts"])])
         self.sequences, self.contexts = Sequences(law), Contexts(law)
         for one in (self.acceptances, self.across, self.contexts, self.sequences):
@@ -118,8 +121,9 @@ class _Looks:
             for step in law.predictions(sample):
                 self._possible(step, step.tokens)
             return
-        if self.acceptances is not None:
-            self.acceptances.begin(len(tokens))
+        for one in (self.acceptances, self.blocks):
+            if one is not None:
+                one.begin(len(tokens))
         self.sequences.take(tokens)
         scores = np.zeros((law.length, len(tokens)))
         kinds = {kind: np.full(tokens.shape, np.nan) for kind in self.across.kinds}
@@ -134,6 +138,9 @@ class _Looks:
             for t in range(lag, law.length):
                 self.lags.add(lag, scores[t][:, None], scores[t - lag][:, None])
         self.across.take(kinds, place, before)
+        for z in scores:
+            self.dependence.take(z[:, None])
+        self.dependence.close(noise)
 
     def _possible(self, step: Prediction, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The log-probability of each token, and whether it is a token that the law draws. Others refute at once."""
@@ -175,11 +182,16 @@ class _Looks:
     ) -> None:
         """Bets on the laws of other temperatures and, if the draft is known, on what it makes too likely."""
         xp, count = namespace(p), int(good.sum())
-        every = [here * (1.0 / t - 1.0) - np.log(_sums(xp.exp(step.log_p / t))) for t in _TEMPERATURES]
+        every = [here * (1.0 / t - 1.0) - np.log(row_sums(xp.exp(step.log_p / t))) for t in _TEMPERATURES]
         if step.log_q is not None:
             q = xp.exp(step.log_q)
             excess, common = xp.clip(p - q, 0.0, None), xp.minimum(p, q)
-            every += [at(step.log_q, ids) - here, *(_share(masses, ids, here) for masses in (excess, common))]
+            # Tokens that are left out may have probability 0 under both.
+            with np.errstate(invalid="ignore"):
+                every.append(at(step.log_q, ids) - here)
+            every += [_share(masses, ids, here) for masses in (excess, common)]
+            mine, block = self.blocks.odds(step.rows, ids, p, q, excess, place, good)
+            self.bets.add(len(every), np.log1p(RISKS[:, None] * (block - 1.0)[None]).sum(axis=1), len(mine))
             self._shares(p, excess, ids, good, place, before)
         for row, logs in enumerate(every):
             odds = np.exp(np.minimum(logs[good], _LARGEST))
@@ -189,7 +201,7 @@ class _Looks:
         """Bets on the event that a token has p > q."""
         xp = namespace(p)
         event = excess > 0.0
-        chance = np.clip(_sums(xp.where(event, p, xp.zeros_like(p))), 0.0, 1.0)
+        chance = np.clip(row_sums(xp.where(event, p, xp.zeros_like(p))), 0.0, 1.0)
         logs = event_logs(at(event, ids).astype(bool), chance)
         self.shares.add(0, logs[:, good].sum(axis=1), int(good.sum()))
         rows = 1 + np.minimum(place, PLACES)
@@ -198,28 +210,26 @@ class _Looks:
             self.shares.add_by(np.where(good & known, stratum, -1), logs)
 
 
-_OF_DRAFT = ("the draft's law", "the residual without weights", "what draft and target have in common")
+_OF_DRAFT = (
+    "the draft's law", "the residual without weights", "what draft and target have in common",
+    "block verification whose residual forgets its weight",
+)  # fmt: skip
 
 
 def _share(masses: Array, ids: np.ndarray, here: np.ndarray) -> np.ndarray:
     """log a/p of each token, where the law a is proportional to masses (m, V); 0 if nothing is left of it."""
-    own, total = at(masses, ids), _sums(masses)
+    own, total = at(masses, ids), row_sums(masses)
     with np.errstate(divide="ignore", invalid="ignore"):
         found: np.ndarray = np.where(total > 0.0, np.log(own) - np.log(total) - here, 0.0)
     return found
 
 
-def _sums(values: Array) -> np.ndarray:
-    """The sum of each row, in double precision if rows are short: (m, V) -> (m,)."""
-    wide = double(values) if int(values.shape[1]) <= _LONG else values
-    return to_numpy(namespace(wide).sum(wide, axis=1)).astype(np.float64)
-
-
 def _ratio(log_p: Array, log_q: Array) -> Array:
     """log p/q. Tokens that neither draws come last, and never count."""
     xp = namespace(log_p)
-    never = log_p == -np.inf
-    return xp.where(never, log_p, log_p - log_q)
+    with np.errstate(invalid="ignore"):
+        found = log_p - log_q
+    return xp.where(log_p == -np.inf, log_p, found)
 
 
 def _transform(p: Array, key: Array | None, ids: np.ndarray, own: np.ndarray, spread: np.ndarray) -> np.ndarray:
@@ -227,7 +237,7 @@ def _transform(p: Array, key: Array | None, ids: np.ndarray, own: np.ndarray, sp
 
     Tokens with larger ``key`` come first, and of those that tie the ones with smaller numbers. No sorting is needed.
     """
-    if isinstance(p, np.ndarray) and p.shape[1] > _LONG:
+    if isinstance(p, np.ndarray) and p.shape[1] > LONG:
         below = np.array([_before(row, None if key is None else key[i], int(ids[i])) for i, row in enumerate(p)])
     else:
         xp = namespace(p)
@@ -236,7 +246,7 @@ def _transform(p: Array, key: Array | None, ids: np.ndarray, own: np.ndarray, sp
         if key is not None:
             mine = xp.take_along_axis(key, own_number, axis=1)
             first = (key > mine) | ((key == mine) & first)
-        below = _sums(xp.where(first, p, xp.zeros_like(p)))
+        below = row_sums(xp.where(first, p, xp.zeros_like(p)))
     return np.clip(below + spread * own, 0.0, 1.0)
 
 

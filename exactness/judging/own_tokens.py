@@ -35,8 +35,9 @@ def token_controls(sample: Sample | SavedPaths, law: Decoding) -> list[Claim]:
     """Claims that are known to be wrong, about the law of tokens ``law``.
 
     Drafts come from the law's draft model, or from a mixture of the target and the uniform law if it has none. A fault that draws
-    the same tokens as a right sampler has no effect on this law, and is left out. The list is empty if the sampler fails; its own
-    certificate will say why. Raises ``BadInput`` if torch is missing.
+    the same tokens as a right sampler has no effect on this law, and is left out. If the law claims a rule of verification, the
+    wrong samplers are judged without that claim, since most of them verify otherwise. The list is empty if the sampler fails; its
+    own certificate will say why. Raises ``BadInput`` if torch is missing.
     """
     try:
         from exactness_samplers.faults import Backend
@@ -48,6 +49,7 @@ def token_controls(sample: Sample | SavedPaths, law: Decoding) -> list[Claim]:
     kind = _kind(sample)
     if kind is None:
         return []
+    law = law.without_rule()
     target, draft = _law(law.log_probs, kind), _law(law.draft_log_probs if law.drafted else _drafts_of(law), kind)
     more: dict[str, Any] = {"end": law.end, "prompts": law.prompts}
     sampling, drafters = of.token_sampling, of.token_drafters

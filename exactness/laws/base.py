@@ -526,6 +526,9 @@ class Decoding(Predicting, Protocol):
     def draft_log_probs(self, prefixes: Array) -> Array:
         """The draft's log-probabilities of the next token, if it is ``drafted``."""
 
+    def without_rule(self) -> Decoding:
+        """The same law, without a claim about how drafts are verified."""
+
 
 @runtime_checkable
 class Enumerable(Protocol):

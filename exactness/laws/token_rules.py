@@ -46,16 +46,25 @@ def acceptance(
     if rule in OF_TARGET or log_q is None:
         return p, weights
     q = np.exp(at(log_q, drafts))
-    # A draft that the draft's law never draws is accepted if the target may draw it.
-    ratio = np.divide(p, q, out=np.where(p > 0.0, np.inf, 0.0), where=q > 0.0)
     if rule == "token-wise":
-        return np.minimum(1.0, ratio), weights
+        return block_weight(np.ones_like(p), p, q), weights
     if rule == "gumbel":
         return _by_race(log_p, log_q, p, q), weights
-    # A weight of 0 stays 0.
-    after = np.minimum(1.0, weights * np.minimum(ratio, _LARGEST))
+    after = block_weight(weights, p, q)
     reached = after + _alone(log_p, log_q, weights) * (1.0 - after)
     return np.divide(after, reached, out=np.zeros_like(after), where=reached > 0.0), after
+
+
+def block_weight(weights: np.ndarray, p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """The weight P of drafts whose weight was ``weights`` before one more with probabilities p and q, (m,): min(1, P p/q).
+
+    A draft that the draft's law never draws counts as likely if the target may draw it. A weight of 0 stays 0.
+
+    >>> block_weight(np.array([1.0, 0.5]), np.array([0.3, 0.3]), np.array([0.6, 0.1])).tolist()
+    [0.5, 1.0]
+    """
+    ratio = np.divide(p, q, out=np.where(p > 0.0, _LARGEST, 0.0), where=q > 0.0)
+    return np.asarray(np.minimum(1.0, weights * np.minimum(ratio, _LARGEST)))
 
 
 def _alone(log_p: Array, log_q: Array, weights: np.ndarray) -> np.ndarray:

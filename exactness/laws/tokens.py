@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -186,7 +187,13 @@ class TokenChain(Law):
         alive = self._alive(tokens, draws.lengths, n)
         ids = xp.where(alive, tokens, xp.full_like(tokens, 0))
         if bool(xp.any((ids < 0) | (ids >= self.vocabulary))):
-            raise InvalidSample(f"a token before the end of its sequence is not one of the {self.vocabulary} of the vocabulary")
+            wrong = to_numpy(ids)
+            at = tuple(np.argwhere((wrong < 0) | (wrong >= self.vocabulary))[0])
+            hint = "" if self.end is None else f"; if the end token was cut off, put {self.end} back after each sequence that ended"
+            raise InvalidSample(
+                f"token {wrong[at]} ({self.place(at)}) is not one of the {self.vocabulary} of the vocabulary, and no end token "
+                f"comes before it{hint}"
+            )
         wide = lambda x: xp.astype(x, xp.int64 if "64" in str(xp.asarray(0).dtype) else xp.int32)  # noqa: E731
         unknown = xp.full_like(wide(tokens), -1)
         given = np.arange(n)
@@ -278,6 +285,12 @@ class TokenChain(Law):
                 u = generator.random(len(mine))[:, None] * sums[:, -1:]
                 ids[:, at] = np.minimum((sums <= u).sum(axis=1), self.vocabulary - 1)
             found[mine] = ids[:, len(prompt) :]
+        return found
+
+    def without_rule(self) -> TokenChain:
+        """The same law, without a claim about how drafts are verified."""
+        found = copy.copy(self)
+        found.rule = None
         return found
 
     @property

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
 
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 """The newline and the 95 printable characters of ASCII; the id of a character is its place here."""
@@ -106,6 +110,34 @@ def decode(ids: Iterable[int]) -> str:
     'A b'
     """
     return "".join(ALPHABET[int(i)] for i in ids)
+
+
+class Model(Protocol):
+    """A character model of either backend."""
+
+    shape: Shape
+    parameters: dict[str, Any]
+
+
+def as_transformers(model: Model) -> LlamaForCausalLM:
+    """A character model, of torch or of JAX, in the library `transformers`, where it can be saved with ``save_pretrained``.
+
+    Its predictions are the same for texts of up to 64 characters. Raises ``ModuleNotFoundError`` without transformers.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    shape = model.shape
+    config = LlamaConfig(
+        vocab_size=len(ALPHABET), hidden_size=shape.width, intermediate_size=shape.inner, num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads, num_key_value_heads=shape.heads, head_dim=HEAD, max_position_embeddings=WINDOW,
+        rms_norm_eps=EPSILON, rope_parameters={"rope_type": "default", "rope_theta": BASE}, tie_word_embeddings=True,
+        bos_token_id=None, eos_token_id=None, pad_token_id=None,
+    )  # fmt: skip
+    made = LlamaForCausalLM(config)
+    arrays = {name: torch.tensor(np.asarray(value)) for name, value in model.parameters.items()}
+    made.load_state_dict(arrays | {"lm_head.weight": arrays[EMBEDDING]})
+    return made.eval()
 
 
 _IDS = {c: i for i, c in enumerate(ALPHABET)}

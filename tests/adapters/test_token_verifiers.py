@@ -185,8 +185,9 @@ def test_an_engines_verifier_is_judged_in_one_line():
         (lambda *given: (np.zeros(len(given[2]), dtype=int), given[2][:, 0]), "invalid", "ignores the noise"),
         (lambda *given: token_wise(*given[:-1], np.random.random(given[-1].shape)), "invalid", "two answers"),
         (lambda t, d, y, k, u: token_wise(t, d, y, k * 0, u), "inconclusive", "accepted a draft"),
+        (lambda *given: token_wise(*given, kept_if=lambda uq, p: (uq < p) | (p > 0.3)), "refuted", "token"),
     ],
-    ids=["residual", "lengths ignored", "noise ignored", "noise of its own", "nothing accepted"],
+    ids=["residual", "lengths ignored", "noise ignored", "noise of its own", "nothing accepted", "likely drafts are kept"],
 )
 def test_wrong_verifiers_are_not_certified(verify, verdict, said):
     judged = ex.certify(*from_token_verifier(verify), plan=PLAN)
@@ -212,6 +213,8 @@ def test_own_laws_and_noise_of_races():
         from_token_verifier(gumbel, target=[0.5, 0.5], draft=other)
     with pytest.raises(BadInput, match="vocabulary must be an integer from 2 to 262,144"):
         from_token_verifier(gumbel, vocabulary=10**7)
+    with pytest.raises(BadInput, match="length must be an integer from 2"):  # One token leaves no place for a draft.
+        from_token_verifier(gumbel, length=1)
     with pytest.raises(BadInput, match="numpy has no bfloat16"):
         from_token_verifier(gumbel, dtype="bfloat16")
 

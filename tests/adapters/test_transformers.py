@@ -154,8 +154,8 @@ def test_prompt_lookup_is_not_refuted(model, tmp_path):
 
 def test_our_character_models_are_models_of_transformers(tmp_path):
     """They are saved, loaded, and predict the same; assisted generation with them is judged by the law that torch computes."""
-    from exactness_samplers.characters import PROMPTS, encode
-    from exactness_samplers.torch.characters import as_transformers, draft, target
+    from exactness_samplers.characters import PROMPTS, as_transformers, encode
+    from exactness_samplers.torch.characters import draft, target
 
     ours = target(), draft()
     text = torch.tensor([encode("An object of which the function returns ")])

@@ -9,7 +9,7 @@ import pytest
 
 import exactness as ex
 from exactness import batteries as B
-from exactness.batteries import tokens
+from exactness.batteries import token_rounds, tokens
 from exactness.laws import tokens as laws
 
 VOCABULARY, LENGTH, WINDOW = 6, 8, 3
@@ -77,6 +77,91 @@ def test_wrong_samplers_are_refuted(name):
     judged = ex.certify(sample, law(), plan=PLAN)
     assert judged.verdict is ex.Verdict.REFUTED
     assert any(where in f.where for f in judged.findings if f.adjusted_p <= PLAN.alpha)
+
+
+def test_the_bet_on_blocks_without_weight_is_on_the_law_that_enumeration_gives():
+    """Two drafts; given the first and that the round goes on, the second token by all drafts and coins. The weight is below 1."""
+    p, q = np.array([[0.4, 0.3, 0.3], [0.3, 0.3, 0.4]]), np.array([[0.6, 0.3, 0.1], [0.05, 0.25, 0.7]])
+    weight = p[0, 0] / q[0, 0]
+    left = np.maximum(weight * p[1] - q[1], 0.0)
+    alone = left.sum() / (left.sum() + 1.0 - weight)
+    every, blocks = np.arange(3), token_rounds.BlockWeights()
+    blocks.begin(3)
+    excess, good = np.maximum(p - q, 0.0), np.ones(3, dtype=bool)
+    known = [[np.tile(law_of[t], (3, 1)) for law_of in (p, q, excess)] for t in (0, 1)]
+    assert not len(blocks.odds(every, np.zeros(3, dtype=int), *known[0], np.zeros(3, dtype=int), good)[0])
+    odds = blocks.odds(every, every, *known[1], np.ones(3, dtype=int), good)[1]
+    assert odds @ p[1] == pytest.approx(1.0, abs=1e-12)
+    assert abs(odds - 1.0).max() > 0.05
+    for residual, bug in ((left, False), (excess[1], True)):
+        found = np.zeros(3)
+        for y in range(3):
+            both = min(1.0, weight * p[1, y] / q[1, y])
+            found[y] += q[1, y] * both
+            found += q[1, y] * (1.0 - both) * alone * residual / residual.sum()
+        assert np.allclose(found / weight, odds * p[1] if bug else p[1], rtol=0.0, atol=1e-12)
+
+
+def blocks(fault, n, seed):
+    """Block verification of four drafts; every token follows the same law. ``fault`` names what is wrong."""
+    torch = pytest.importorskip("torch")
+    from exactness_samplers.faults.tokens import token_fault
+    from exactness_samplers.torch import tokens as rules
+    from exactness_samplers.torch.token_drafters import LawDrafter
+    from exactness_samplers.torch.token_sampling import GeneratorNoise, TokenSampler
+
+    target, draft = ((lambda ids, lengths, row=row: row.expand(len(ids), -1)) for row in torch.tensor(BLOCKS))
+    rule = token_fault(fault).verifier("torch") if fault else rules.block
+    noise = GeneratorNoise(torch.Generator().manual_seed(seed))
+    run = TokenSampler(target, 10, LawDrafter(draft, (0, 1, 2, 3)), rule).run(n, noise)
+    return ex.TokenDraws(run.tokens.numpy(), rounds=run.rounds.numpy())
+
+
+BLOCKS = np.array([[0.28, 0.37, 0.07, 0.28], [0.02, 0.17, 0.19, 0.62]])
+
+
+def test_a_block_whose_residual_forgets_its_weight_is_refuted_by_the_bet_on_it():
+    target, draft = ((lambda ids, row=row: np.tile(np.log(row), (len(ids), 1))) for row in BLOCKS)
+    claimed = ex.TokenChain(target, vocabulary=4, length=10, draft=draft)
+    plan = ex.Plan(tolerance=0.1, max_paths=4_000)
+    wrong = ex.certify(lambda n, seed: blocks("block-residual-unweighted", n, seed), claimed, plan=plan)
+    assert wrong.verdict is ex.Verdict.REFUTED
+    assert "forgets its weight" in str(wrong.leading.where)
+    assert ex.certify(lambda n, seed: blocks(None, n, seed), claimed, plan=plan).verdict is ex.Verdict.CERTIFIED
+
+
+REPEATED = {
+    "each sequence twice": lambda draws: np.repeat(draws[: (len(draws) + 1) // 2], 2, axis=0)[: len(draws)],
+    "the second half is the first": lambda draws: np.concatenate([draws[: (len(draws) + 1) // 2]] * 2)[: len(draws)],
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_sequences_that_repeat_others_are_no_evidence(name):
+    """As where two requests share a seed. Each sequence by itself has the right law."""
+    own = law()
+    certificate = ex.certify(lambda n, seed: REPEATED[name](own.sample(n, seed)), own, plan=PLAN)
+    assert certificate.verdict is ex.Verdict.REFUTED
+    assert certificate.reasons[0].startswith("draws depend on each other")
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("wrong", [False, True])
+def test_probabilities_of_zero_and_ends_raise_no_warnings(wrong):
+    """A token that neither model draws; one that only the draft draws, which a wrong sampler emits."""
+    with np.errstate(divide="ignore"):
+        target, draft = np.log([[0.5, 0.3, 0.2, 0.0, 0.0], [0.2, 0.3, 0.3, 0.2, 0.0]])
+    claimed = ex.TokenChain(
+        lambda ids: np.tile(target, (len(ids), 1)), vocabulary=5, length=6, draft=lambda ids: np.tile(draft, (len(ids), 1)), end=2
+    )
+
+    def sample(n, seed):
+        found = claimed.sample(n, seed)
+        found[0, 0] = 3 + seed % 2 if wrong else found[0, 0]
+        return found
+
+    plan = ex.Plan(tolerance=0.3, max_paths=1_000)
+    assert ex.certify(sample, claimed, plan=plan).verdict is (ex.Verdict.REFUTED if wrong else ex.Verdict.CERTIFIED)
 
 
 def test_the_first_token_alone_is_blind_to_what_happens_inside_a_round():
@@ -207,7 +292,8 @@ def test_long_rows_are_looked_at_one_by_one_with_the_same_result(monkeypatch):
     for key in (None, p, np.round(rng.standard_normal(p.shape), 1)):
         long = tokens._transform(p, key, ids, own, spread)
         with monkeypatch.context() as patch:
-            patch.setattr(tokens, "_LONG", 1 << 20)
+            patch.setattr(tokens, "LONG", 1 << 20)
+            patch.setattr(token_rounds, "LONG", 1 << 20)
             assert long == pytest.approx(tokens._transform(p, key, ids, own, spread), abs=1e-12)
 
 

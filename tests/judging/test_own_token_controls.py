@@ -62,3 +62,10 @@ def test_without_torch_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(ex.BadInput, match=r"exactness\[torch\]"):
         standard_controls(lambda n, seed: np.zeros((n, 6), dtype=int), law())
+
+
+def test_controls_of_a_law_that_claims_a_rule_are_judged_without_it():
+    """They verify otherwise, so that they would be invalid."""
+    mine = law(draft=lambda prefixes: target(prefixes)[:, ::-1], rule="token-wise")
+    claims = {claim.name: claim for claim in standard_controls(lambda n, seed: mine.sample(n, seed), mine)}
+    assert ex.certify(*claims["standard/token-extra-from-draft"], plan=PLAN).verdict is ex.Verdict.REFUTED

@@ -189,6 +189,12 @@ def test_unusable_draws_are_invalid_and_say_why(sample, message):
     assert re.search(message, judged.reasons[0]), judged.reasons[0]
 
 
+def test_an_end_token_that_was_cut_off_is_asked_for():
+    """As some servers do."""
+    with pytest.raises(ex.ExactnessError, match=r"token -1 .sequence 1, token 2. .* cut off, put 2 back"):
+        law(end=2).accept(np.array([[1, 2, -1], [1, 3, -1]]), 2)
+
+
 def test_lengths_must_agree_with_the_end_token():
     one = law(end=2)
     with pytest.raises(ex.ExactnessError, match="do not agree with the first end token"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,9 +17,6 @@ from torch.nn.functional import silu
 
 from .. import weights
 from ..characters import ALPHABET, BASE, EMBEDDING, EPSILON, HEAD, LAST_NORM, WINDOW, Shape
-
-if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM
 
 Parameters = dict[str, Tensor]
 
@@ -133,22 +129,3 @@ def target(file: Path | None = None) -> Characters:
 def draft(file: Path | None = None) -> Characters:
     """The smaller model, with one layer of width 32."""
     return Characters(weights.load(file or weights.path(weights.CHARACTERS_DRAFT)).arrays)
-
-
-def as_transformers(model: Characters) -> LlamaForCausalLM:
-    """The same model in the library `transformers`, where it can be saved with ``save_pretrained``.
-
-    Its predictions are the same for texts of up to 64 characters. Raises ``ModuleNotFoundError`` without transformers.
-    """
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    shape = model.shape
-    config = LlamaConfig(
-        vocab_size=len(ALPHABET), hidden_size=shape.width, intermediate_size=shape.inner, num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads, num_key_value_heads=shape.heads, head_dim=HEAD, max_position_embeddings=WINDOW,
-        rms_norm_eps=EPSILON, rope_parameters={"rope_type": "default", "rope_theta": BASE}, tie_word_embeddings=True,
-        bos_token_id=None, eos_token_id=None, pad_token_id=None,
-    )  # fmt: skip
-    made = LlamaForCausalLM(config)
-    made.load_state_dict(model.parameters | {"lm_head.weight": model.parameters[EMBEDDING]})
-    return made.eval()
