@@ -111,8 +111,8 @@ class Program:
             )
         if given := [site.name for site in self.data if site.why_not == _OBSERVED]:
             raise BadInput(
-                f"the site {given[0]!r} of {self.name} is given data already, and data must be simulated: leave its argument out, or "
-                "give None, so that obs= is None there"
+                f"the site {given[0]!r} of {self.name} is given data already, and data must be simulated: leave its argument out, "
+                "or give None, so that obs= is None there"
             )
         for site in [*self.latents, *self.data]:
             if site.why_not:
