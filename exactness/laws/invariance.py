@@ -20,6 +20,9 @@ class KernelInvariance(Law):
     (2, d): X0 and X1. X1 is judged by everything that the target knows. If the kernel is reversible, X0 and X1 are exchangeable,
     so that every difference f(X1) - f(X0) is symmetric about 0, which sees much smaller errors.
 
+    The bounds are of the law of X1. They are not of the law that a wrong kernel would end in: an error that is within the tolerance
+    after one small step may be large after many, so judge kernels of small steps with more of them.
+
     A kernel that never moves keeps every law. Certificates say how often states moved, and that convergence is another claim
     (:class:`exactness.Coupled`).
 
