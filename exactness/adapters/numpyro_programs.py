@@ -109,6 +109,11 @@ class Program:
                 f"the site {name!r} of {self.name} is observed, and its data must be simulated too: add it to observed=. A "
                 "numpyro.factor has no distribution, so data cannot be simulated from it: write it as a numpyro.sample with obs="
             )
+        if given := [site.name for site in self.data if site.why_not == _OBSERVED]:
+            raise BadInput(
+                f"the site {given[0]!r} of {self.name} is given data already, and data must be simulated: leave its argument out, "
+                "or give None, so that obs= is None there"
+            )
         for site in [*self.latents, *self.data]:
             if site.why_not:
                 raise BadInput(f"the site {site.name!r} of {self.name} {site.why_not}")

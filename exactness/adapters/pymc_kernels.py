@@ -96,15 +96,21 @@ class PymcKernel:
             self.step.sampling_state = copy.deepcopy(self._state)
         self.step.set_rng(np.random.default_rng(int(given[-1])))
         moved = np.empty(states.shape)
-        for i, row in enumerate(states):
-            for name, values in data.items():
-                self.model[name].set_value(values[i])
-            try:
-                moved[i] = self._move(row)
-            except BadInput:
-                raise
-            except Exception as error:  # pymc raises where an energy is not finite. That is an outcome of the sampler.
-                raise InvalidSample(f"the step method raised {type(error).__name__} at row {i}: {error}") from error
+        # The model is the user's, and keeps its own data.
+        own = {name: self.model[name].get_value() for name in data}
+        try:
+            for i, row in enumerate(states):
+                for name, values in data.items():
+                    self.model[name].set_value(values[i])
+                try:
+                    moved[i] = self._move(row)
+                except BadInput:
+                    raise
+                except Exception as error:  # pymc raises where an energy is not finite. That is an outcome of the sampler.
+                    raise InvalidSample(f"the step method raised {type(error).__name__} at row {i}: {error}") from error
+        finally:
+            for name, values in own.items():
+                self.model[name].set_value(values)
         return moved
 
     def _move(self, row: np.ndarray) -> np.ndarray:

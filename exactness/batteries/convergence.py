@@ -20,9 +20,10 @@ _MOST_COORDINATES = 12
 class MeetingPairs(Battery):
     """Bounds the share of pairs that have not met, and tests the margins of the coupling.
 
-    One step of each pair is drawn twice from the same states: by the pair, and by the pair in the opposite order (or by the kernel
-    itself). Given the states, each chain then has the same law twice, so differences of its coordinates, squares and products, and
-    of its move towards the other chain, are symmetric about 0. That the partner keeps the target is tested by :class:`Moves`.
+    One step of each pair is drawn twice from the same states: by the pair, and by the kernel itself, or else by the pair with both
+    chains at the state of one of them. Given the states, each chain then has the same law twice, so differences of its coordinates,
+    squares and products, and of its move towards the other chain, are symmetric about 0. That the partner keeps the target is
+    tested by :class:`Moves`.
     Applies to :class:`exactness.Coupled`.
 
     >>> import numpy as np
@@ -55,7 +56,7 @@ class MeetingPairs(Battery):
         rows += [f"{a}, by {b} before" for a in names for b in names]
         rows += ["move towards the other", "square of the move towards the other", "square of the move"]
         rows = [f"{who}, {row}" for who in ("chain", "partner") for row in rows]
-        times, margins = MeetingTimes(law.steps), PairedMeans(rows)
+        times, margins = MeetingTimes(law.steps, law.bounds), PairedMeans(rows)
 
         def update(sample: Array, noise: np.random.Generator) -> None:
             found = law.meetings(sample)

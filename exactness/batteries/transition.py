@@ -9,6 +9,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..evidence.base import Battery, Evidence, Origin
+from ..evidence.dependence import RankedDependence
 from ..evidence.summaries import Points, Promises, Summary, Tally, Vectors
 from ..laws.base import Law, Proposals, Proposing
 
@@ -23,7 +24,7 @@ class Steps(Battery):
     """Tests the noise of proposals and the coins of acceptance, each against what is known before it.
 
     The noise must be N(0, I), whatever the state, and sum g (accepted - probability) is a martingale for every function g of the
-    state and the proposal. Applies to :class:`exactness.Transition`.
+    state and the proposal. Walkers that share noise or coins are seen. Applies to :class:`exactness.Transition`.
 
     >>> import numpy as np
     >>> import exactness as ex
@@ -57,6 +58,11 @@ class Steps(Battery):
         given = [f"{what} of noise {i}, by state {j}" for what in ("sign", "size") for i in range(few) for j in range(few)]
         depends = Promises(given, [0.5] * len(given), span=1.0)
         points = Points()
+        dependence = RankedDependence(["noise 0", "acceptance"])
+        # Steps within a run are another thing to look at than draws of a law.
+        watched = dependence.summaries()
+        for name, summary in watched.items():
+            summary.once = f"{name} of steps"
 
         def update(sample: Array, generator: np.random.Generator) -> None:
             steps = law.proposals(sample)
@@ -65,6 +71,10 @@ class Steps(Battery):
             norm.add(0, np.square(steps.noise).sum(axis=1))
             vectors.add(z)
             points.add(steps.mismatch, np.dtype(np.float64))
+            # A coin placed at random within its share of [0, 1] is uniform given the past, whatever its probability.
+            v, a = generator.random(len(z)), steps.probability
+            places = np.where(steps.accepted == 1.0, a * v, a + (1.0 - a) * v)
+            dependence.add(np.column_stack([z[:, 0], places]), generator)
             g = _weights(steps, few)
             p = steps.probability[:, None]
             coins.add(g * (steps.accepted[:, None] - p), np.square(g) * p * (1.0 - p))
@@ -79,7 +89,7 @@ class Steps(Battery):
             "noise of proposals": noise, "squared norm of the noise": norm, "vectors of the noise": vectors, "acceptance": coins,
             "noise given the state": depends, "next states": points,
         }  # fmt: skip
-        return Evidence(Origin(self, law, generator), summaries, update)
+        return Evidence(Origin(self, law, generator), {**summaries, **watched}, update)
 
 
 def _weights(steps: Proposals, few: int) -> np.ndarray:

@@ -41,6 +41,8 @@ def standard_controls(sample: Sample | SavedPaths, law: Law) -> list[Claim]:
     if not isinstance(law, Stepped):
         raise BadInput(
             f"standard controls are wrong samplers of a chain or of tokens, and the law is a {type(law).__name__}: pass your own"
+            ", each a Claim(name, sampler, law, wrong='what is wrong with it')"
+            + (", whose sampler is law.moved_by(a wrong kernel)" if hasattr(law, "moved_by") else "")
         )
     if law.spread is not None:
         raise BadInput(

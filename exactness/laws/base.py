@@ -454,9 +454,13 @@ class Meetings:
 
 @runtime_checkable
 class Meeting(Protocol):
-    """A law of pairs of chains, one of which starts at an exact state."""
+    """A law of pairs of chains, one of which starts at an exact state. ``bounds`` says of what the distances are."""
 
     steps: int
+
+    @property
+    def bounds(self) -> str:
+        """What the distances are of: of this target, or an average."""
 
     def meetings(self, sample: Array) -> Meetings:
         """The pairs of an accepted sample."""

@@ -14,10 +14,11 @@ from ..errors import BadInput, InvalidSample
 from .base import Ends, Law, Meetings
 from .invariance import KernelInvariance
 from .joint import JointLaw
-from .moves import Kind, Startable, moved, seeds_of, whole
+from .moves import Kind, Startable, handed, known_kind, moved, seeds_of, whole
 
-# Pairs are looked at when their distance is below a random one, from the first to the second of these, in typical distances.
-_SPANS = (0.05, 4.0)
+# Pairs are looked at when their distance is below a random one, from the first to the second of these in typical distances, or to
+# the distance at the start if this is larger. A share of them is looked at right at the start, since many pairs meet from afar.
+_SPANS, _AT_START = (0.05, 4.0), 0.25
 
 
 class Coupled(Law):
@@ -29,15 +30,15 @@ class Coupled(Law):
     made the data, which are an exact draw from their posterior, and the bound is an average over data drawn from the model: it does
     not hold for a given data set.
 
-    The bound needs pairs whose margins are both steps of the kernel. This is tested: the partner must keep the target, and the
-    chain must move as its partner does from the same state, or as ``kernel`` does. A chain that does not meet its partner is not
-    refuted; the certificate is inconclusive, and says how many pairs had not met.
+    The bound needs pairs whose margins are both steps of the kernel. This is tested: the partner must keep the target, and each
+    chain must move as ``kernel`` does, or else as the pair moves two chains that stand at one state. A chain that does not meet its
+    partner is not refuted; the certificate is inconclusive, and says how many pairs had not met.
 
     Args:
         law: the invariance of the kernel, a :class:`KernelInvariance` or :class:`JointLaw`. Its number of steps is not used.
         start: where the chain starts: a state (d,), or ``start(n, seed)`` -> (n, d).
         steps: the number of steps after which the distance is bounded.
-        kernel: the kernel itself, as in ``law.moved_by``. If it is given, both chains are compared with it.
+        kernel: the kernel itself, as in ``law.moved_by``. If it is given, both chains are compared with it, and not with the pair.
         name: the name of the law in certificates.
 
     Raises:
@@ -82,7 +83,10 @@ class Coupled(Law):
             raise BadInput(f"a kernel must be a function; got {type(kernel).__name__}")
         self.kernel, self.start = kernel, start
         if not callable(start):
-            self.start = np.asarray(to_numpy(start) if is_array(start) else start, dtype=np.float64)
+            try:
+                self.start = np.asarray(to_numpy(start) if is_array(start) else start, dtype=np.float64)
+            except (TypeError, ValueError) as error:
+                raise BadInput(f"start must be a state of {law.dim} numbers, or start(n, seed); got {start!r:.60}") from error
             if self.start.shape != (law.dim,) or not np.all(np.isfinite(self.start)):
                 raise BadInput(
                     f"start must be a state of {law.dim} finite numbers, or start(n, seed); got shape {self.start.shape}"
@@ -111,12 +115,16 @@ class Coupled(Law):
     def output(self, sample: Array) -> Array:
         return self.law.output(self._partner(sample))
 
+    @property
+    def bounds(self) -> str:
+        """See :class:`.base.Meeting`."""
+        return "averaged over data drawn from the model" if self.law.of_data else "for this target"
+
     def describe(self) -> dict[str, object]:
         start = getattr(self.start, "__qualname__", None) or [float(v) for v in np.asarray(self.start).reshape(-1)[:16]]
-        of_model = "averaged over data drawn from the model" if self.law.of_data else "for this target"
         return {
             "kind": "Coupled", "name": self.name, "law": self.law.describe(), "start": start, "steps": self.steps,
-            "bound": of_model,
+            "bound": self.bounds,
         }  # fmt: skip
 
     def moved_by(self, pair: Callable[..., Any], *, arrays: Kind = "numpy") -> PairBy:
@@ -157,18 +165,17 @@ class PairBy:
     pair: Callable[..., Any]
     arrays: Kind = "numpy"
 
+    def __post_init__(self) -> None:
+        known_kind(self.arrays)
+
     def __call__(self, n: int, seed: int) -> tuple[np.ndarray, dict[str, float]]:
         law, base = self.law, self.law.law
         seeds = seeds_of(seed, law.steps + 4)
         first, given = base.starts(n, seeds[0])
         first = np.asarray(first, dtype=np.float64)
-        given = tuple(as_kind(part, self.arrays) if is_array(part) else part for part in given)
         x, y = _started(law.start, n, seeds[1], first.shape), first.copy()
         unmet = np.zeros(n)
-        # One step of each pair is looked at more closely: the first one of every other pair. Of the others, it is the first at which
-        # the two are as near as this, or the last one. That is known before the step, and near pairs are where couplings go wrong.
-        near = _SPANS[0] * (_SPANS[1] / _SPANS[0]) ** np.random.default_rng(seeds[2]).random(n) * _spread(first)
-        near[::2] = np.inf
+        near = _near(np.linalg.norm(x - y, axis=1), _spread(first), seeds[2])
         looked_at, parts = np.zeros(n, dtype=bool), np.zeros((4, *first.shape))
         for step in range(law.steps):
             after, other = self._move(x, y, given, seeds[4 + step])
@@ -183,22 +190,38 @@ class PairBy:
         return np.concatenate(rows, axis=1), {"kernel_steps": float(2 * n * law.steps)}
 
     def _again(self, x: np.ndarray, y: np.ndarray, given: tuple[Any, ...], seed: int) -> list[np.ndarray]:
-        """The same step of both chains: by the kernel, or by the pair in the opposite order."""
+        """The same step of both chains: by the kernel, or by the pair with both chains at one state, each in the other's place."""
+        seeds = seeds_of(seed, 2)
         if self.law.kernel is None:
-            return list(reversed(self._move(y, x, given, seed)))
+            # What a chain does must depend neither on where the other one is, nor on its place in the pair.
+            return [self._move(x, x, given, seeds[0])[1], self._move(y, y, given, seeds[1])[0]]
         return [
-            np.asarray(to_numpy(moved(self.law.kernel, as_kind(v.copy(), self.arrays), given, s)[0]), dtype=np.float64)
-            for v, s in zip((x, y), seeds_of(seed, 2), strict=True)
+            np.asarray(
+                to_numpy(moved(self.law.kernel, as_kind(v.copy(), self.arrays), handed(given, self.arrays), s)[0]), dtype=np.float64
+            )
+            for v, s in zip((x, y), seeds, strict=True)
         ]
 
     def _move(self, x: np.ndarray, y: np.ndarray, given: tuple[Any, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
-        output = self.pair(as_kind(x.copy(), self.arrays), as_kind(y.copy(), self.arrays), *given, seed)
+        both = (as_kind(x.copy(), self.arrays), as_kind(y.copy(), self.arrays))
+        output = self.pair(*both, *handed(given, self.arrays), seed)
         if not isinstance(output, tuple) or len(output) != 2 or any(not is_array(v) or tuple(v.shape) != x.shape for v in output):
             raise InvalidSample(f"pair(x, y, seed) must return two arrays of shape {x.shape}, the next states of both chains")
         after, other = (np.asarray(to_numpy(v), dtype=np.float64) for v in output)
         if not (np.all(np.isfinite(after)) and np.all(np.isfinite(other))):
             raise InvalidSample("pair(x, y, seed) returned NaN or infinity")
         return after, other
+
+
+def _near(apart: np.ndarray, spread: float, seed: int) -> np.ndarray:
+    """One step of each pair is looked at more closely: the first at which the two are as near as this, or the last one, (n,).
+
+    That is known before the step. Near pairs are where couplings go wrong, and pairs that meet from afar are never near.
+    """
+    rng = np.random.default_rng(seed)
+    widest = np.maximum(_SPANS[1] * spread, apart)
+    share, least = rng.random(len(apart)), _SPANS[0] * spread
+    return np.where(rng.random(len(apart)) < _AT_START, np.inf, least * (widest / least) ** share)
 
 
 def _spread(states: np.ndarray) -> float:
@@ -212,4 +235,7 @@ def _started(start: Any, n: int, seed: int, shape: tuple[int, ...]) -> np.ndarra
     found = start(n, seed)
     if not is_array(found) or tuple(found.shape) != shape:
         raise InvalidSample(f"start(n={n}, seed) must return states of shape {shape}")
-    return np.array(to_numpy(found), dtype=np.float64)
+    states = np.array(to_numpy(found), dtype=np.float64)
+    if not np.all(np.isfinite(states)):
+        raise InvalidSample(f"start(n={n}, seed) returned NaN or infinity")
+    return states

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array, to_numpy
 from ..errors import BadInput
 from .base import Discrete, Ends, Law
-from .moves import Kind, MovedBy, Quantity, checked_quantities, drawable, evaluated, flipped, whole
+from .moves import Kind, MovedBy, Quantity, at_exact_states, checked_quantities, drawable, evaluated, flipped, keeps_shape, whole
 
 
 class KernelInvariance(Law):
@@ -19,6 +19,9 @@ class KernelInvariance(Law):
     Starts are exact draws of the target, so there is no burn-in, nothing is thinned, and every row is independent. A draw has shape
     (2, d): X0 and X1. X1 is judged by everything that the target knows. If the kernel is reversible, X0 and X1 are exchangeable,
     so that every difference f(X1) - f(X0) is symmetric about 0, which sees much smaller errors.
+
+    The bounds are of the law of X1. They are not of the law that a wrong kernel would end in: an error that is within the tolerance
+    after one small step may be large after many, so judge kernels of small steps with more of them.
 
     A kernel that never moves keeps every law. Certificates say how often states moved, and that convergence is another claim
     (:class:`exactness.Coupled`).
@@ -77,6 +80,8 @@ class KernelInvariance(Law):
         self.dtypes = target.dtypes  # type: ignore[misc]
         self.why_dtypes = target.why_dtypes  # type: ignore[misc]
         self._flips, self._flip = flip is not None, flipped(flip, self.dim)
+        if callable(flip):
+            keeps_shape(self._flip, self.starts(64, 0)[0])
         self.quantities = checked_quantities(quantities)
         log_density = getattr(target, "log_density", None)
         if callable(log_density):
@@ -101,7 +106,8 @@ class KernelInvariance(Law):
 
     @property
     def quantity_names(self) -> list[str]:
-        return self._of(self.starts(2, 0)[0])[0]
+        with at_exact_states():
+            return self._of(self.starts(2, 0)[0])[0]
 
     def describe(self) -> dict[str, object]:
         return {
@@ -143,7 +149,8 @@ class KernelInvariance(Law):
     def fresh(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`.base.Moving`."""
         x = self.starts(n, seed)[0]
-        return np.concatenate([x.astype(np.float64), self._of(x)[1]], axis=1), np.zeros((n, 0))
+        with at_exact_states():
+            return np.concatenate([x.astype(np.float64), self._of(x)[1]], axis=1), np.zeros((n, 0))
 
     def _of(self, x: np.ndarray) -> tuple[list[str], np.ndarray]:
         return evaluated(self.quantities, x)

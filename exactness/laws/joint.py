@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import Array, is_array, to_numpy
 from ..errors import BadInput
 from .base import Drawable, Ends, Law
-from .moves import Kind, MovedBy, Quantity, checked_quantities, evaluated, named, whole
+from .moves import Kind, MovedBy, Quantity, at_exact_states, checked_quantities, evaluated, named, whole
 
 Data = Any
 """An array (n, ...), or a dict of such arrays."""
@@ -152,6 +152,7 @@ class JointLaw(Law):
         except Exception as error:  # This is the user's own function, so the message says whose it is.
             raise BadInput(f"simulate raised {type(error).__name__}: {error}; it takes (theta, seed) and returns data") from error
         parts = {key: _part(key, value, n) for key, value in _as_dict(data).items()}
+        self._same(parts)
         return theta, (parts if isinstance(data, dict) else parts[""],)
 
     def pack(self, before: np.ndarray, after: np.ndarray, given: tuple[Any, ...]) -> np.ndarray:
@@ -170,7 +171,8 @@ class JointLaw(Law):
     def fresh(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`.base.Moving`."""
         theta, given = self.starts(n, seed)
-        found = self.ends(self.pack(theta, theta, given))
+        with at_exact_states():
+            found = self.ends(self.pack(theta, theta, given))
         return found.after, found.context
 
     def _data(self, flat: np.ndarray) -> Data:
@@ -182,13 +184,26 @@ class JointLaw(Law):
             at += size
         return found[""] if list(found) == [""] else found
 
+    def _same(self, parts: dict[str, np.ndarray]) -> None:
+        """Raise ``BadInput`` unless data have the names and shapes of the data that were drawn first."""
+        if self._layout is None:
+            return
+        found = {key: value.shape[1:] for key, value in sorted(parts.items())}
+        first = {key: shape for key, (shape, _) in self._layout.items()}
+        if found != first:
+            raise BadInput(
+                f"simulate returned data of shapes {first} per row at first, and {found} later: give all data one shape, and "
+                "fill up or mark what is missing"
+            )
+
     def _known(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
         """Shapes and dtypes of the data, which are found out by drawing."""
         if self._layout is None:
             theta, given = self.starts(2, 0)
             self._dim = theta.shape[1]
             self._layout = {key: (value.shape[1:], value.dtype) for key, value in sorted(_as_dict(given[0]).items())}
-            self._names = evaluated(self.quantities, theta, given[0])[0]
+            with at_exact_states():
+                self._names = evaluated(self.quantities, theta, given[0])[0]
         return self._layout
 
 
@@ -218,6 +233,12 @@ def _part(key: str, value: Any, n: int) -> np.ndarray:
         shape = tuple(value.shape) if is_array(value) else type(value).__name__
         raise BadInput(f"simulate must return {what} as an array with one row per parameter, ({n}, ...); got {shape}")
     found = np.asarray(to_numpy(value))
-    if found.dtype.kind not in "fiub" or not np.all(np.isfinite(found)):
-        raise BadInput(f"simulate must return {what} as finite numbers; got dtype {found.dtype} or NaN or infinity")
+    if found.dtype.kind not in "fiub":
+        raise BadInput(f"simulate must return {what} as numbers; got dtype {found.dtype}")
+    if not np.all(np.isfinite(found)):
+        at = int(np.argwhere(~np.isfinite(found.reshape(n, -1)))[0, 0])
+        raise BadInput(
+            f"simulate must return {what} as finite numbers; got NaN or infinity at row {at}: if this is rare, the prior reaches "
+            "where the model cannot be computed, so narrow it"
+        )
     return found

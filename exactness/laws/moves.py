@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -39,21 +40,23 @@ class Startable(Protocol):
 class MovedBy:
     """The sampler of a kernel: ``sample(n, seed)`` draws n states from the law, moves them, and returns both ends.
 
-    Laws make it with ``moved_by``. The kernel gets a copy of the states, so that it may write into it.
+    Laws make it with ``moved_by``. The kernel gets copies of the states and of the data, so that it may write into them.
     """
 
     law: Startable
     kernel: Callable[..., Any]
     arrays: Kind = "numpy"
 
+    def __post_init__(self) -> None:
+        known_kind(self.arrays)
+
     def __call__(self, n: int, seed: int) -> tuple[np.ndarray, dict[str, float]]:
         seeds = seeds_of(seed, self.law.steps + 1)
         before, given = self.law.starts(n, seeds[0])
         state: Array = before.copy()
         costs: dict[str, float] = {}
-        given = tuple(as_kind(part, self.arrays) if is_array(part) else part for part in given)
         for step in range(self.law.steps):
-            state, more = moved(self.kernel, as_kind(state, self.arrays), given, seeds[step + 1])
+            state, more = moved(self.kernel, as_kind(state, self.arrays), handed(given, self.arrays), seeds[step + 1])
             for key, value in more.items():
                 costs[key] = costs.get(key, 0.0) + value
         after = to_numpy(state)
@@ -78,6 +81,23 @@ def moved(kernel: Callable[..., Any], state: Array, given: tuple[Any, ...], seed
             "of the same shape (or such an array and a dict of costs)"
         )
     return output, costs
+
+
+def handed(given: tuple[Any, ...], arrays: Kind) -> tuple[Any, ...]:
+    """Copies of the arrays that a kernel is given besides states, and of those in dicts, as arrays of one kind."""
+
+    def copied(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: copied(value) for key, value in part.items()}
+        return as_kind(np.array(to_numpy(part)), arrays) if is_array(part) else part
+
+    return tuple(copied(part) for part in given)
+
+
+def known_kind(arrays: object) -> None:
+    """Raise ``BadInput`` unless it names a kind of array."""
+    if arrays not in get_args(Kind):
+        raise BadInput(f"arrays must be one of {', '.join(get_args(Kind))}, not {arrays!r}")
 
 
 def seeds_of(seed: int, count: int) -> list[int]:
@@ -106,6 +126,8 @@ def evaluated(quantities: Mapping[str, Quantity], *arguments: Any) -> tuple[list
     names: list[str] = []
     columns = []
     n = len(arguments[0])
+    # A function may write into what it is given, so it gets copies.
+    arguments = handed(arguments, "numpy")
     for name, function in quantities.items():
         try:
             value = function(*arguments)
@@ -120,6 +142,15 @@ def evaluated(quantities: Mapping[str, Quantity], *arguments: Any) -> tuple[list
         names += [name] if column.shape[1] == 1 else [f"{name}, entry {i}" for i in range(column.shape[1])]
         columns.append(np.clip(column, _LEAST, -_LEAST))
     return names, np.concatenate([np.zeros((n, 0)), *columns], axis=1)
+
+
+@contextmanager
+def at_exact_states() -> Iterator[None]:
+    """A context in which a quantity that is NaN is bad input: the states are the law's own, and no sampler's."""
+    try:
+        yield
+    except InvalidSample as error:
+        raise BadInput(f"at exact states of the law, {error}: leave the quantity out, or make it finite there") from error
 
 
 def named(function: object) -> str:
@@ -144,8 +175,21 @@ def flipped(flip: Sequence[float] | Callable[[np.ndarray], Any] | None, dim: int
     if flip is None:
         return lambda x: x
     if callable(flip):
-        return lambda x: np.asarray(flip(x))
+        return lambda x: np.asarray(flip(x.copy()))
     signs = np.asarray(flip, dtype=np.float64)
     if signs.shape != (dim,) or not np.all(np.abs(signs) == 1.0):
         raise BadInput(f"flip must be a function of states, or {dim} signs, 1 for a coordinate that stays and -1 for a momentum")
     return lambda x: (x * signs).astype(x.dtype, copy=False)
+
+
+def keeps_shape(flip: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> None:
+    """Raise ``BadInput`` unless a flip of the states x (n, d) gives states, and undoes itself."""
+    try:
+        once = flip(x)
+        twice = flip(once) if once.shape == x.shape else x
+    except Exception as error:  # This is the user's own function, so the message says whose it is.
+        raise BadInput(f"flip raised {type(error).__name__}: {error}; it takes states (n, d) and returns states") from error
+    if once.shape != x.shape or not np.all(np.isfinite(once)):
+        raise BadInput(f"flip must return finite states of shape {x.shape}; got shape {once.shape}, or NaN or infinity")
+    if not np.allclose(twice, x, rtol=1e-6, atol=1e-6 * float(np.abs(x).max(initial=0.0))):
+        raise BadInput("flip must undo itself, as a change of signs does: flipping a state twice does not give it back")

@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import Array, as_kind, is_array, to_numpy
 from ..errors import BadInput, InvalidSample
 from .base import Drawable, Law, Proposals
-from .moves import Kind, seeds_of
+from .moves import Kind, known_kind, seeds_of
 
 Rule = Literal["metropolis", "barker"]
 
@@ -33,7 +33,8 @@ class GaussianProposal:
 
     Args:
         scale: a positive number or a vector (d,). None if every step declares its own, as samplers do whose scale depends on their
-            history. It is then known before the step, and the way back is taken to have the same scale.
+            history. It is then known before the step, and the way back is taken to have the same scale: a scale that depends on
+            the state needs a proposal of your own, whose ``log_ratio`` says how much likelier the way back is.
         mean: a function of states, (n, d) -> (n, d), such as a step of Langevin dynamics. If it is left out, it is x itself.
 
     >>> import numpy as np
@@ -206,7 +207,7 @@ class Transition(Law):
         scale = rows[:, 3 * d + 1 :] if self.declares_scale else None
         if scale is not None and not np.all(scale > 0.0):
             raise InvalidSample("the scale of a proposal must be positive")
-        here, there = (np.asarray(self.log_density(v), dtype=np.float64) for v in (x, y))
+        here, there = (self._log_density(v) for v in (x, y))
         if here.shape != (len(x),):
             raise BadInput(f"the target's log-density returned shape {here.shape} for {len(x)} states; return one number each")
         if np.any(np.isnan(here) | np.isnan(there)) or np.any(here == -np.inf):
@@ -215,6 +216,14 @@ class Transition(Law):
         must = np.where(accepted[:, None] == 1.0, y, x)
         mismatch = np.abs(after - must).max(axis=1) / (1e-300 + np.abs(must).max(axis=1) + np.abs(y - x).max(axis=1))
         return Proposals(self.propose.noise(x, y, scale), accepted, self._chance(ratio), x, ratio, mismatch)
+
+    def _log_density(self, x: np.ndarray) -> np.ndarray:
+        try:
+            return np.asarray(self.log_density(x.copy()), dtype=np.float64)
+        except Exception as error:  # This is the user's own function, so the message says whose it is.
+            raise BadInput(
+                f"the target's log-density raised {type(error).__name__}: {error}; it takes states (n, d) and returns (n,)"
+            ) from error
 
     def _chance(self, ratio: np.ndarray) -> np.ndarray:
         if callable(self.accept_with):
@@ -226,7 +235,7 @@ class Transition(Law):
             return np.exp(np.minimum(ratio, 0.0)) if self.accept_with == "metropolis" else 1.0 / (1.0 + np.exp(-ratio))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunBy:
     """The sampler of a kernel that proposes and accepts: ``sample(n, seed)`` returns n steps of some walkers."""
 
@@ -235,6 +244,9 @@ class RunBy:
     start: np.ndarray | None
     walkers: int
     arrays: Kind = "numpy"
+
+    def __post_init__(self) -> None:
+        known_kind(self.arrays)
 
     def __call__(self, n: int, seed: int) -> np.ndarray:
         steps = -(-n // self.walkers)

@@ -218,6 +218,11 @@ def test_models_that_cannot_be_judged_are_refused_with_a_reason(model, observed,
         from_numpyro_model(model, observed=observed).starts(2, 0)
 
 
+def test_a_model_that_is_given_its_data_is_refused_with_a_reason():
+    with pytest.raises(ex.BadInput, match=r"'y' of categorical is given data already.*leave its argument out"):
+        from_numpyro_model(categorical, 3.5, observed="y")
+
+
 @pytest.mark.parametrize(
     ("kernel", "said"),
     [

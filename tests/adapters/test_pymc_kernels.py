@@ -62,6 +62,7 @@ def test_moves_repeat_with_the_seed_and_stay_in_the_support(program):
     assert not np.array_equal(moved, kernel(theta, {"y": data}, 2))
     assert np.all((moved[:, 1] > 0) & (moved[:, 1] < moved[:, 0]))
     assert set(np.unique(moved[:, 2:])) == {0.0, 1.0}
+    np.testing.assert_array_equal(model["y"].get_value(), np.zeros(3))
 
 
 def test_what_is_no_kernel_is_explained(program):

@@ -54,7 +54,7 @@ def test_the_bound_holds_and_is_close(steps):
     assert steps == 20 or "not shown to converge" in found.reasons[0]
 
 
-@pytest.mark.parametrize("kernel", [None, scan], ids=["swapped", "kernel"])
+@pytest.mark.parametrize("kernel", [None, scan], ids=["pair", "kernel"])
 def test_a_pair_whose_chain_leans_towards_its_partner_is_refuted(kernel):
     """It meets sooner, and its bound would be wrong."""
     law = ex.Coupled(SCAN, start=[5.0, -5.0], steps=10, kernel=kernel)
@@ -104,6 +104,47 @@ def test_bounds_cover_as_often_as_they_say(seed):
     assert sum(Unmet().bound(h / n, n, 0.5) < truth for h in hits) > 100
 
 
+NORMAL = ex.KernelInvariance(ex.GaussianMixture([1.0], [[0.0]], [1.0]))
+
+
+def halves(x, seed):
+    return 0.5 * x + 0.75**0.5 * np.random.default_rng(seed).standard_normal(x.shape)
+
+
+def one_of_both(x, y, seed):
+    draw = np.where(np.random.default_rng(seed + 1).random(x.shape) < 0.5, halves(x, seed), halves(y, seed))
+    return draw, draw.copy()
+
+
+@pytest.mark.parametrize("kernel", [None, halves], ids=["pair", "kernel"])
+@pytest.mark.parametrize(
+    "pair",
+    [
+        lambda x, y, s: (halves(x, s), halves(x, s)),
+        lambda x, y, s: (halves(y, s), halves(y, s)),
+        lambda x, y, s: (halves(y, s), halves(x, s + 1)),
+        one_of_both,
+    ],
+    ids=["the partner copies", "the chain copies", "both change places", "both jump to one of the two"],
+)
+def test_pairs_that_meet_from_afar_because_they_look_at_each_other_are_refuted(pair, kernel):
+    """They meet at once, and are never near before. The partner has forgotten it after many steps, and keeps the target."""
+    law = ex.Coupled(NORMAL, start=[6.0], steps=15, kernel=kernel)
+    assert ex.certify(law.moved_by(pair), law, plan=ex.Plan(tolerance=0.1)).verdict is ex.Verdict.REFUTED
+
+
+def test_a_pair_gets_copies_of_data_in_arrays_of_its_kind():
+    def pair(x, y, data, seed):
+        assert type(data["y"]).__module__.startswith("torch")
+        draw = x * 0 + data["y"].mean() + seed % 7
+        data["y"][:] = 0.0
+        return draw, draw.clone()
+
+    law = ex.Coupled(ex.JointLaw(lambda n, s: halves(np.zeros((n, 1)), s), lambda t, s: {"y": t}), start=[3.0], steps=2)
+    rows = law.moved_by(pair, arrays="torch")(8, seed=1)[0]
+    assert np.abs(rows[:, -1]).min() > 0.0
+
+
 def test_a_posterior_whose_bound_is_an_average_over_data():
     """Exact posterior draws, made with the same noise for both chains, meet at once."""
 
@@ -121,6 +162,7 @@ def test_a_posterior_whose_bound_is_an_average_over_data():
     found = ex.certify(law.moved_by(pair), law, plan=ex.Plan(tolerance=0.05))
     assert found.verdict is ex.Verdict.CERTIFIED
     assert found.law["bound"] == "averaged over data drawn from the model"
+    assert any("total variation distance averaged over data drawn from the model" in reason for reason in found.reasons)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +170,8 @@ def test_a_posterior_whose_bound_is_an_average_over_data():
     [
         (lambda: ex.Coupled(TARGET, start=[0.0, 0.0], steps=3), "KernelInvariance or a JointLaw"),
         (lambda: ex.Coupled(SCAN, start=[0.0], steps=3), "2 finite numbers"),
+        (lambda: ex.Coupled(SCAN, start="far", steps=3), "got 'far'"),
+        (lambda: ex.Coupled(SCAN, start=[0.0, 0.0], steps=3).moved_by(gibbs, arrays="pandas"), "numpy, torch, jax"),
         (lambda: ex.Coupled(SCAN, start=[0.0, 0.0], steps=0), "steps"),
         (lambda: ex.Coupled(SCAN, start=[0.0, 0.0], steps=3).moved_by(3), "pair(x, y, seed)"),
     ],

@@ -171,6 +171,33 @@ def test_a_kernel_may_write_into_its_input():
     assert judged(in_place).verdict is ex.Verdict.CERTIFIED
 
 
+def test_a_kernel_may_write_into_its_data_and_they_are_arrays_of_its_kind():
+    def zeroes(theta, data, seed):
+        assert type(data["y"]).__module__.startswith("torch")
+        data["y"][:] = 0.0
+        return theta
+
+    law = ex.JointLaw(prior, lambda t, s: {"y": t})
+    rows, _ = law.moved_by(zeroes, arrays="torch")(4, seed=1)
+    np.testing.assert_array_equal(rows[:, 2], rows[:, 0])
+
+
+def test_quantities_and_flips_may_write_into_what_they_are_given():
+    def zeroes(x):
+        x *= 0.0
+        return x[:, 0]
+
+    def turn(x):
+        x[:, 1] *= -1.0
+        return x
+
+    law = ex.KernelInvariance(TARGET, flip=turn, quantities={"a": zeroes})
+    sample = law.moved_by(lambda x, seed: x + 1.0)(5, seed=1)[0]
+    kept = sample.copy()
+    assert law.ends(sample).moved.all()
+    np.testing.assert_array_equal(sample, kept)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -182,6 +209,14 @@ def test_a_kernel_may_write_into_its_input():
         (lambda: ex.KernelInvariance(TARGET, flip=(1.0, -1.0), reversible=False), "reversible up to it"),
         (lambda: ex.KernelInvariance(TARGET, quantities={"a": 3}), "must map names to functions"),
         (lambda: ex.KernelInvariance(TARGET).moved_by(3), "must be a function"),
+        (lambda: ex.KernelInvariance(TARGET).moved_by(walk, arrays="pandas"), "numpy, torch, jax"),
+        (lambda: ex.KernelInvariance(TARGET, flip=lambda x: x + 1.0), "undo itself"),
+        (lambda: ex.KernelInvariance(TARGET, flip=lambda x: x[:, 0]), "finite states of shape"),
+        (lambda: ex.KernelInvariance(TARGET, flip=lambda x: 1 / 0), "flip raised ZeroDivisionError"),
+        (lambda: judged(walk, quantities={"a": lambda x: x[:, 0] * np.nan}), "make it finite there"),
+        (lambda: ex.JointLaw(prior, simulate, quantities={"a": lambda t, y: t[:, 0] * np.nan}).event_shape, "make it finite there"),
+        (lambda: judged(posterior, ex.JointLaw(prior, lambda t, s: np.ones((len(t), 1 + len(t) % 3)))), "give all data one shape"),
+        (lambda: ex.JointLaw(prior, lambda t, s: t * np.nan).event_shape, "NaN or infinity at row 0"),
         (lambda: judged(walk, quantities={"a": lambda x: x[:3, 0]}), "return one number per row"),
         (lambda: judged(walk, quantities={"a": lambda x: 1 / 0}), "raised ZeroDivisionError"),
         (lambda: ex.JointLaw(3, prior), "the prior must be a function"),

@@ -57,6 +57,27 @@ def test_wrong_samplers_are_refuted(law, kernel):
     assert ex.certify(law.moved_by(kernel, start=FAR), law).verdict is ex.Verdict.REFUTED
 
 
+def same_coin(x, seed):
+    rng = np.random.default_rng(seed)
+    y = x + rng.standard_normal(x.shape)
+    accepted = np.log(rng.random()) < TARGET.log_density(y) - TARGET.log_density(x)
+    return np.where(accepted[:, None], y, x), y, accepted
+
+
+def same_noise(x, seed):
+    rng = np.random.default_rng(seed)
+    y = x + rng.standard_normal((1, x.shape[1]))
+    accepted = np.log(rng.random(len(x))) < TARGET.log_density(y) - TARGET.log_density(x)
+    return np.where(accepted[:, None], y, x), y, accepted
+
+
+@pytest.mark.parametrize("kernel", [same_coin, same_noise])
+def test_walkers_that_share_coins_or_noise_are_refuted(kernel):
+    found = ex.certify(WALK.moved_by(kernel, walkers=100), WALK, plan=ex.Plan(tolerance=0.05))
+    assert found.verdict is ex.Verdict.REFUTED
+    assert "draws depend on each other" in found.reasons[0]
+
+
 def test_barker_and_own_rules_of_acceptance():
     def barker(x, seed):
         rng = np.random.default_rng(seed)
@@ -103,6 +124,8 @@ def test_a_sampler_that_depends_on_its_history():
         (lambda: ex.Transition(lambda x: x[:, 0], propose=1.0), "dim="),
         (lambda: ex.Transition(TARGET, propose=1.0, dim=3), "dim must be 2"),
         (lambda: WALK.moved_by(step, start=[1.0]), "start must have shape"),
+        (lambda: WALK.moved_by(step, start=FAR, arrays="pandas"), "numpy, torch, jax"),
+        (lambda: ex.Transition(lambda x: 1 / 0, 1.0, dim=1).proposals(np.ones((2, 4))), "raised ZeroDivisionError"),
         (lambda: WALK.moved_by(step, walkers=0), "walkers"),
         (lambda: ex.Transition(lambda x: -x[:, 0], 1.0, dim=1).moved_by(step), "start="),
     ],

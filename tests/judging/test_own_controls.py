@@ -143,6 +143,9 @@ def test_a_sampler_that_raises_is_invalid_and_has_no_controls():
 
 def test_where_there_are_none():
     mixture = ex.GaussianMixture([1.0], [[0.0]], [1.0])
+    kernels = ex.KernelInvariance(ex.GaussianMixture([1.0], [[0.0]], [1.0]))
+    with pytest.raises(ex.BadInput, match=r"whose sampler is law.moved_by\(a wrong kernel\)"):
+        ex.certify(kernels.moved_by(lambda x, seed: x), kernels, controls="standard")
     with pytest.raises(ex.BadInput, match="the law is a GaussianMixture: pass your own"):
         ex.certify(mixture.sample, mixture, controls="standard")
     short = ex.GaussianChain(pull, a=[0.1], b=[0.8], sigma=[1.0], dim=1)

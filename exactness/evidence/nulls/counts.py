@@ -78,9 +78,10 @@ class Promised(Null):
     """The mean of n differences between an event, 0 or 1, and its probability given the past.
 
     ``variance`` is the mean of the variances of these differences given the past, which are known beforehand. The size of each
-    difference is at most ``width``. The p-value is Bernstein's inequality given all probabilities (Freedman 1975 where they
-    depend on the past). Each difference lies in an interval whose length is at most ``span``, which is twice the width if it is
-    left out: the bound needs it.
+    difference is at most ``width``. The p-value is Bernstein's inequality given all probabilities. Where they depend on the past,
+    it takes the sum of the variances as fixed, and the inequality of Freedman (1975) bounds both sums together: a sampler that
+    stops to move once its differences add up can be refuted by chance a few times as often as stated. Each difference lies in an
+    interval whose length is at most ``span``, which is twice the width if it is left out: the bound needs it.
 
     >>> round(Promised(variance=0.25).p_value(0.05, n=1_000), 4)
     0.0184

@@ -15,13 +15,13 @@ _PRINTED = 6
 
 
 class MeetingTimes(Summary):
-    """Counts of pairs by the last step after which they differed, 0 to ``steps``."""
+    """Counts of pairs by the last step after which they differed, 0 to ``steps``. ``of`` says of what the bounds are."""
 
     distribution = "any"
-    constant = ("steps",)
+    constant = ("steps", "of")
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
+    def __init__(self, steps: int, of: str = "for this target") -> None:
+        self.steps, self.of = steps, of
         self.counts = np.zeros(steps + 1, dtype=np.int64)
 
     def add(self, unmet: np.ndarray) -> None:
@@ -62,4 +62,5 @@ class MeetingTimes(Summary):
         unmet = self.unmet()
         said = ", ".join(f"{t}: {Unmet().bound(unmet[t] / n, n, 1.0 - _CONFIDENCE):.2g}" for t in self._shown())
         shown = f"{100.0 * unmet[self.steps] / n:.3g}% of {n:,} pairs of chains had not met after {self.steps} steps"
-        return f"{shown}; upper bounds on the total variation distance, by steps, each at confidence {_CONFIDENCE:g}: {said}"
+        bounds = f"upper bounds on the total variation distance {self.of}, by steps"
+        return f"{shown}; {bounds}, each at confidence {_CONFIDENCE:g}: {said}"
