@@ -33,11 +33,11 @@ STANDARD: tuple[type[Battery], ...] = (
     Frequencies,
     Possible,
     Couplings,
-    Acceptance,
     Moves,
     Steps,
     MeetingPairs,
     Margins,
+    Acceptance,
 )
 """The one list of batteries that ``certify`` runs. Each is used where the law knows what the battery looks at."""
 

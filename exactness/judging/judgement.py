@@ -116,11 +116,11 @@ def decide(findings: Sequence[Finding], plan: Plan, last: bool, may_pass: bool =
             f"{leading.adjusted_p:.2g} after {leading.paths} draws, which an exact sampler reaches at most once in "
             f"{1 / plan.suspicion:.0f} certificates: raise max_paths"
         )
-    if abs(loosest.effect) >= plan.tolerance:
+    advice = null_of(loosest.test, loosest.parameters).too_far
+    if advice and abs(loosest.effect) >= plan.tolerance:
         return Verdict.INCONCLUSIVE, (
             f"not refuted, but {loosest.name} ({loosest.where}) is {loosest.effect:.3g} after {loosest.paths} draws, with an upper "
-            f"bound of {loosest.bound:.3g}, and the tolerance is {plan.tolerance:g}: "
-            f"{null_of(loosest.test, loosest.parameters).too_far}"
+            f"bound of {loosest.bound:.3g}, and the tolerance is {plan.tolerance:g}: {advice}"
         )
     return Verdict.INCONCLUSIVE, (
         f"not refuted, but the bound {loosest.bound:.3g} of {loosest.name} ({loosest.bound_where}) exceeds the tolerance "

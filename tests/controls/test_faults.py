@@ -41,7 +41,7 @@ def published() -> Matrix:
     return Matrix.load(ROOT / "reports" / "controls.json")
 
 
-_MANY = 8_000
+_MANY = 4_000
 
 
 def known(name: str) -> int:

@@ -33,7 +33,8 @@ def test_the_smaller_runs_are_of_notebooks_that_there_are():
     assert set(SMALLER) <= set(NOTEBOOKS)
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+# The first notebook takes most of the time, and `make study` executes it as it is published.
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SMALLER else n for n in NOTEBOOKS])
 def test_notebook_runs(name, tmp_path, monkeypatch):
     """Every cell and every assertion, in this process and with fewer draws where the published number takes a minute."""
     pyplot = pytest.importorskip("matplotlib.pyplot")

@@ -100,7 +100,8 @@ def modules(name: str):
     return (importlib.import_module(f"exactness_samplers.{of}.{name}") for of in ("torch", "jax"))
 
 
-@pytest.mark.parametrize("name", STEPS)
+# JAX compiles for each of them, so `make test` takes every other one.
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if i % 2 else n for i, n in enumerate(STEPS)])
 def test_the_same_noise_gives_the_same_step(name):
     module, dim, kind, size, step = STEPS[name]
     arrays = (states(kind, dim, 1), *noise(size, 2))

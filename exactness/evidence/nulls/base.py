@@ -30,8 +30,8 @@ class Null(ABC):
     of_dependence: ClassVar[bool] = False
     """Whether the test looks at how draws depend on each other, rather than at the law of one draw."""
 
-    too_far: ClassVar[str] = "more draws would not help"
-    """What to say if the observed effect itself exceeds the tolerance, although nothing is refuted."""
+    too_far: ClassVar[str] = ""
+    """What to say if the observed effect itself exceeds the tolerance, where that is no refutation. Empty if more draws decide."""
 
     @property
     def reach(self) -> float:
