@@ -60,6 +60,7 @@ def test_a_right_kernel_is_certified_and_the_law_names_its_parameters():
     assert found.law["model"] == "schools"
 
 
+@pytest.mark.slow
 def test_a_kernel_that_gets_its_data_in_reverse_is_refuted():
     wrong = LAW().moved_by(lambda theta, data, seed: RIGHT().kernel(theta, {"y": data["y"][:, ::-1]}, seed))
     assert ex.certify(wrong, LAW(), plan=ex.Plan(tolerance=0.1)).verdict is ex.Verdict.REFUTED

@@ -48,7 +48,7 @@ def test_names_of_the_catalogue_are_those_of_the_samplers():
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("law", PROBLEM_NAMES)
+@pytest.mark.parametrize("law", [pytest.param(n, marks=pytest.mark.slow) if n == "product" else n for n in PROBLEM_NAMES])
 def test_every_law_of_the_catalogue_builds_and_samples(law):
     for entry in entries():
         if entry.problem == law and (entry.kind != "exact" or entry.name.endswith("block/free-sample/quantile-kept")):

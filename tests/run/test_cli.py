@@ -302,6 +302,7 @@ def test_what_jax_cannot_do_is_said(run):
     assert "JAX sees no such device" in said.err
 
 
+@pytest.mark.slow
 def test_a_certificate_knows_its_backend(run, tmp_path):
     """Judged in JAX, kept by --resume, checked again in JAX, and not taken for one of torch."""
     module_or_skip("jax")

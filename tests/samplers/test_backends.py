@@ -419,7 +419,7 @@ def test_controls_of_jax_are_refuted(control, paths, seed):
     assert certificate.verdict is ex.Verdict.REFUTED, certificate.reasons
 
 
-@pytest.mark.parametrize("base", ["stale", "poor"])
+@pytest.mark.parametrize("base", ["stale", pytest.param("poor", marks=pytest.mark.slow)])
 def test_what_the_controls_spoil_is_not_refuted_there(base):
     """Fixed draws, as many as the controls': an exact sampler is refuted with probability 1e-6."""
     certificate = judged(base, 10_000, 0)

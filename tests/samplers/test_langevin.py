@@ -153,6 +153,7 @@ def numpyro_regression():
     return claim, right, fault("rejected-from-target").spoil(right, "jax"), constrain
 
 
+@pytest.mark.slow
 def test_a_numpyro_model_is_sampled_speculatively_and_certified(seed):
     """At alpha 1e-6; an emission from the target on rejection is refuted."""
     claim, right, wrong, constrain = numpyro_regression()
@@ -168,6 +169,7 @@ def test_a_numpyro_model_is_sampled_speculatively_and_certified(seed):
     assert ex.certify_paths(np.asarray(spoiled.paths), claim, plan=plan, seed=seed).verdict is ex.Verdict.REFUTED
 
 
+@pytest.mark.slow
 def test_the_curvature_of_a_quadratic_is_found_in_jax():
     langevin_jax, jax = jax_langevin(), module_or_skip("jax")
     speculative = module_or_skip("exactness_samplers.jax.speculative")

@@ -18,6 +18,7 @@ def no_peers(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name in PEERS else find(name, *rest))
 
 
+@pytest.mark.slow
 def test_the_quick_study_writes_its_tables(tmp_path, no_peers):
     main(["--quick", "--out", str(tmp_path)])
     text, report = (tmp_path / "power.md").read_text(), json.loads((tmp_path / "power.json").read_text())

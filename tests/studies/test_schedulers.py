@@ -32,6 +32,7 @@ def test_schedulers_are_ranked_at_equal_evaluations_and_no_winner_is_named_among
     assert page._cost({"paths": 0, "finals": 246.0}) == "seconds of one core: finals 246 (not taken: paths)."
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_schedulers_are_judged_and_the_page_says_which_are_ddpms_chain(tmp_path):
     """Fixed seeds; at others DDPM would be refuted with probability 1e-6 a row. SDE-DPM-Solver++ takes other steps."""
